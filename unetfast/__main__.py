@@ -1,0 +1,7 @@
+"""``python -m unetfast``."""
+
+from __future__ import annotations
+
+from unetfast.cli.main import main
+
+main()

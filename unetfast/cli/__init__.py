@@ -1,0 +1,1 @@
+"""The command line: the group in main.py, one file a command."""

@@ -1,0 +1,149 @@
+"""The command group, logging, and the one place where errors become text and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from unetfast import __version__
+from unetfast.errors import UnetfastError
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+# name -> (module:attribute, one line). The line stands here, not in the module, so that
+# `unetfast --help` imports none of them.
+COMMANDS = {
+    "run": ("unetfast.cli.run:run", "Segment photos; with --inpaint, remove what was found."),
+    "inpaint": ("unetfast.cli.inpaint:inpaint", "Remove what a mask marks from a photo."),
+    "train": ("unetfast.cli.train:train", "Train a U-Net on a folder of images and masks."),
+    "eval": ("unetfast.cli.eval:eval_", "Measure a model against a folder of images and masks."),
+    "check": ("unetfast.cli.check:check", "Inspect a data set before training on it."),
+    "synth": ("unetfast.cli.synth:synth", "Draw synthetic photos of cracks with their masks."),
+    "export": ("unetfast.cli.export:export", "Turn a checkpoint into ONNX, TensorRT or OpenVINO, certified."),
+    "verify": ("unetfast.cli.verify:verify", "Compare an artifact with the checkpoint it came from."),
+    "bench": ("unetfast.cli.bench:bench", "Time artifacts, backends and the kernel side by side."),
+    "info": ("unetfast.cli.info:info", "Show what is inside an artifact or a model family."),
+}
+
+INTERRUPTED = 130
+
+
+def _set_verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.find_root().meta["verbose"] = True
+        logging.getLogger("unetfast").setLevel(logging.DEBUG)
+
+
+def _verbose_option() -> click.Option:
+    return click.Option(
+        ["-v", "--verbose"],
+        is_flag=True,
+        expose_value=False,
+        callback=_set_verbose,
+        help="Log more; show the traceback of an error.",
+    )
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported only when one of them is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the table's order, which is the order of a newcomer's needs."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module; every command takes ``--verbose`` too."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        if not any(parameter.name == "verbose" for parameter in command.params):
+            command.params.append(_verbose_option())
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the nearest command for a misspelt one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from unetfast.registry import did_you_mean
+
+            ctx.fail(f"no such command {args[0]!r}{did_you_mean(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 all done; 1 error; 2 usage; 3 some inputs failed and the rest are done; "
+    "4 an export does not compute what was trained; 130 interrupted (what was finished is kept).",
+)
+@click.version_option(__version__, prog_name="unetfast")
+def cli() -> None:
+    r"""Segment images with U-Nets and act on the result, fast.
+
+    \b
+    Examples:
+      unetfast run photos/ --inpaint              clean photos in runs/run/
+      unetfast train data/                        a model in runs/train/best.pt
+      unetfast eval runs/train/best.pt data/test
+      unetfast export runs/train/best.pt          runs/train/best.onnx, certified
+    """
+
+
+cli.params.append(_verbose_option())
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; default ``sys.argv[1:]``.
+    """
+    sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    verbose = any(word in ("-v", "--verbose") for word in arguments)
+    try:
+        # Outside standalone mode click hands back ctx.exit()'s code and lets errors through.
+        code = cli.main(arguments, prog_name="unetfast", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("unetfast: interrupted; what was finished is kept", err=True)
+        return INTERRUPTED
+    except UnetfastError as exc:
+        _explain(str(exc), verbose)
+        return exc.exit_code
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        sys.stderr.close()
+        return 1
+    except MemoryError:
+        _explain("out of memory; try a smaller --batch, --tile or --workers", verbose)
+        return 1
+    except Exception as exc:
+        _explain(f"internal error: {type(exc).__name__}: {exc} (--verbose shows where)", verbose)
+        return 1
+
+
+def _explain(message: str, verbose: bool) -> None:
+    if verbose:
+        traceback.print_exc()
+    click.echo(f"unetfast: {message}", err=True)

@@ -1,0 +1,179 @@
+"""A setting is declared once.
+
+One dataclass field made by :func:`setting` becomes the command-line option
+(``unetfast.cli.options.settings_options``), the key of a configuration file
+(:func:`from_toml`) and a row of the documentation (:func:`table`).
+Precedence: command line > configuration file > default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from unetfast.errors import ConfigError
+from unetfast.registry import did_you_mean
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["check", "from_mapping", "from_toml", "setting", "table", "to_toml"]
+
+T = TypeVar("T")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[str] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    flag: str | None = None,
+    type: Any = None,
+) -> Any:
+    """Declare one setting as a dataclass field.
+
+    Parameters
+    ----------
+    default : object
+        Its value when nobody says otherwise. The option's type follows from it unless
+        `type` is given; a bool makes an on/off flag; a tuple makes an option that may be
+        given several times.
+    help : str
+        One line for ``--help`` and the documentation, units included.
+    choices : sequence of str, optional
+        The allowed words.
+    low, high : float, optional
+        The closed range of a number.
+    flag : str, optional
+        The option's name on the command line when it is not ``--<field-name>``; may hold a
+        short form too: ``"-o/--output"``.
+    type : type, optional
+        Needed where the default does not tell, such as ``None``: ``int``, ``float``, ``str``
+        or ``Path``.
+    """
+    kind = type if type is not None else (str if default is None else default.__class__)
+    metadata = {"help": help, "choices": choices, "low": low, "high": high, "flag": flag, "type": kind}
+    if isinstance(default, (list, dict)):
+        raise TypeError("a setting's default must be immutable; use a tuple")
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check(settings: Any) -> None:
+    """Raise ConfigError for the first setting that is out of its range or not among its choices."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        allowed = field.metadata.get("choices")
+        if allowed and value is not None:
+            for word in value if isinstance(value, tuple) else (value,):
+                if word not in allowed:
+                    near = did_you_mean(str(word), list(allowed))
+                    raise ConfigError(f"{field.name} must be one of {', '.join(allowed)}; got {word!r}{near}")
+        low, high = field.metadata.get("low"), field.metadata.get("high")
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            continue
+        if (low is not None and value < low) or (high is not None and value > high):
+            bounds = f"{'-inf' if low is None else low} .. {'inf' if high is None else high}"
+            raise ConfigError(f"{field.name} must be in {bounds}; got {value}")
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], source: str) -> T:
+    """Build a settings dataclass from plain values, checked.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass whose fields were made by :func:`setting`.
+    values : mapping of str to object
+        Field name to value; hyphens in names are taken as underscores.
+    source : str
+        Where the values come from; messages start with it.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, a wrong type or a value out of range.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    known: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in fields:
+            near = did_you_mean(name, list(fields))
+            raise ConfigError(f"{source}: unknown setting {key!r}{near}")
+        known[name] = _converted(value, fields[name], source)
+    made = cls(**known)
+    check(made)
+    return made
+
+
+def _converted(value: Any, field: dataclasses.Field[Any], source: str) -> Any:
+    kind = field.metadata.get("type", str)
+    if value is None:
+        return None
+    if kind is tuple:
+        return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    # bool is an int to Python, but `epochs = true` is a slip, not a one.
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise ConfigError(f"{source}: {field.name} must be {kind.__name__}; got {value!r}")
+    return value
+
+
+def from_toml(path: Path) -> dict[str, Any]:
+    """Read a flat TOML file of settings.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing or is not TOML; the message starts with the path.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot read the configuration file: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: not a TOML file: {exc}") from exc
+
+
+def to_toml(settings: Any) -> str:
+    """Write a settings dataclass as TOML that :func:`from_toml` reads back; None is left out."""
+    lines = []
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value is None:
+            continue
+        lines.append(f"{field.name} = {_toml_value(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    # TOML's basic strings forbid raw control characters; file names may hold them.
+    return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04X}" for c in escaped) + '"'
+
+
+def table(cls: type[Any]) -> list[tuple[str, str, str]]:
+    """Return one (option, default, help) row a setting, for the documentation."""
+    rows = []
+    for field in dataclasses.fields(cls):
+        flag = field.metadata.get("flag") or "--" + field.name.replace("_", "-")
+        rows.append(
+            (flag, "" if field.default is None else str(field.default), field.metadata.get("help", ""))
+        )
+    return rows
