@@ -1,0 +1,184 @@
+"""ONNX files through onnxruntime, on the CPU or an NVIDIA GPU. Needs neither torch nor onnx."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from unetfast.backends.onnx_header import read_header
+from unetfast.backends.tensors import check_answer, check_images
+from unetfast.errors import ArtifactError, BackendError, ConfigError, MissingDependencyError
+from unetfast.spec import SPEC_KEY, ModelSpec
+
+__all__ = ["OnnxRuntimeBackend", "load", "load_bytes"]
+
+log = logging.getLogger(__name__)
+
+_PROVIDERS = {
+    "CPUExecutionProvider": "CPU",
+    "CUDAExecutionProvider": "CUDA",
+    "TensorrtExecutionProvider": "TensorRT",
+}
+
+
+class OnnxRuntimeBackend:
+    """An open onnxruntime session; see :class:`unetfast.backends.base.Backend`."""
+
+    name = "onnxruntime"
+
+    def __init__(self, session: ort.InferenceSession, spec: ModelSpec, threads: int) -> None:
+        self._session: ort.InferenceSession | None = session
+        self._input = session.get_inputs()[0].name
+        self._output = session.get_outputs()[0].name
+        self.spec = spec
+        provider = session.get_providers()[0]
+        where = _PROVIDERS.get(provider, provider)
+        if provider == "CPUExecutionProvider":
+            where += f", {threads or 'all'} threads"
+        self.description = f"onnxruntime {ort.__version__}, {where}, {spec.precision}"
+
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """Run the model on (N, H, W, C) uint8; safe to call from several threads at once."""
+        images = check_images(images, self.spec)
+        if self._session is None:
+            raise BackendError("onnxruntime: the backend is closed")
+        try:
+            (answer,) = self._session.run([self._output], {self._input: images})
+        except Exception as exc:  # onnxruntime's own errors have no common base but Exception
+            raise BackendError(f"onnxruntime failed on images of shape {images.shape}: {exc}") from exc
+        return check_answer(answer, images, self.spec)
+
+    def close(self) -> None:
+        """Release the session's memory."""
+        self._session = None
+
+
+def load(
+    path: Path | str,
+    *,
+    device: str = "auto",
+    threads: int = 0,
+    providers: tuple[str, ...] = (),
+    provider_options: tuple[dict[str, Any], ...] = (),
+) -> OnnxRuntimeBackend:
+    """Open an ``.onnx`` artifact.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file; weights kept beside it are read only from its own folder.
+    device : str
+        "cpu", "cuda", "cuda:N", or "auto": CUDA where this onnxruntime has it, else the CPU.
+    threads : int
+        Threads within one call on the CPU; 0 takes all physical cores.
+    providers : tuple of str
+        onnxruntime's own provider names in order, instead of `device`; for instance
+        ``("TensorrtExecutionProvider", "CUDAExecutionProvider")``.
+    provider_options : tuple of dict
+        One dict of options for each provider.
+
+    Raises
+    ------
+    ArtifactError
+        When the file is truncated, foreign, from a newer unetfast, holds no spec, keeps weights
+        outside its folder, or was made for another runtime.
+    MissingDependencyError
+        When a GPU is asked for and this onnxruntime has none.
+    BackendError
+        When the runtime cannot open the model or did not take the provider asked for.
+    """
+    path = Path(path)
+    header = read_header(path)
+    text = header.metadata.get(SPEC_KEY)
+    if text is None:
+        raise ArtifactError(
+            f"{path}: no unetfast spec inside (written by {header.producer or 'an unnamed tool'}); "
+            "export it with: unetfast export CHECKPOINT.pt"
+        )
+    spec = ModelSpec.from_json(text, path)
+    header.check_external_data(path)
+    return _open(str(path), spec, path, device, threads, providers, provider_options)
+
+
+def load_bytes(model: bytes, *, threads: int = 0) -> OnnxRuntimeBackend:
+    """Open an ONNX model held in memory, on the CPU; for exports that are not written yet."""
+    options = _options(threads)
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    text = session.get_modelmeta().custom_metadata_map[SPEC_KEY]
+    return OnnxRuntimeBackend(session, ModelSpec.from_json(text, "model in memory"), threads)
+
+
+def _open(
+    model: str,
+    spec: ModelSpec,
+    path: Path,
+    device: str,
+    threads: int,
+    providers: tuple[str, ...],
+    provider_options: tuple[dict[str, Any], ...],
+) -> OnnxRuntimeBackend:
+    chosen, options = _choose(device, providers, provider_options)
+    if spec.target == "tensorrt" and chosen[0] != "TensorrtExecutionProvider":
+        raise ArtifactError(
+            f"{path}: made for TensorRT (signed int8); onnxruntime on {_PROVIDERS.get(chosen[0], chosen[0])} "
+            "needs the CPU kind: unetfast export CHECKPOINT.pt --int8 --data FOLDER"
+        )
+    if spec.target == "cpu" and chosen[0] == "TensorrtExecutionProvider":
+        raise ArtifactError(
+            f"{path}: made for CPUs (unsigned int8); TensorRT needs: "
+            "unetfast export CHECKPOINT.pt --int8 --trt --data FOLDER"
+        )
+    try:
+        session = ort.InferenceSession(
+            model, _options(threads), providers=list(chosen), provider_options=list(options)
+        )
+    except Exception as exc:  # onnxruntime's own errors have no common base but Exception
+        raise ArtifactError(f"{path}: onnxruntime cannot open it: {exc}") from exc
+    # onnxruntime falls back to the CPU with no more than a warning.
+    if session.get_providers()[0] != chosen[0]:
+        raise BackendError(
+            f"{path}: onnxruntime did not start {chosen[0]} (it took {session.get_providers()[0]}); "
+            "is the driver or a library of that provider missing? --device cpu runs it on the CPU"
+        )
+    backend = OnnxRuntimeBackend(session, spec, threads)
+    log.info("%s: %s", path, backend.description)
+    return backend
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only; they are raised as well
+    return options
+
+
+def _choose(
+    device: str, providers: tuple[str, ...], provider_options: tuple[dict[str, Any], ...]
+) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...]]:
+    """Return the providers to ask for, the wanted one first, and the options of each."""
+    here = ort.get_available_providers()
+    if providers:
+        missing = [name for name in providers if name not in here]
+        if missing:
+            raise MissingDependencyError(
+                f"this onnxruntime has no {', '.join(missing)} (it has: {', '.join(here)}); "
+                "install it with: pip install onnxruntime-gpu"
+            )
+        return providers, provider_options or tuple({} for _ in providers)
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N; got {device!r}")
+    if kind == "cpu" or (kind == "auto" and "CUDAExecutionProvider" not in here):
+        return ("CPUExecutionProvider",), ({},)
+    if "CUDAExecutionProvider" not in here:
+        raise MissingDependencyError(
+            "this onnxruntime has no CUDA; install it with: pip uninstall onnxruntime; pip install onnxruntime-gpu"
+        )
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # finds the CUDA libraries that pip packages or torch brought
+    return ("CUDAExecutionProvider", "CPUExecutionProvider"), ({"device_id": index or "0"}, {})

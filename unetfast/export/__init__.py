@@ -1,0 +1,1 @@
+"""Exports: build an artifact, reload it, and certify that it computes what the checkpoint computes."""
