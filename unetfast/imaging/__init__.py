@@ -1,0 +1,38 @@
+"""The only place that reads or writes an image file.
+
+formats.py   what a file is and how many pixels it claims, before anything is decoded
+metadata.py  PNG chunks, JPEG segments, EXIF orientation: bytes in, bytes out
+convert.py   arrays: orientation, network input, resizing
+read.py      a file -> Picture, MaskFile
+write.py     Picture -> bytes -> a file under its final name, whole or not at all
+jpeg.py      JPEG coefficients: only the blocks that changed are encoded again
+tiff.py      TIFF strips and tiles: only the segments that changed are encoded again
+"""
+
+from __future__ import annotations
+
+from unetfast.imaging.convert import network_input, orient, resize, unorient
+from unetfast.imaging.formats import EXTENSIONS, MAX_PIXELS, Header, header
+from unetfast.imaging.read import MaskFile, Picture, read, read_bytes, read_mask
+from unetfast.imaging.write import atomic_write, encode, encode_mask, write, write_mask
+
+__all__ = [
+    "EXTENSIONS",
+    "MAX_PIXELS",
+    "Header",
+    "MaskFile",
+    "Picture",
+    "atomic_write",
+    "encode",
+    "encode_mask",
+    "header",
+    "network_input",
+    "orient",
+    "read",
+    "read_bytes",
+    "read_mask",
+    "resize",
+    "unorient",
+    "write",
+    "write_mask",
+]

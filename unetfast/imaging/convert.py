@@ -1,0 +1,123 @@
+"""Arrays: orientation, the network's input, resizing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.errors import InputError
+
+__all__ = ["network_input", "orient", "resize", "unorient"]
+
+
+def orient(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn a stored picture upright.
+
+    Parameters
+    ----------
+    array : (H, W, ...)
+    orientation : int
+        The EXIF tag 0x0112, 1 to 8 (Exif 3.0, 4.6.5.1.8): where row 0 and column 0 are.
+
+    Returns
+    -------
+    (H, W, ...) or (W, H, ...)
+        A contiguous array; the input itself for orientation 1.
+    """
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
+
+
+def unorient(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn an upright picture back to how it was stored; the inverse of :func:`orient`."""
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    return np.ascontiguousarray(array)
+
+
+def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
+    """Convert any picture to what a network takes.
+
+    16 bit is scaled to 8 (``round(v / 257)``, so 65535 becomes 255), float in [0, 1] to 0..255;
+    grey becomes RGB and RGB grey (ITU-R BT.601 weights) as needed; alpha is dropped.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, C) uint8, uint16 or float32
+        C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+    channels : int
+        What the network takes: 1, 3, or C itself.
+
+    Returns
+    -------
+    (H, W, channels) uint8
+
+    Raises
+    ------
+    InputError
+        For another dtype, rank or channel count.
+    """
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if pixels.ndim != 3 or min(pixels.shape) < 1:
+        raise InputError(f"an image must be (H, W) or (H, W, C); got shape {pixels.shape}")
+    have = pixels.shape[2]
+    if have != channels and have in (2, 4):
+        pixels = pixels[:, :, : have - 1]
+        have -= 1
+    image = np.ascontiguousarray(_to_uint8(pixels))
+    if have == channels:
+        return image
+    if (have, channels) == (1, 3):
+        return np.repeat(image, 3, axis=2)
+    if (have, channels) == (3, 1):
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[:, :, None]
+    raise InputError(f"the model takes {channels} channels; the image has {have}")
+
+
+def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        # (v + 128) // 257 == round(v / 257) for every 16-bit v; uint32 so that the sum cannot wrap.
+        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if pixels.dtype == np.float32:
+        if not (float(pixels.min()) >= 0.0 and float(pixels.max()) <= 1.0):
+            raise InputError("float images must lie in [0, 1]")
+        return np.rint(pixels * np.float32(255)).astype(np.uint8)
+    raise InputError(f"an image must be uint8, uint16 or float32; got {pixels.dtype}")
+
+
+def resize(array: NDArray[Any], height: int, width: int, *, labels: bool = False) -> NDArray[Any]:
+    """Resize an image (area or bilinear) or a label map (nearest).
+
+    Parameters
+    ----------
+    array : (H, W) or (H, W, C) uint8, uint16 or float32
+    height, width : int
+        The new size in px.
+    labels : bool
+        Take the nearest value instead of mixing neighbours.
+
+    Returns
+    -------
+    The same rank and dtype at the new size.
+    """
+    if array.shape[:2] == (height, width):
+        return array
+    smaller = height * width < array.shape[0] * array.shape[1]
+    how = cv2.INTER_NEAREST_EXACT if labels else cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    out = np.asarray(cv2.resize(array, (width, height), interpolation=how))
+    return out.reshape(height, width, *array.shape[2:])  # OpenCV drops a channel axis of one

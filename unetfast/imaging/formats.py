@@ -1,0 +1,171 @@
+"""What a file is and how many pixels it claims, read from its first bytes.
+
+Nothing here decodes a pixel, so a decompression bomb is refused before any decoder sees it,
+whichever decoder that would have been.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from unetfast.errors import ImageError
+
+__all__ = ["EXTENSIONS", "MAX_PIXELS", "Header", "check_pixels", "header"]
+
+MAX_PIXELS = 250_000_000
+
+# File name endings (lower case) of each format; the first is the one given to new files.
+EXTENSIONS = {
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "png": (".png",),
+    "tiff": (".tif", ".tiff"),
+    "bmp": (".bmp", ".dib"),
+    "webp": (".webp",),
+}
+
+_KNOWN_BUT_REFUSED = (
+    (b"GIF8", "a GIF file"),
+    (b"%PDF", "a PDF file"),
+    (b"%!PS", "a PostScript file"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 file"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 file"),
+    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL file"),
+    (b"\xff\x0a", "a JPEG XL file"),
+    (b"8BPS", "a Photoshop file"),
+    (b"PK\x03\x04", "a ZIP archive"),
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes of a file claim.
+
+    Attributes
+    ----------
+    format : {"jpeg", "png", "tiff", "bmp", "webp"}
+    width, height : int
+        As stored, before any EXIF orientation; 0 for TIFF, whose pages are looked at one by one.
+    animated : bool
+        APNG or animated WebP.
+    """
+
+    format: str
+    width: int
+    height: int
+    animated: bool = False
+
+
+def header(data: bytes, name: str) -> Header:
+    """Recognise a file by its content, never by its name.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    name : str
+        Its path, for messages.
+
+    Raises
+    ------
+    ImageError
+        When it is none of the five formats, or its header is damaged.
+    """
+    if not data:
+        raise ImageError(f"{name}: the file is empty (0 bytes)")
+    try:
+        if data[:2] == b"\xff\xd8":
+            return _jpeg(data)
+        if data[:8] == b"\x89PNG\r\n\x1a\n":
+            return _png(data)
+        if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return Header("tiff", 0, 0)
+        if data[:2] == b"BM":
+            return _bmp(data)
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            return _webp(data)
+    except (struct.error, IndexError, ValueError) as exc:
+        raise ImageError(f"{name}: damaged or cut off in its header: {exc}") from exc
+    raise ImageError(f"{name}: {_what_it_is(data)}; JPEG, PNG, TIFF, BMP and WebP are read")
+
+
+def _what_it_is(data: bytes) -> str:
+    for magic, words in _KNOWN_BUT_REFUSED:
+        if data.startswith(magic):
+            return words
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
+        return "a HEIC or AVIF file"
+    if b"\0" not in data[:512]:
+        try:
+            data[:512].decode("utf-8", errors="strict")
+            return "not an image (it holds text)"
+        except UnicodeDecodeError:
+            pass
+    return "not an image"
+
+
+def check_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
+    """Raise ImageError where a picture is empty or claims more than `max_pixels`."""
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: damaged: its size is {width}x{height}")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, over the limit of "
+            f"{max_pixels / 1e6:.0f}; if the file is genuine, raise --max-pixels"
+        )
+
+
+def _jpeg(data: bytes) -> Header:
+    position = 2
+    while position < len(data):
+        if data[position] != 0xFF:
+            raise ValueError("JPEG marker expected")
+        while data[position] == 0xFF:
+            position += 1
+        marker = data[position]
+        position += 1
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:
+            continue
+        if marker in (0xD9, 0xDA):
+            break
+        (length,) = struct.unpack_from(">H", data, position)
+        # SOF0..SOF15 but DHT (C4), JPG (C8) and DAC (CC).
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, position + 3)
+            return Header("jpeg", width, height)
+        if length < 2:
+            raise ValueError("JPEG segment of no length")
+        position += length
+    raise ValueError("no JPEG frame header")
+
+
+def _png(data: bytes) -> Header:
+    if data[12:16] != b"IHDR":
+        raise ValueError("no PNG header chunk")
+    width, height = struct.unpack_from(">II", data, 16)
+    return Header("png", width, height, animated=0 <= data.find(b"acTL") < data.find(b"IDAT"))
+
+
+def _bmp(data: bytes) -> Header:
+    (size,) = struct.unpack_from("<I", data, 14)
+    if size == 12:
+        width, height = struct.unpack_from("<HH", data, 18)
+        return Header("bmp", width, height)
+    width, height = struct.unpack_from("<ii", data, 18)
+    return Header("bmp", width, abs(height))  # a negative height means rows from the top
+
+
+def _webp(data: bytes) -> Header:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        flags = data[20]
+        width = 1 + int.from_bytes(data[24:27], "little")
+        height = 1 + int.from_bytes(data[27:30], "little")
+        return Header("webp", width, height, animated=bool(flags & 2))
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return Header("webp", 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return Header("webp", width & 0x3FFF, height & 0x3FFF)
+    raise ValueError("no WebP image chunk")

@@ -1,0 +1,159 @@
+"""PNG chunks, JPEG segments and the EXIF orientation tag: bytes in, bytes out."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+__all__ = [
+    "JpegSegments",
+    "exif_orientation",
+    "jpeg_exif",
+    "jpeg_icc",
+    "jpeg_segments",
+    "png_chunk",
+    "png_chunks",
+    "png_file",
+    "png_icc",
+]
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_EXIF = b"Exif\0\0"
+_ICC = b"ICC_PROFILE\0"
+
+
+def exif_orientation(exif: bytes | None) -> int:
+    """Return the orientation 1..8 of an EXIF block (with or without its ``Exif`` prefix).
+
+    Damaged EXIF gives 1: it is the camera's note about the photo, not the photo.
+    """
+    if not exif:
+        return 1
+    tiff = exif[len(_EXIF) :] if exif.startswith(_EXIF) else exif
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return 1
+    try:
+        (ifd,) = struct.unpack_from(order + "I", tiff, 4)
+        (entries,) = struct.unpack_from(order + "H", tiff, ifd)
+        for index in range(entries):
+            tag, kind, _count, value = struct.unpack_from(order + "HHIH", tiff, ifd + 2 + 12 * index)
+            if tag == 0x0112 and kind == 3:
+                return int(value) if 1 <= value <= 8 else 1
+    except struct.error:
+        return 1
+    return 1
+
+
+class JpegSegments(NamedTuple):
+    """The marker segments of a JPEG file up to its first scan.
+
+    Attributes
+    ----------
+    head : list of (int, bytes)
+        Marker and payload of each segment before the scan.
+    scan_start : int
+        Where the first SOS marker begins.
+    """
+
+    head: list[tuple[int, bytes]]
+    scan_start: int
+
+
+def jpeg_segments(data: bytes) -> JpegSegments:
+    """Split a JPEG file whose header has been accepted by ``formats.header``.
+
+    Raises
+    ------
+    ValueError
+        When it ends before its first scan.
+    """
+    head = []
+    position = 2
+    while position + 4 <= len(data):
+        while position < len(data) and data[position] == 0xFF and data[position + 1] == 0xFF:
+            position += 1
+        marker = data[position + 1]
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:
+            position += 2
+            continue
+        if marker == 0xDA:
+            return JpegSegments(head, position)
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if length < 2 or data[position] != 0xFF:
+            break
+        head.append((marker, data[position + 4 : position + 2 + length]))
+        position += 2 + length
+    raise ValueError("the JPEG file ends before its first scan")
+
+
+def jpeg_exif(segments: JpegSegments) -> bytes | None:
+    """Return the EXIF block without its prefix, or None."""
+    for marker, payload in segments.head:
+        if marker == 0xE1 and payload.startswith(_EXIF):
+            return payload[len(_EXIF) :]
+    return None
+
+
+def jpeg_icc(segments: JpegSegments) -> bytes | None:
+    """Return the colour profile put together from its parts, or None when it is incomplete."""
+    parts = {}
+    total = 0
+    for marker, payload in segments.head:
+        if marker == 0xE2 and payload.startswith(_ICC) and len(payload) > 14:
+            parts[payload[12]] = payload[14:]
+            total = payload[13]
+    if not parts or sorted(parts) != list(range(1, total + 1)):
+        return None
+    return b"".join(parts[number] for number in sorted(parts))
+
+
+def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Split a PNG file into (type, body) chunks, checking every checksum.
+
+    Raises
+    ------
+    ValueError
+        When the file is cut off or a checksum is wrong.
+    """
+    chunks = []
+    position = len(PNG_SIGNATURE)
+    while True:
+        if position + 12 > len(data):
+            raise ValueError("the PNG file is cut off")
+        (length,) = struct.unpack_from(">I", data, position)
+        kind = data[position + 4 : position + 8]
+        body = data[position + 8 : position + 8 + length]
+        if len(body) != length or position + 12 + length > len(data):
+            raise ValueError("the PNG file is cut off")
+        (crc,) = struct.unpack_from(">I", data, position + 8 + length)
+        if crc != zlib.crc32(body, zlib.crc32(kind)):
+            raise ValueError(f"wrong checksum in PNG chunk {kind.decode('latin-1')!r}")
+        chunks.append((kind, body))
+        position += 12 + length
+        if kind == b"IEND":
+            return chunks
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """Return one PNG chunk as it stands in a file."""
+    return b"".join(
+        (struct.pack(">I", len(body)), kind, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))))
+    )
+
+
+def png_file(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Join chunks into a PNG file."""
+    return PNG_SIGNATURE + b"".join(png_chunk(kind, body) for kind, body in chunks)
+
+
+def png_icc(body: bytes) -> bytes | None:
+    """Return the profile inside an iCCP chunk, or None when it is damaged."""
+    _name, _, rest = body.partition(b"\0")
+    try:
+        unpack = zlib.decompressobj()
+        return unpack.decompress(rest[1:], 64 * 2**20) or None  # bounded: a profile is data too
+    except zlib.error:
+        return None

@@ -1,0 +1,347 @@
+"""A file becomes a Picture (an image) or a MaskFile (stored label values).
+
+Bytes are read here in Python and decoded from memory: OpenCV's file functions crash on names
+that are not UTF-8, and follow links and pipes.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image
+
+from unetfast.errors import ImageError
+from unetfast.imaging import metadata, tiff
+from unetfast.imaging.convert import orient
+from unetfast.imaging.formats import MAX_PIXELS, Header, check_pixels, header
+from unetfast.spec import FileRef
+
+__all__ = ["MaskFile", "Picture", "Source", "read", "read_bytes", "read_mask"]
+
+Source = Path | str | bytes | FileRef
+
+MAX_BYTES = 4 * 2**30  # no picture within the pixel limit is larger than this
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image, upright.
+
+    Attributes
+    ----------
+    pixels : (H, W, C) uint8, uint16 or float32
+        C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. Float (TIFF only) is in [0, 1].
+    format : {"jpeg", "png", "tiff", "bmp", "webp"}
+        What the file really is.
+    icc, exif : bytes or None
+        Colour profile; EXIF block (without the ``Exif`` prefix).
+    orientation : int
+        The stored EXIF orientation 1..8, already applied to `pixels`.
+    name : str
+        The path, for messages.
+    source : bytes or None
+        The file itself: what `encode` takes the metadata, tables and untouched blocks from.
+    notes : tuple of str
+        What a reader of the results should know ("palette expanded to RGB").
+    cmyk : bool
+        The file holds CMYK; `pixels` is its RGB rendering.
+    """
+
+    pixels: NDArray[Any]
+    format: str
+    icc: bytes | None = None
+    exif: bytes | None = None
+    orientation: int = 1
+    name: str = "<bytes>"
+    source: bytes | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+    cmyk: bool = False
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """The values a mask file stores, upright.
+
+    Attributes
+    ----------
+    values : (H, W) or (H, W, C) uint8 or uint16
+        Palette indices, grey values (1-bit as 0 and 1) or colours, as they are in the file.
+    palette : (P, 3) uint8 or None
+        RGB of each index, for palette files.
+    mode : str
+        "1", "P", "L", "LA", "I;16", "RGB", "RGBA", "RGB;16" or "RGBA;16".
+    """
+
+    values: NDArray[Any]
+    palette: NDArray[np.uint8] | None
+    mode: str
+
+
+def read_bytes(source: Source, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a file or of a member of a zip archive.
+
+    Raises
+    ------
+    ImageError
+        When it is missing, not a regular file, unreadable or larger than `max_bytes`.
+    """
+    if isinstance(source, bytes):
+        return source
+    ref = source if isinstance(source, FileRef) else FileRef(Path(source))
+    try:
+        if ref.member is not None:
+            return _read_member(ref, max_bytes)
+        # O_NONBLOCK: opening a pipe must not wait for a writer before fstat can refuse it.
+        descriptor = os.open(
+            ref.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        )
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError(f"{ref}: not a regular file")
+            if status.st_size > max_bytes:
+                raise ImageError(f"{ref}: {status.st_size / 1e9:.1f} GB is more than a picture may have")
+            return file.read()
+    except FileNotFoundError as exc:
+        raise ImageError(f"{ref}: no such file") from exc
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, RuntimeError) as exc:
+        if isinstance(exc, ImageError):
+            raise
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
+        raise ImageError(f"{ref}: cannot be read: {reason}") from exc
+
+
+def _read_member(ref: FileRef, max_bytes: int) -> bytes:
+    with zipfile.ZipFile(ref.path) as archive:
+        info = archive.getinfo(str(ref.member))
+        if info.file_size > max_bytes:
+            raise ImageError(f"{ref}: {info.file_size / 1e9:.1f} GB is more than a picture may have")
+        with archive.open(info) as file:
+            data = file.read(max_bytes + 1)  # the directory's file_size is only a claim
+    if len(data) > max_bytes:
+        raise ImageError(f"{ref}: larger than a picture may be")
+    return data
+
+
+def _name(source: Source) -> str:
+    return "<bytes>" if isinstance(source, bytes) else str(source)
+
+
+def read(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode a JPEG, PNG, TIFF, BMP or WebP file; the pixels come out upright.
+
+    The format is told from the content. A file that is cut off or damaged is an error, never a
+    half-grey picture. CMYK is rendered to RGB, palettes are expanded, 1-bit becomes 0 and 255.
+
+    Parameters
+    ----------
+    source : Path, str, bytes or FileRef
+    max_pixels : int
+        Refuse larger pictures before decoding them.
+
+    Returns
+    -------
+    Picture
+
+    Raises
+    ------
+    ImageError
+        The message starts with the path and says why.
+    """
+    name = _name(source)
+    data = read_bytes(source)
+    head = header(data, name)
+    if head.animated:
+        raise ImageError(f"{name}: an animation; only still pictures are read")
+    if head.format != "tiff":
+        check_pixels(head.width, head.height, name, max_pixels)
+    try:
+        if head.format == "jpeg":
+            picture = _read_jpeg(data, name)
+        elif head.format == "png":
+            picture = _read_png(data, name)
+        elif head.format == "tiff":
+            picture = _read_tiff(data, name, max_pixels)
+        else:
+            picture = _read_pillow(data, name, head)
+    except ImageError:
+        raise
+    except Exception as exc:  # decoders raise anything: OSError, KeyError, struct.error, IndexError...
+        raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc
+    pixels = picture.pixels
+    if head.format != "tiff" and pixels.shape[:2] != (head.height, head.width):
+        raise ImageError(
+            f"{name}: damaged: decoded to {pixels.shape[1]}x{pixels.shape[0]}, not as its header says"
+        )
+    if picture.orientation == 1:
+        return picture
+    return Picture(**{**picture.__dict__, "pixels": orient(pixels, picture.orientation)})
+
+
+def _one_line(exc: Exception) -> str:
+    return " ".join(str(exc).split()) or type(exc).__name__
+
+
+def _read_jpeg(data: bytes, name: str) -> Picture:
+    segments = metadata.jpeg_segments(data)
+    exif = metadata.jpeg_exif(segments)
+    _height, _width, colour, _sampling = simplejpeg.decode_jpeg_header(data, strict=False)
+    wanted = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}.get(colour, "RGB")
+    notes: tuple[str, ...] = ()
+    try:
+        pixels = simplejpeg.decode_jpeg(data, wanted, strict=True)
+    except ValueError as exc:
+        # Cameras that pad their scans are common and lose nothing; any other warning of
+        # libjpeg means invented pixels.
+        if "extraneous bytes" not in str(exc):
+            raise
+        pixels = simplejpeg.decode_jpeg(data, wanted, strict=False)
+        notes = (f"decoder warning: {_one_line(exc)}",)
+    if wanted == "CMYK":
+        pixels = _cmyk_to_rgb(pixels, inverted=any(m == 0xEE and p[:5] == b"Adobe" for m, p in segments.head))
+    return Picture(
+        pixels=pixels,
+        format="jpeg",
+        icc=metadata.jpeg_icc(segments),
+        exif=exif,
+        orientation=metadata.exif_orientation(exif),
+        name=name,
+        source=data,
+        notes=notes,
+        cmyk=wanted == "CMYK",
+    )
+
+
+def _cmyk_to_rgb(cmyk: NDArray[np.uint8], inverted: bool) -> NDArray[np.uint8]:
+    # Files with an Adobe marker store 255 - ink, so that the values already are "light".
+    light = cmyk if inverted else 255 - cmyk
+    product = light[:, :, :3].astype(np.uint16) * light[:, :, 3:]
+    return ((product + 127) // 255).astype(np.uint8)
+
+
+def _read_png(data: bytes, name: str) -> Picture:
+    chunks = metadata.png_chunks(data)
+    first = dict(reversed(chunks))
+    depth, colour_type = first[b"IHDR"][8], first[b"IHDR"][9]
+    notes = []
+    if colour_type == 3:
+        notes.append("palette expanded to RGBA" if b"tRNS" in first else "palette expanded to RGB")
+    elif b"tRNS" in first:
+        notes.append("transparent colour made an alpha channel")
+    elif depth in (2, 4):
+        notes.append(f"{depth}-bit grey expanded to 8-bit")
+    pixels = imagecodecs.png_decode(data)
+    return Picture(
+        pixels=pixels if pixels.ndim == 3 else pixels[:, :, None],
+        format="png",
+        icc=metadata.png_icc(first[b"iCCP"]) if b"iCCP" in first else None,
+        exif=first.get(b"eXIf"),
+        orientation=metadata.exif_orientation(first.get(b"eXIf")),
+        name=name,
+        source=data,
+        notes=tuple(notes),
+    )
+
+
+def _read_tiff(data: bytes, name: str, max_pixels: int) -> Picture:
+    with tiff.opened(io.BytesIO(data), name) as page:
+        check_pixels(page.imagewidth, page.imagelength, name, max_pixels)
+        pixels, notes, cmyk = tiff.to_pixels(page, name)
+        tags = page.tags
+        icc = tags.valueof(34675)
+        orientation = tags.valueof(274)
+    return Picture(
+        pixels=pixels,
+        format="tiff",
+        icc=bytes(icc) if icc else None,
+        orientation=orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
+        name=name,
+        source=data,
+        notes=notes,
+        cmyk=cmyk,
+    )
+
+
+def _read_pillow(data: bytes, name: str, head: Header) -> Picture:
+    with Image.open(io.BytesIO(data), formats=[head.format.upper()]) as image:
+        image.load()
+        icc, exif = image.info.get("icc_profile"), image.info.get("exif")
+        notes: tuple[str, ...] = ()
+        if image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+            notes = (f"palette expanded to {image.mode}",)
+        pixels = np.array(image)
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * 255
+    exif = exif[6:] if exif and exif.startswith(b"Exif\0\0") else exif
+    return Picture(
+        pixels=pixels if pixels.ndim == 3 else pixels[:, :, None],
+        format=head.format,
+        icc=icc or None,
+        exif=exif or None,
+        orientation=metadata.exif_orientation(exif),
+        name=name,
+        source=data,
+        notes=notes,
+    )
+
+
+def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
+    """Read the values a mask file stores: palette indices stay indices.
+
+    Parameters
+    ----------
+    source : Path, str, bytes or FileRef
+    max_pixels : int
+        Refuse larger masks before decoding them.
+
+    Raises
+    ------
+    ImageError
+        As :func:`read`.
+    """
+    name = _name(source)
+    data = read_bytes(source)
+    head = header(data, name)
+    indexed = head.format == "png" and data[25:26] == b"\x03" or head.format == "bmp"
+    if not indexed:
+        return _stored(read(data if isinstance(source, bytes) else source, max_pixels=max_pixels))
+    check_pixels(head.width, head.height, name, max_pixels)
+    try:
+        if head.format == "png":
+            metadata.png_chunks(data)
+        with Image.open(io.BytesIO(data), formats=[head.format.upper()]) as image:
+            image.load()
+            palette = image.getpalette("RGB") if image.mode == "P" else None
+            mode, values = image.mode, np.array(image)
+            exif = image.info.get("exif")
+    except Exception as exc:  # as in read
+        raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8)
+    colours = None if palette is None else np.array(palette, np.uint8).reshape(-1, 3)
+    return MaskFile(orient(values, metadata.exif_orientation(exif)), colours, mode)
+
+
+def _stored(picture: Picture) -> MaskFile:
+    values = picture.pixels
+    channels = values.shape[2]
+    if channels == 1:
+        values = values[:, :, 0]
+    one_bit = picture.source is not None and picture.format == "png" and picture.source[24:26] == b"\x01\0"
+    if one_bit:
+        return MaskFile((values != 0).astype(np.uint8), None, "1")
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
+    if values.dtype != np.uint8:
+        mode = {"L": "I;16"}.get(mode, mode + ";16")
+    return MaskFile(values, None, mode)

@@ -1,0 +1,132 @@
+"""TIFF pages as pixels.
+
+tifffile is the library: it reads and writes tiled, stripped, big-endian and BigTIFF files
+segment by segment in pure Python with imagecodecs' codecs, where rasterio and libvips would
+bring GDAL or glib for the same work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from unetfast.errors import ImageError
+
+__all__ = ["opened", "to_pixels"]
+
+# tifffile logs what it repairs; a file that it cannot read raises, and that is what we report.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+_GREY = (0, 1)  # MINISWHITE, MINISBLACK
+
+
+@contextlib.contextmanager
+def opened(file: BinaryIO, name: str) -> Iterator[Any]:
+    """Open the one full-size page of a TIFF file (thumbnails and overviews may stand beside it).
+
+    Raises
+    ------
+    ImageError
+        When it is no TIFF file, is cut off, or holds several pages.
+    """
+    try:
+        handle = tifffile.TiffFile(file)
+    except Exception as exc:  # tifffile raises struct.error, ValueError, KeyError... on damage
+        raise ImageError(f"{name}: damaged, cannot be read as TIFF: {exc}") from exc
+    with handle:
+        pages = [page for page in handle.pages if not _reduced(page)]
+        if len(pages) != 1:
+            raise ImageError(
+                f"{name}: a TIFF file of {len(pages)} pages; split it into one file a page first"
+            )
+        yield pages[0]
+
+
+def _reduced(page: Any) -> bool:
+    """Whether a page is a smaller copy or a transparency mask of another (NewSubfileType bits 0 and 2)."""
+    return bool(int(getattr(page, "subfiletype", 0) or 0) & 5)
+
+
+def to_pixels(page: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...], bool]:
+    """Decode a page.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+
+    Returns
+    -------
+    pixels : (H, W, C) uint8, uint16 or float32
+        Grey, RGB, with alpha if stored; as stored on disk, not turned upright.
+    notes : tuple of str
+    cmyk : bool
+        The file holds CMYK and the pixels are its RGB rendering.
+
+    Raises
+    ------
+    ImageError
+        For a sample format without a documented rule.
+    """
+    check_kind(page, name)
+    values = page.asarray()
+    if page.planarconfig == 2 and values.ndim == 3:
+        values = np.moveaxis(values, 0, -1)
+    values = values.reshape(page.imagelength, page.imagewidth, -1)
+    return normal_values(page, values, name)
+
+
+def check_kind(page: Any, name: str) -> None:
+    """Refuse what has no documented rule: volumes, odd depths, integer ranges nobody stated."""
+    kind = np.dtype(page.dtype) if page.dtype is not None else None
+    samples = page.samplesperpixel
+    if page.imagedepth != 1:
+        raise ImageError(f"{name}: a TIFF volume; only flat pictures are read")
+    if kind not in (np.bool_, np.uint8, np.uint16, np.float32) or page.bitspersample not in (1, 8, 16, 32):
+        raise ImageError(
+            f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); "
+            "8 and 16 bit unsigned, 1 bit, and float in 0..1 are read"
+        )
+    if samples > (5 if page.photometric == 5 else 4):
+        raise ImageError(f"{name}: a TIFF file of {samples} samples a pixel; up to 4 are read")
+    if page.photometric not in (*_GREY, 2, 3, 5, 6):
+        raise ImageError(
+            f"{name}: TIFF colour space {page.photometric!s}; grey, RGB, palette and CMYK are read"
+        )
+    if page.photometric == 6 and page.compression not in (6, 7):
+        raise ImageError(f"{name}: TIFF with YCbCr samples; convert it to RGB first")
+
+
+def normal_values(page: Any, values: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...], bool]:
+    """Turn stored samples (H, W, S) into pixels; see :func:`to_pixels`."""
+    notes: tuple[str, ...] = ()
+    if values.dtype == np.bool_:
+        values = values.astype(np.uint8) * 255
+    if page.photometric == 0:
+        if values.dtype == np.float32:
+            raise ImageError(f"{name}: a float TIFF whose white is 0; convert it first")
+        values = np.iinfo(values.dtype).max - values
+    elif page.photometric == 3:
+        table = np.asarray(page.colormap)  # (3, P) uint16
+        values = (table[:, values[:, :, 0]].transpose(1, 2, 0) >> 8).astype(np.uint8)
+        notes = ("palette expanded to RGB",)
+    elif page.photometric == 5:
+        return _cmyk(values, name), notes, True
+    if values.dtype == np.float32 and not (float(values.min()) >= 0.0 and float(values.max()) <= 1.0):
+        raise ImageError(
+            f"{name}: float samples outside 0..1; what is white is not known: rescale them first"
+        )
+    return np.ascontiguousarray(values), notes, False
+
+
+def _cmyk(values: NDArray[Any], name: str) -> NDArray[Any]:
+    if values.dtype == np.float32 or values.shape[2] != 4:
+        raise ImageError(f"{name}: CMYK TIFF of {values.shape[2]} x {values.dtype}; 4 x 8 or 16 bit are read")
+    top = int(np.iinfo(values.dtype).max)
+    light = top - values.astype(np.uint64)
+    return ((light[:, :, :3] * light[:, :, 3:] + top // 2) // top).astype(values.dtype)
