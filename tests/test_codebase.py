@@ -19,7 +19,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors", "registry", "settings"},
     {"spec"},
-    {"imaging", "preprocess", "metrics", "measure", "inpainting", "models", "losses"},
+    {"imaging", "preprocess", "metrics", "skeleton", "measure", "inpainting", "models", "losses"},
     {"data", "checkpoint"},
     {"backends", "export"},
     {"segment", "evaluate", "pipeline"},

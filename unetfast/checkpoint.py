@@ -122,17 +122,17 @@ _FIELDS = ("model_state", "training_state", "parity_images", "parity_labels")
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise ArtifactError(f"{path}: no such checkpoint")
+    if not zipfile.is_zipfile(path):  # so that torch's reader of old-style pickles is never reached
+        raise ArtifactError(f"{path}: cannot be read as a checkpoint: empty, cut off, or not made by torch.save")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as exc:
-        if "nsupported" not in str(exc):  # "Unsupported global", "Unsupported class": a refusal
-            raise ArtifactError(f"{path}: cannot be read as a checkpoint: not a file of torch.save") from exc
         raise ArtifactError(
             f"{path}: refused: it holds more than weights, and loading it could run code; "
             "make a checkpoint with: unetfast train DATA"
         ) from exc
     # What torch raises for a broken file depends on where it breaks.
-    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile) as exc:
+    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, OSError) as exc:
         raise ArtifactError(f"{path}: cannot be read as a checkpoint: {_first_line(exc)}") from exc
 
 
