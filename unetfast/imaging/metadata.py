@@ -70,7 +70,7 @@ def jpeg_segments(data: bytes) -> JpegSegments:
     ValueError
         When it ends before its first scan.
     """
-    head = []
+    head: list[tuple[int, bytes]] = []
     position = 2
     while position + 4 <= len(data):
         while position < len(data) and data[position] == 0xFF and data[position + 1] == 0xFF:

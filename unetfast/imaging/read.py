@@ -273,8 +273,9 @@ def _read_tiff(data: bytes, name: str, max_pixels: int) -> Picture:
 
 
 def _read_pillow(data: bytes, name: str, head: Header) -> Picture:
-    with Image.open(io.BytesIO(data), formats=[head.format.upper()]) as image:
-        image.load()
+    with Image.open(io.BytesIO(data), formats=[head.format.upper()]) as opened:
+        opened.load()
+        image: Image.Image = opened
         icc, exif = image.info.get("icc_profile"), image.info.get("exif")
         notes: tuple[str, ...] = ()
         if image.mode == "P":
@@ -313,7 +314,7 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
     name = _name(source)
     data = read_bytes(source)
     head = header(data, name)
-    indexed = head.format == "png" and data[25:26] == b"\x03" or head.format == "bmp"
+    indexed = (head.format == "png" and data[25:26] == b"\x03") or head.format == "bmp"
     if not indexed:
         return _stored(read(data if isinstance(source, bytes) else source, max_pixels=max_pixels))
     check_pixels(head.width, head.height, name, max_pixels)

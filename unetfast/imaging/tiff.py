@@ -42,9 +42,7 @@ def opened(file: BinaryIO, name: str) -> Iterator[Any]:
     with handle:
         pages = [page for page in handle.pages if not _reduced(page)]
         if len(pages) != 1:
-            raise ImageError(
-                f"{name}: a TIFF file of {len(pages)} pages; split it into one file a page first"
-            )
+            raise ImageError(f"{name}: a TIFF file of {len(pages)} pages; split it into single pages first")
         yield pages[0]
 
 
@@ -118,9 +116,7 @@ def normal_values(page: Any, values: NDArray[Any], name: str) -> tuple[NDArray[A
     elif page.photometric == 5:
         return _cmyk(values, name), notes, True
     if values.dtype == np.float32 and not (float(values.min()) >= 0.0 and float(values.max()) <= 1.0):
-        raise ImageError(
-            f"{name}: float samples outside 0..1; what is white is not known: rescale them first"
-        )
+        raise ImageError(f"{name}: float samples outside 0..1; what is white is unknown: rescale them")
     return np.ascontiguousarray(values), notes, False
 
 

@@ -177,29 +177,39 @@ def _encode_jpeg(pixels: NDArray[np.uint8], picture: Picture) -> bytes:
 
 
 def with_jpeg_metadata(encoded: bytes, picture: Picture) -> bytes:
-    """Put the application segments and comments of the original in place of an encoder's own."""
+    """Put the metadata of the original in place of an encoder's own."""
     if picture.format == "jpeg" and picture.source is not None:
-        kept = [s for s in metadata.jpeg_segments(picture.source).head if _kept_segment(*s)]
+        kept = [s for s in metadata.jpeg_segments(picture.source).head if _is_metadata(*s)]
     else:
-        kept = []
-        if picture.exif:
-            kept.append((0xE1, b"Exif\0\0" + picture.exif))
-        parts = [picture.icc[i : i + 65000] for i in range(0, len(picture.icc), 65000)] if picture.icc else []
-        kept += [(0xE2, b"ICC_PROFILE\0" + bytes((i + 1, len(parts))) + part) for i, part in enumerate(parts)]
-        if max((len(body) for _, body in kept), default=0) > 65533:
-            raise InputError("its EXIF block is larger than JPEG can hold")
+        kept = _jpeg_metadata(picture)
     made = metadata.jpeg_segments(encoded)
-    if any(marker == 0xE0 or marker == 0xEE for marker, _ in kept):
-        tables = [s for s in made.head if not 0xE0 <= s[0] <= 0xEF and s[0] != 0xFE]
-        head = kept + tables
-    else:
-        ours = [s for s in made.head if s[0] in (0xE0, 0xEE)]
-        head = ours + kept + [s for s in made.head if not 0xE0 <= s[0] <= 0xEF and s[0] != 0xFE]
+    # An original's JFIF segment holds its DPI. Its Adobe segment names the colour transform of
+    # its own scans, which the new ones (always YCbCr or grey) do not share.
+    kept = [s for s in kept if s[0] != 0xEE]
+    jfif = [s for s in kept if s[0] == 0xE0] or [s for s in made.head if s[0] == 0xE0]
+    tables = [s for s in made.head if not _is_metadata(*s)]
+    return join_jpeg([*jfif, *(s for s in kept if s[0] != 0xE0), *tables], encoded[made.scan_start :])
+
+
+def join_jpeg(head: list[tuple[int, bytes]], scans: bytes) -> bytes:
+    """Return a JPEG file from its marker segments and everything from the first scan on."""
     body = b"".join(bytes((0xFF, m)) + struct.pack(">H", len(p) + 2) + p for m, p in head)
-    return b"\xff\xd8" + body + encoded[made.scan_start :]
+    return b"\xff\xd8" + body + scans
 
 
-def _kept_segment(marker: int, payload: bytes) -> bool:
+def _jpeg_metadata(picture: Picture) -> list[tuple[int, bytes]]:
+    kept = []
+    if picture.exif:
+        kept.append((0xE1, b"Exif\0\0" + picture.exif))
+    icc = picture.icc or b""
+    parts = [icc[i : i + 65000] for i in range(0, len(icc), 65000)]
+    kept += [(0xE2, b"ICC_PROFILE\0" + bytes((i + 1, len(parts))) + part) for i, part in enumerate(parts)]
+    if max((len(body) for _, body in kept), default=0) > 65533:
+        raise InputError("its EXIF block is larger than JPEG can hold")
+    return kept
+
+
+def _is_metadata(marker: int, payload: bytes) -> bool:
     # The multi-picture index (MPF) points at bytes behind the first picture, which are not copied.
     return (0xE0 <= marker <= 0xEF or marker == 0xFE) and not payload.startswith(b"MPF\0")
 
@@ -293,7 +303,7 @@ def encode_mask(mask: NDArray[Any]) -> bytes:
     rows[:, 1:] = packed
     head = struct.pack(">IIBBBBB", width, height, 1 if binary else 8, 0, 0, 0, 0)
     squeeze = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-    body = squeeze.compress(rows) + squeeze.flush()
+    body = squeeze.compress(rows.data) + squeeze.flush()
     return metadata.png_file([(b"IHDR", head), (b"IDAT", body), (b"IEND", b"")])
 
 
