@@ -1,0 +1,156 @@
+"""An image becomes the network's inputs (`fit`), and its answers a whole map again (`unfit`).
+
+A tile list always: an image that needs no tiling is a list of one. Cores of tiles cover the
+image once; each is read with a margin of at least ``spec.halo_px``, and windows begin and end on
+multiples of ``spec.stride_px`` (or at the image's edge), so that every core pixel sees exactly
+what it would see in the whole image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.errors import InputError
+from unetfast.imaging.convert import resize
+from unetfast.spec import ModelSpec
+
+__all__ = ["Tile", "fit", "labels_of", "tiles_of", "unfit"]
+
+
+class Tile(NamedTuple):
+    """One piece of an image, in px.
+
+    Attributes
+    ----------
+    y, x, height, width : int
+        The core: the part of the image this tile answers for.
+    top, left, bottom, right : int
+        The window that is read for it, ends excluded.
+    """
+
+    y: int
+    x: int
+    height: int
+    width: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+def tiles_of(height: int, width: int, spec: ModelSpec, tile_px: int) -> list[Tile]:
+    """Return the tiles of an image in reading order.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the image.
+    spec : ModelSpec
+        Gives stride and halo.
+    tile_px : int
+        Side of a core; rounded down to a multiple of the stride. An image no larger than this
+        in both directions is one tile.
+
+    Raises
+    ------
+    InputError
+        When `tile_px` is smaller than the model's stride.
+    """
+    if spec.preprocess.resize_px is not None or (height <= tile_px and width <= tile_px):
+        return [Tile(0, 0, height, width, 0, 0, height, width)]
+    stride = spec.stride_px
+    core = tile_px // stride * stride
+    if core < 1:
+        raise InputError(f"the tile must be at least the model's stride of {stride} px; got {tile_px}")
+    margin = -(-spec.halo_px // stride) * stride
+    return [
+        Tile(
+            y,
+            x,
+            min(core, height - y),
+            min(core, width - x),
+            max(y - margin, 0),
+            max(x - margin, 0),
+            min(y + core + margin, height),
+            min(x + core + margin, width),
+        )
+        for y in range(0, height, core)
+        for x in range(0, width, core)
+    ]
+
+
+def fit(image: NDArray[np.uint8], spec: ModelSpec, tile_px: int) -> list[tuple[Tile, NDArray[np.uint8]]]:
+    """Cut an image into the network's inputs.
+
+    Parameters
+    ----------
+    image : (H, W, C) uint8
+        C as ``spec.preprocess.channels``.
+    spec : ModelSpec
+    tile_px : int
+        See :func:`tiles_of`.
+
+    Returns
+    -------
+    list of (Tile, (h, w, C) uint8)
+        The window of each tile, a view of the image; or the image resized to a square of
+        ``spec.preprocess.resize_px``.
+    """
+    height, width = image.shape[:2]
+    tiles = tiles_of(height, width, spec, tile_px)
+    side = spec.preprocess.resize_px
+    if side is not None:
+        return [(tiles[0], resize(image, side, side))]
+    return [(tile, image[tile.top : tile.bottom, tile.left : tile.right]) for tile in tiles]
+
+
+def unfit(outputs: Sequence[NDArray[Any]], tiles: Sequence[Tile], shape: tuple[int, int]) -> NDArray[Any]:
+    """Put the answers of the tiles together; the inverse of :func:`fit`.
+
+    Parameters
+    ----------
+    outputs : sequence of (h, w) uint8 class ids or (h, w, K) float32 probabilities
+        One a tile, of its window's size, or of the square it was resized to.
+    tiles : sequence of Tile
+        As `fit` gave them.
+    shape : (int, int)
+        Height and width of the image.
+
+    Returns
+    -------
+    (H, W) uint8 or (H, W, K) float32
+        Resized class ids take the nearest value, probabilities are interpolated.
+    """
+    first = outputs[0]
+    if len(tiles) == 1:
+        return resize(first, *shape, labels=first.ndim == 2)
+    whole = np.empty(shape + first.shape[2:], first.dtype)
+    for output, tile in zip(outputs, tiles, strict=True):
+        inside = output[tile.y - tile.top :, tile.x - tile.left :][: tile.height, : tile.width]
+        whole[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = inside
+    return whole
+
+
+def labels_of(answer: NDArray[Any], spec: ModelSpec) -> NDArray[np.uint8]:
+    """Turn a network's answer into class ids.
+
+    Parameters
+    ----------
+    answer : (H, W) uint8 class ids or (H, W, K) float32 probabilities
+        Class ids are returned as they are.
+    spec : ModelSpec
+        Gives task and threshold.
+
+    Returns
+    -------
+    (H, W) uint8
+    """
+    if answer.ndim == 2:
+        return answer
+    if spec.task == "binary":
+        return (answer[:, :, 0] > np.float32(spec.threshold)).astype(np.uint8)
+    return np.asarray(answer.argmax(axis=2), np.uint8)
