@@ -1,0 +1,66 @@
+/* The masked-median inpainting kernel of unetfast: a plain C interface, no Python anywhere.
+ *
+ * What it computes. Every masked pixel is replaced, channel by channel, by the lower median
+ * (rank (n - 1) / 2 of the n sorted samples) of the ORIGINAL UNMASKED samples in the square
+ * window of odd side `window_px` centred on it and clipped to the image. Where that window holds
+ * no unmasked pixel it grows to the smallest odd side that holds at least one. A masked sample is
+ * never read, so the result depends neither on an order nor on the number of threads, and
+ * `target` may be `source`.
+ *
+ * Layout. Pixels are interleaved: channel c of pixel (y, x) stands at
+ * `data + y * row_bytes + (x * channels + c) * sample_size`. Rows may be apart by any
+ * distance, negative included. The mask has one byte a pixel; any non-zero byte is masked.
+ *
+ * float32. A pixel with a NaN in any channel counts as masked. Samples are ordered as IEEE 754
+ * totalOrder has it: -0 before +0, infinities at the ends.
+ *
+ * Threads. A call starts `threads - 1` threads and joins them before it returns; calls from
+ * several threads at once are safe as long as their targets do not overlap anything they read.
+ */
+#ifndef UNETFAST_MEDIAN_H
+#define UNETFAST_MEDIAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Sample types; the value is the size of a sample in bytes. */
+enum { UNETFAST_UINT8 = 1, UNETFAST_UINT16 = 2, UNETFAST_FLOAT32 = 4 };
+
+enum {
+    UNETFAST_OK = 0,
+    UNETFAST_BAD_ARGUMENT = 1,    /* nothing was written */
+    UNETFAST_NO_INTACT_PIXEL = 2, /* every pixel is masked; nothing was written */
+    UNETFAST_NO_MEMORY = 3,       /* `target` may be half written */
+    UNETFAST_UNKNOWN_ISA = 4      /* UNETFAST_ISA names a level that this machine or build lacks */
+};
+
+typedef struct {
+    const void *source;
+    ptrdiff_t source_row_bytes;
+    void *target; /* `source` itself, or memory that does not overlap it */
+    ptrdiff_t target_row_bytes;
+    const uint8_t *mask;
+    ptrdiff_t mask_row_bytes;
+    ptrdiff_t height, width; /* both at least 1 */
+    int channels;            /* 1 to 4 */
+    int sample_type;         /* UNETFAST_UINT8, UNETFAST_UINT16 or UNETFAST_FLOAT32 */
+    ptrdiff_t window_px;     /* the full side, odd, at least 1 */
+    ptrdiff_t dilate_px;     /* the mask first grows by a disc of this radius; 0 leaves it alone */
+    int threads;             /* 0: one for each processor */
+} unetfast_inpaint_job;
+
+/* Copy source to target and replace the masked pixels. Returns UNETFAST_OK or an error above. */
+int unetfast_inpaint_median(const unetfast_inpaint_job *job);
+
+/* The instruction set in use, "scalar", "avx2" or "avx512"; NULL when UNETFAST_ISA is not one
+ * that this machine can run. */
+const char *unetfast_isa(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,160 @@
+"""The public function and the table of methods behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unetfast.errors import ConfigError, InputError
+from unetfast.inpainting.mask import as_mask
+from unetfast.registry import Registry
+
+__all__ = ["METHODS", "inpaint"]
+
+# A method is a function fill(image, mask, out, window_px, dilate_px, threads) -> None. It gets
+# image and out (H, W, C), C in 1..4, rows packed, and mask (H, W) uint8, non-zero masked, rows
+# packed, and writes every pixel of out. `out` may be `image`.
+METHODS = Registry(
+    "inpainting method",
+    {
+        "native": "unetfast.inpainting.median_native:fill",
+        "numba": "unetfast.inpainting.median_numba:fill",
+        "reference": "unetfast.inpainting.median_reference:fill",
+        "telea": "unetfast.inpainting.opencv:fill_telea",
+        "ns": "unetfast.inpainting.opencv:fill_ns",
+    },
+)
+
+DTYPES = ("uint8", "uint16", "float32")
+
+
+def inpaint(
+    image: np.ndarray[Any, Any],
+    mask: Any,
+    window_px: int = 15,
+    *,
+    method: str = "native",
+    threads: int = 0,
+    dilate_px: int = 0,
+    out: np.ndarray[Any, Any] | None = None,
+) -> np.ndarray[Any, Any]:
+    """Replace the masked pixels of an image by the median of the intact ones around them.
+
+    Each masked pixel becomes, channel by channel, the lower median (rank ``(n - 1) // 2`` of the
+    ``n`` sorted samples) of the original unmasked pixels in the `window_px` x `window_px` window
+    centred on it and clipped to the image. Where the window holds none it grows to the smallest
+    odd side that holds at least one. Pixels outside the mask keep their bits. The result depends
+    on no order and no number of threads, and ``native``, ``numba`` and ``reference`` are equal to
+    the last bit.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, C) array of uint8, uint16 or float32
+        C from 1 to 4. A float32 pixel with a NaN in any channel counts as masked. Need not be
+        contiguous nor writable.
+    mask : (H, W) array of bool or uint8, or a tuple of three integer arrays
+        Non-zero is masked. The tuple is a run list ``(rows, starts, ends)``: in row ``rows[i]``
+        the pixels ``starts[i] <= x < ends[i]`` are masked.
+    window_px : int
+        The full side of the window, odd.
+    method : {"native", "numba", "reference", "telea", "ns"}
+        ``native`` is the C++ kernel; ``numba`` and ``reference`` compute the same. ``telea`` and
+        ``ns`` are OpenCV's, with radius ``window_px // 2``; the definition above is not theirs.
+    threads : int
+        0 takes one for each processor. Only ``native`` and ``numba`` use more than one.
+    dilate_px : int
+        Grow the mask by a disc of this radius first: the anti-aliased edges of a crack otherwise
+        leave a dark rim.
+    out : array like `image`, optional
+        Where the result goes; `image` itself is allowed, any other overlap is not.
+
+    Returns
+    -------
+    array like `image`
+        `out`, or a new array.
+
+    Raises
+    ------
+    InputError
+        For a wrong shape or dtype, an `out` that does not fit, or a mask that leaves no pixel.
+        No pixel of `out` has been touched.
+    ConfigError
+        For an even window, a negative number or an unknown method.
+
+    References
+    ----------
+    ``telea``: A. Telea, "An image inpainting technique based on the fast marching method", 2004.
+    ``ns``: M. Bertalmio, A. L. Bertozzi, G. Sapiro, "Navier-Stokes, fluid dynamics, and image and
+    video inpainting", 2001. How the median is computed: docs/inpainting.md.
+
+    Examples
+    --------
+    >>> image = np.full((5, 5), 7, np.uint8)
+    >>> image[2, 2] = 0
+    >>> int(inpaint(image, image == 0, window_px=3)[2, 2])
+    7
+    """
+    _check_settings(window_px, dilate_px, threads)
+    fill = METHODS[method]
+    _check_image(image)
+    masked = as_mask(mask, image.shape[:2])
+    _check_out(image, out, masked)
+
+    source = _with_channels(_packed(image))
+    result = np.empty(image.shape, image.dtype) if out is None else out
+    # An `out` of strided pixels cannot be written by the kernels: they fill a packed copy of it.
+    target = _packed(result)
+    fill(source, masked, _with_channels(target), window_px, dilate_px, threads)
+    if target is not result:
+        result[...] = target
+    return result
+
+
+def _check_settings(window_px: int, dilate_px: int, threads: int) -> None:
+    if window_px < 1 or window_px % 2 == 0:
+        raise ConfigError(f"window_px must be odd and at least 1; got {window_px}")
+    if dilate_px < 0:
+        raise ConfigError(f"dilate_px must be at least 0; got {dilate_px}")
+    if threads < 0:
+        raise ConfigError(f"threads must be at least 0; got {threads}")
+
+
+def _check_image(image: np.ndarray[Any, Any]) -> None:
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"image must be a NumPy array; got {type(image).__name__}")
+    if image.dtype.name not in DTYPES or not image.dtype.isnative:
+        raise InputError(f"image must be {', '.join(DTYPES)}; got {image.dtype}")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4):
+        raise InputError(f"image must be (H, W) or (H, W, C) with C from 1 to 4; got {image.shape}")
+    if image.size == 0:
+        raise InputError(f"image is empty: {image.shape}")
+
+
+def _check_out(
+    image: np.ndarray[Any, Any], out: np.ndarray[Any, Any] | None, mask: np.ndarray[Any, Any]
+) -> None:
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray) or out.shape != image.shape or out.dtype != image.dtype:
+        got = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise InputError(f"out must be {image.shape} {image.dtype} like image; got {got}")
+    if not out.flags.writeable:
+        raise InputError("out is read-only")
+    same = out.ctypes.data == image.ctypes.data and out.strides == image.strides
+    if not same and np.may_share_memory(out, image):
+        raise InputError("out overlaps image without being image")
+    if np.may_share_memory(out, mask):
+        raise InputError("out overlaps mask")
+
+
+def _packed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the array itself when samples and pixels are packed in each row, else a copy of it."""
+    packed_row = array.itemsize * (array.shape[2] if array.ndim == 3 else 1)
+    samples_ok = array.ndim == 2 or array.shape[2] == 1 or array.strides[2] == array.itemsize
+    pixels_ok = array.shape[1] == 1 or array.strides[1] == packed_row
+    return array if samples_ok and pixels_ok else np.ascontiguousarray(array)
+
+
+def _with_channels(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array if array.ndim == 3 else array[:, :, np.newaxis]

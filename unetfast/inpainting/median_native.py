@@ -1,0 +1,32 @@
+"""The masked median in C++ (csrc/median.h)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unetfast import _native
+from unetfast.errors import InputError
+
+__all__ = ["fill", "isa"]
+
+
+def fill(
+    image: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any],
+    out: np.ndarray[Any, Any],
+    window_px: int,
+    dilate_px: int,
+    threads: int,
+) -> None:
+    """Fill the masked pixels of image into out, as ``unetfast.inpainting.inpaint.METHODS`` says."""
+    try:
+        _native.inpaint_median(image, mask, out, window_px, dilate_px, threads)
+    except ValueError as exc:
+        raise InputError(str(exc)) from exc
+
+
+def isa() -> str:
+    """Return the instruction set in use: ``scalar``, ``avx2`` or ``avx512``."""
+    return _native.isa()

@@ -1,0 +1,57 @@
+"""OpenCV's two inpainting methods behind the same door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from unetfast.inpainting.mask import hole
+
+__all__ = ["fill_ns", "fill_telea"]
+
+
+def fill_telea(
+    image: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any],
+    out: np.ndarray[Any, Any],
+    window_px: int,
+    dilate_px: int,
+    threads: int,
+) -> None:
+    """Fill by fast marching, radius ``window_px // 2``."""
+    _fill(image, hole(image, mask, dilate_px), out, window_px, cv2.INPAINT_TELEA)
+
+
+def fill_ns(
+    image: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any],
+    out: np.ndarray[Any, Any],
+    window_px: int,
+    dilate_px: int,
+    threads: int,
+) -> None:
+    """Fill by Navier-Stokes, radius ``window_px // 2``."""
+    _fill(image, hole(image, mask, dilate_px), out, window_px, cv2.INPAINT_NS)
+
+
+def _fill(
+    image: np.ndarray[Any, Any],
+    masked: np.ndarray[Any, Any],
+    out: np.ndarray[Any, Any],
+    window_px: int,
+    method: int,
+) -> None:
+    holes = masked.astype(np.uint8)
+    radius = max(1, window_px // 2)
+    # OpenCV takes three channels for uint8 only, and no NaN anywhere.
+    together = image.dtype == np.uint8 and image.shape[2] == 3
+    groups = [slice(0, 3)] if together else [slice(c, c + 1) for c in range(image.shape[2])]
+    for group in groups:
+        plane = np.ascontiguousarray(image[:, :, group])
+        if plane.dtype == np.float32:
+            plane = np.where(masked[:, :, np.newaxis], np.float32(0), plane)
+        filled = cv2.inpaint(plane, holes, radius, method).reshape(plane.shape)
+        # OpenCV leaves what lies outside the mask alone; so does this, even if it ever should not.
+        out[:, :, group] = np.where(masked[:, :, np.newaxis], filled, plane)
