@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unetfast.backends.artifact import read_spec
 from unetfast.errors import ArtifactError, ConfigError
 from unetfast.registry import Registry
 
 if TYPE_CHECKING:
     from unetfast.backends.base import Backend
 
-__all__ = ["BACKENDS", "SUFFIXES", "load"]
+__all__ = ["BACKENDS", "SUFFIXES", "load", "read_spec"]
 
 # name -> a function load(path, *, device, threads) -> Backend
 BACKENDS = Registry(
@@ -65,6 +66,6 @@ def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threa
         raise ArtifactError(f"{path}: not a model file this tool knows ({', '.join(SUFFIXES)})")
     chosen = able[0] if backend == "auto" else backend
     if chosen in BACKENDS and chosen not in able:
-        raise ConfigError(f"{path}: backend {chosen} cannot open {path.suffix} (it is for: {', '.join(able)})")
+        raise ConfigError(f"{path}: backend {chosen} cannot open it (backends that can: {', '.join(able)})")
     loaded: Backend = BACKENDS[chosen](path, device=device, threads=threads)
     return loaded

@@ -21,7 +21,8 @@ _MAX_METADATA_BYTES = 16 * 2**20
 _MAX_DEPTH = 8  # graphs inside attributes of nodes inside graphs
 
 # Field numbers of onnx.proto.
-_MODEL_IR, _MODEL_PRODUCER, _MODEL_PRODUCER_VERSION, _MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA = 1, 2, 3, 7, 8, 14
+_MODEL_IR, _MODEL_PRODUCER, _MODEL_PRODUCER_VERSION = 1, 2, 3
+_MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA = 7, 8, 14
 _GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
 _NODE_ATTRIBUTE = 5
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH = 5, 6
@@ -31,7 +32,7 @@ _KEY, _VALUE = 1, 2  # of StringStringEntryProto, and of OperatorSetIdProto (dom
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-class _Damaged(Exception):
+class _DamagedError(Exception):
     """The bytes are not the message they should be."""
 
 
@@ -86,7 +87,7 @@ def read_header(path: Path) -> OnnxHeader:
             # Closed by its last view: an explicit close would fail while an error's traceback holds one.
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return _parse(memoryview(data))
-    except _Damaged as exc:
+    except _DamagedError as exc:
         raise ArtifactError(f"{path}: not a whole ONNX file ({exc}); export or download it again") from exc
     except OSError as exc:
         raise ArtifactError(f"{path}: cannot be read: {exc.strerror}") from exc
@@ -117,7 +118,7 @@ def _parse(data: memoryview) -> OnnxHeader:
             key, text = _pair(value)
             metadata[str(key)] = str(text)
     if ir_version == 0 or graphs != 1:
-        raise _Damaged("no graph in it")
+        raise _DamagedError("no graph in it")
     return OnnxHeader(f"{producer} {version}".strip(), ir_version, opset, metadata, tuple(sorted(external)))
 
 
@@ -128,7 +129,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         tag, at = _varint(data, at)
         number, wire = tag >> 3, tag & 7
         if number == 0:
-            raise _Damaged(f"no field starts at byte {at}")
+            raise _DamagedError(f"no field starts at byte {at}")
         if wire == _VARINT:
             value, at = _varint(data, at)
             yield number, value
@@ -138,9 +139,9 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif wire in (_FIXED64, _FIXED32):
             length = 8 if wire == _FIXED64 else 4
         else:
-            raise _Damaged(f"unknown wire type {wire} at byte {at}")
+            raise _DamagedError(f"unknown wire type {wire} at byte {at}")
         if length > end - at:
-            raise _Damaged(f"truncated: {length} bytes announced, {end - at} left")
+            raise _DamagedError(f"truncated: {length} bytes announced, {end - at} left")
         yield number, data[at : at + length]
         at += length
 
@@ -149,7 +150,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
-            raise _Damaged("truncated inside a number")
+            raise _DamagedError("truncated inside a number")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
@@ -173,17 +174,17 @@ def _pair(data: memoryview) -> tuple[str | int, str | int]:
 
 def _text(data: memoryview) -> str:
     if len(data) > _MAX_METADATA_BYTES:
-        raise _Damaged(f"a text of {len(data)} bytes")
+        raise _DamagedError(f"a text of {len(data)} bytes")
     try:
         return bytes(data).decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise _Damaged("a text that is not UTF-8") from exc
+        raise _DamagedError("a text that is not UTF-8") from exc
 
 
 def _external(graph: memoryview, depth: int) -> set[str]:
     """Return the locations of external data in a graph, its nodes' attributes included."""
     if depth > _MAX_DEPTH:
-        raise _Damaged(f"graphs nested deeper than {_MAX_DEPTH}")
+        raise _DamagedError(f"graphs nested deeper than {_MAX_DEPTH}")
     found: set[str] = set()
     for number, value in _fields(graph):
         if number == _GRAPH_INITIALIZER and isinstance(value, memoryview):

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from unetfast.backends.onnx_header import read_header
+from unetfast.backends.artifact import onnx_spec
 from unetfast.backends.tensors import check_answer, check_images
 from unetfast.errors import ArtifactError, BackendError, ConfigError, MissingDependencyError
 from unetfast.spec import SPEC_KEY, ModelSpec
@@ -93,15 +93,7 @@ def load(
         When the runtime cannot open the model or did not take the provider asked for.
     """
     path = Path(path)
-    header = read_header(path)
-    text = header.metadata.get(SPEC_KEY)
-    if text is None:
-        raise ArtifactError(
-            f"{path}: no unetfast spec inside (written by {header.producer or 'an unnamed tool'}); "
-            "export it with: unetfast export CHECKPOINT.pt"
-        )
-    spec = ModelSpec.from_json(text, path)
-    header.check_external_data(path)
+    spec = onnx_spec(path)
     return _open(str(path), spec, path, device, threads, providers, provider_options)
 
 
@@ -177,7 +169,8 @@ def _choose(
         return ("CPUExecutionProvider",), ({},)
     if "CUDAExecutionProvider" not in here:
         raise MissingDependencyError(
-            "this onnxruntime has no CUDA; install it with: pip uninstall onnxruntime; pip install onnxruntime-gpu"
+            "this onnxruntime has no CUDA; install the other one: "
+            "pip uninstall onnxruntime; pip install onnxruntime-gpu"
         )
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls()  # finds the CUDA libraries that pip packages or torch brought

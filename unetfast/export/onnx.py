@@ -24,8 +24,9 @@ __all__ = ["INPUT", "OUTPUTS", "build", "put_spec", "write"]
 INPUT = "image"
 OUTPUTS = {"mask": "mask", "prob": "prob"}  # spec.output -> name of the graph's output
 
-# The newest opset that TensorRT 10.12 to 11.4 and onnxruntime 1.24 all read completely.
-OPSET = 20
+# Read completely by TensorRT 10.12 to 11.4, onnxruntime 1.24 and OpenVINO 2025.
+_OPSET = 20
+_OPSET_BF16 = 22  # the first whose convolutions take bfloat16
 
 
 def build(model: nn.Module, spec: ModelSpec, *, dtype: torch.dtype = torch.float32) -> onnx.ModelProto:
@@ -65,7 +66,7 @@ def build(model: nn.Module, spec: ModelSpec, *, dtype: torch.dtype = torch.float
                 input_names=[INPUT],
                 output_names=[OUTPUTS[spec.output]],
                 dynamic_shapes=({0: "batch", 1: "height", 2: "width"},),
-                opset_version=OPSET,
+                opset_version=_OPSET_BF16 if dtype == torch.bfloat16 else _OPSET,
                 dynamo=True,
                 verbose=False,
             )
