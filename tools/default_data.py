@@ -1,0 +1,151 @@
+"""The pictures that the bundled model learns from: real ones whose licence allows it, and drawn ones.
+
+Only folders under the MIT licence are read (their notices stand in unetfast/assets/crack.md):
+cracktile/train, crackconcrete, br_cracks_potholes/train, two craquelure photographs, and boxes
+without cracks of two large photographs. Test folders are never opened here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast import imaging
+
+IGNORE = 255
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # (H, W, 3) RGB, (H, W) 0 | 1 | 255
+
+# Crack-free boxes, chosen by eye: y0, y1, x0, x1.
+CLEAN_BOXES = {
+    "akomp22_7408.jpg": [(0, 1050, 0, 3264), (1700, 2448, 0, 3264)],
+    "rthete_tunnel_wall_4096.jpg": [(750, 2750, 0, 1500), (0, 1750, 2450, 3750)],
+}
+
+
+@dataclass(frozen=True)
+class RealData:
+    """What is read from disk.
+
+    Attributes
+    ----------
+    cracks, held_cracks : list of Pair
+        Annotated cracks to train on, and every fifth of cracktile/train to choose on.
+    roads, held_roads : list of Pair
+        Road scenes: 0 where no crack was annotated near, 255 elsewhere.
+    clean : list of (H, W, 3) uint8
+        Crack-free pictures to draw cracks on.
+    """
+
+    cracks: list[Pair]
+    held_cracks: list[Pair]
+    roads: list[Pair]
+    held_roads: list[Pair]
+    clean: list[NDArray[np.uint8]]
+
+
+def load(root: Path) -> RealData:
+    """Read everything; `root` is the folder that holds cracktile/ and the others."""
+    cracks, held = _cracktile(root)
+    roads = _roads(root)
+    held_roads, roads = roads[::5], [pair for i, pair in enumerate(roads) if i % 5]
+    clean = [_erased(pair) for pair in cracks]
+    clean += [image for image, labels in roads if not labels.any()]
+    clean += _boxes(root)
+    return RealData(cracks + _concrete(root) + _craquelure(root), held, roads, held_roads, clean)
+
+
+def _rgb(path: Path) -> NDArray[np.uint8]:
+    return imaging.network_input(imaging.read(path).pixels, 3)
+
+
+def _mask(path: Path) -> NDArray[np.uint8]:
+    values = imaging.read_mask(path).values
+    grey = values if values.ndim == 2 else values[..., :3].max(2)
+    return (grey > (127 if grey.max() > 1 else 0)).astype(np.uint8)
+
+
+def _cracktile(root: Path) -> tuple[list[Pair], list[Pair]]:
+    folder = root / "cracktile" / "train"
+    pairs = [(_rgb(path), _mask(folder / "label" / path.name)) for path in sorted((folder / "image").iterdir())]
+    return [pair for i, pair in enumerate(pairs) if i % 5], pairs[::5]
+
+
+def _concrete(root: Path) -> list[Pair]:
+    """768 px photographs whose labels are a third of that: both meet at half the photograph's size."""
+    folder = root / "cracktile" / "crackconcrete_size_mismatch"
+    pairs = []
+    for path in sorted((folder / "image").iterdir()):
+        image, small = _rgb(path), _mask(folder / "label" / path.name)
+        side = image.shape[0] // 2
+        grown = cv2.resize(small * 255, (side, side), interpolation=cv2.INTER_CUBIC)
+        pairs.append((imaging.resize(image, side, side), (grown > 127).astype(np.uint8)))
+    return pairs
+
+
+def _craquelure(root: Path) -> list[Pair]:
+    """Masks are automatic centre lines: one pixel is added, and one more is left undecided."""
+    folder = root / "large_photos"
+    pairs = []
+    for name in ("fl187", "ge230"):
+        image = _rgb(folder / f"craquelure_{name}.jpg")
+        line = _mask(folder / "masks" / f"craquelure_{name}.tif")
+        if line.shape != image.shape[:2]:
+            raise ValueError(f"craquelure_{name}: photo {image.shape[:2]}, mask {line.shape}")
+        if line.mean() > 0.5:
+            line = 1 - line
+        inner, outer = (cv2.dilate(line, np.ones((k, k), np.uint8)) for k in (3, 7))
+        pairs.append((image, np.where(outer > inner, IGNORE, inner).astype(np.uint8)))
+    return pairs
+
+
+def _roads(root: Path) -> list[Pair]:
+    """Road scenes as counter-examples: their crack masks are speckled, so nothing near one counts."""
+    pairs = []
+    for folder in sorted((root / "br_cracks_potholes" / "train").iterdir()):
+        image = _rgb(folder / f"{folder.name}_RAW.jpg")
+        near = np.zeros(image.shape[:2], np.uint8)
+        for kind, reach in (("CRACK", 81), ("POTHOLE", 31)):
+            mask = _mask(folder / f"{folder.name}_{kind}.png")
+            near |= cv2.dilate(mask, np.ones((reach, reach), np.uint8))
+        pairs.append((image, near * np.uint8(IGNORE)))
+    return pairs
+
+
+def _boxes(root: Path) -> list[NDArray[np.uint8]]:
+    boxes = []
+    for name, corners in CLEAN_BOXES.items():
+        photo = _rgb(root / "large_photos" / name)
+        for y0, y1, x0, x1 in corners:
+            cut = photo[y0:y1, x0:x1]
+            # Several scales, and several times the weight of a tile of 256 x 256.
+            boxes += [cut, imaging.resize(cut, cut.shape[0] // 2, cut.shape[1] // 2)] * 3
+    return boxes
+
+
+def _erased(pair: Pair) -> NDArray[np.uint8]:
+    """Take an annotated crack out of a tile, leaving joints and pattern: a clean surface to draw on."""
+    image, labels = pair
+    wide = cv2.dilate((labels == 1).astype(np.uint8), np.ones((7, 7), np.uint8))
+    return np.asarray(cv2.inpaint(image, wide, 4, cv2.INPAINT_TELEA), np.uint8)
+
+
+def crop(rng: np.random.Generator, pair: Pair, side_px: int) -> Pair:
+    """Cut a turned, scaled and mirrored square; what lies outside the picture is mirrored in."""
+    image, labels = pair
+    height, width = image.shape[:2]
+    scale = float(np.exp(rng.uniform(np.log(0.65), np.log(2.0))))
+    angle = float(rng.choice([0, 90, 180, 270]) + (rng.uniform(-20, 20) if rng.random() < 0.5 else 0))
+    centre = (float(rng.uniform(0.2, 0.8) * width), float(rng.uniform(0.2, 0.8) * height))
+    turn = cv2.getRotationMatrix2D(centre, angle, scale)
+    turn[:, 2] += side_px / 2 - np.array(centre)
+    if rng.random() < 0.5:
+        turn[0] = [-turn[0, 0], -turn[0, 1], side_px - 1 - turn[0, 2]]
+    cut = cv2.warpAffine(image, turn, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    truth = cv2.warpAffine(
+        labels, turn, (side_px, side_px), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return np.asarray(cut, np.uint8), np.asarray(truth, np.uint8)

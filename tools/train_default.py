@@ -1,0 +1,302 @@
+"""Train the bundled crack model, from the data on disk and drawn scenes, in one command.
+
+    python tools/train_default.py --data ../shared/data --out runs/default
+
+Stages, each kept in --out and not repeated when it is there: scenes (drawn pictures), training
+(checkpoint every 500 steps, resumed exactly where it stopped), a second round on counter-examples
+that the model got wrong, the threshold on validation data, and the export with its certificate.
+Needs: pip install 'unetfast[train]'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from default_data import IGNORE, Pair, RealData, crop, load
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unetfast import checkpoint
+from unetfast.data.synth import scenes
+from unetfast.losses.overlap import tversky
+from unetfast.losses.pixel import cross_entropy
+from unetfast.metrics import f1, hit_counts
+from unetfast.models.fast import FastNet
+from unetfast.spec import ModelSpec
+
+ARCH_ARGS: dict[str, Any] = {"widths": (48, 64, 64), "depths": (1, 2, 3), "dilations": (1, 2, 1)}
+SIDE_PX = 256
+SCENE_PX = 320
+THRESHOLDS = np.arange(0.05, 0.96, 0.05)
+
+
+def main() -> None:
+    """Run all stages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds cracktile/ and the others")
+    parser.add_argument("--out", type=Path, default=Path("runs/default"), help="where everything is kept")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scenes", type=int, default=6000, help="drawn pictures, %(default)s")
+    parser.add_argument("--steps", type=int, default=9000, help="steps of the first round, %(default)s")
+    parser.add_argument("--hard-steps", type=int, default=2500, help="steps of the second round, %(default)s")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(2)
+    cv2.setNumThreads(1)
+    real = load(args.data)
+    drawn = _scenes(args, real)
+    net = _train(args, "first", args.steps, args.lr, real, drawn, None)
+    hard = _hard(args, net, real)
+    net = _train(args, "second", args.hard_steps, args.lr / 4, real, drawn, net, hard)
+    finish(args, net, real, drawn)
+
+
+def _scenes(args: argparse.Namespace, real: RealData) -> list[Pair]:
+    """Draw the scenes on all cores, or map those drawn before; the first 200 are for validation."""
+    path = args.out / f"scenes_{args.scenes}_{args.seed}.npy"
+    if not path.exists():
+        store = np.lib.format.open_memmap(
+            path.with_suffix(".part.npy"), "w+", np.uint8, (args.scenes, SCENE_PX, SCENE_PX, 4)
+        )
+        drawing = scenes(args.scenes, args.seed, SCENE_PX, photos=real.clean, workers=2)
+        for index, (image, mask) in enumerate(drawing):
+            store[index, ..., :3], store[index, ..., 3] = image, mask
+            if index % 500 == 0:
+                print(f"scene {index} of {args.scenes}", flush=True)
+        store.flush()
+        path.with_suffix(".part.npy").rename(path)
+    store = np.lib.format.open_memmap(path, "r")
+    return [(store[i, ..., :3], store[i, ..., 3]) for i in range(args.scenes)]
+
+
+class Batches(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
+    """Endless batches; the n-th depends on the seed and n alone."""
+
+    def __init__(self, args: argparse.Namespace, first: int, real: RealData, drawn: list[Pair], hard: list[Pair]):
+        self.args, self.first = args, first
+        self.real, self.drawn, self.hard = real, drawn[200:], hard
+        self.labelled = real.cracks
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        cv2.setNumThreads(1)
+        step = self.first
+        while True:
+            rng = np.random.default_rng([self.args.seed, 77, step])
+            pairs = [self._one(rng) for _ in range(self.args.batch)]
+            images = np.stack([_relit(rng, image) for image, _ in pairs])
+            labels = np.stack([truth for _, truth in pairs])
+            yield torch.from_numpy(images), torch.from_numpy(labels)
+            step += 1
+
+    def _one(self, rng: np.random.Generator) -> Pair:
+        """Two thirds drawn, a quarter real cracks, the rest roads and known mistakes."""
+        kind = rng.random()
+        if kind < 0.24:
+            return crop(rng, self.labelled[rng.integers(len(self.labelled))], SIDE_PX)
+        if kind < (0.42 if self.hard else 0.31):
+            pool = self.hard if self.hard and rng.random() < 0.7 else self.real.roads
+            return crop(rng, pool[rng.integers(len(pool))], SIDE_PX)
+        return _window(rng, self.drawn[rng.integers(len(self.drawn))])
+
+
+def _window(rng: np.random.Generator, pair: Pair) -> Pair:
+    """Cut a window of a drawn scene, at its own scale or another, turned and mirrored."""
+    image, labels = pair
+    side = SIDE_PX if rng.random() < 0.5 else int(rng.integers(170, SCENE_PX + 1))
+    y, x = rng.integers(0, SCENE_PX - side + 1, 2)
+    cut, truth = image[y : y + side, x : x + side], labels[y : y + side, x : x + side]
+    if side != SIDE_PX:
+        mode = cv2.INTER_AREA if side > SIDE_PX else cv2.INTER_LINEAR
+        cut = cv2.resize(cut, (SIDE_PX, SIDE_PX), interpolation=mode)
+        truth = (cv2.resize(truth * 255, (SIDE_PX, SIDE_PX), interpolation=mode) > 110).astype(np.uint8)
+    turn = int(rng.integers(4))
+    cut, truth = np.rot90(cut, turn), np.rot90(truth, turn)
+    if rng.random() < 0.5:
+        cut, truth = cut[:, ::-1], truth[:, ::-1]
+    return np.ascontiguousarray(cut), np.ascontiguousarray(truth)
+
+
+def _relit(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Change brightness, contrast, gamma and colour by a table a channel; sometimes blur or grey."""
+    if rng.random() < 0.1:
+        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
+    if rng.random() < 0.15:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.2))), np.uint8)
+    ramp = np.linspace(0, 1, 256)[:, None]
+    gain = np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.05, 3))
+    table = (ramp ** np.exp(rng.normal(0, 0.2)) - 0.5) * gain + 0.5 + rng.normal(0, 0.08)
+    lookup = np.clip(table * 255, 0, 255).astype(np.uint8)[None]  # (1, 256, 3)
+    return np.asarray(cv2.LUT(image, lookup), np.uint8)
+
+
+def _input(images: Tensor) -> Tensor:
+    """Normalise (N, H, W, 3) uint8 as the spec says: (x / 255 - 0.5) / 0.25, NCHW channels_last."""
+    return (images.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+
+
+def _train(
+    args: argparse.Namespace,
+    name: str,
+    steps: int,
+    peak: float,
+    real: RealData,
+    drawn: list[Pair],
+    start: nn.Module | None,
+    hard: list[Pair] | None = None,
+) -> nn.Module:
+    """Train for `steps` batches and return the moving average; goes on from its checkpoint."""
+    torch.manual_seed(args.seed)
+    model = FastNet(3, 1, **ARCH_ARGS) if start is None else copy.deepcopy(start)
+    model = model.to(memory_format=torch.channels_last).train()
+    average = copy.deepcopy(model).eval()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.02)
+    kept, done = args.out / f"{name}.pt", 0
+    if kept.exists():
+        state = torch.load(kept, weights_only=True)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        done = state["step"]
+    salt = 0 if start is None else 10_000_000
+    batches = torch.utils.data.DataLoader(
+        Batches(args, salt + done, real, drawn, hard or []), batch_size=None, num_workers=1, prefetch_factor=6
+    )
+    began, shown, losses = time.time(), done, []
+    for step, (images, labels) in zip(range(done, steps), batches, strict=False):
+        rate = peak * min(1.0, (step + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(_input(images))
+        loss = loss_of(logits.float(), labels)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 3.0)
+        optimiser.step()
+        _follow(average, model, min(0.999, (step + 1) / (step + 20)))
+        losses.append(float(loss.detach()))
+        if (step + 1) % 500 == 0 or step + 1 == steps:
+            speed = (step + 1 - shown) / (time.time() - began)
+            scores = validate(average, real, drawn)
+            line = {"round": name, "step": step + 1, "loss": float(np.mean(losses)), "lr": rate, "steps_s": speed}
+            _log(args, {**line, **scores})
+            state = {"model": model.state_dict(), "average": average.state_dict()}
+            whole = {**state, "optimiser": optimiser.state_dict(), "step": step + 1}
+            torch.save(whole, kept.with_suffix(".part"))
+            kept.with_suffix(".part").replace(kept)
+            began, shown, losses = time.time(), step + 1, []
+    return average
+
+
+def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy keeps probabilities honest; Tversky keeps thin cracks from being left out."""
+    return cross_entropy(logits, labels) + tversky(logits, labels, false_positive=0.5, false_negative=0.5)
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, keep: float) -> None:
+    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if mean.dtype.is_floating_point:
+            mean.lerp_(value, 1 - keep)
+        else:
+            mean.copy_(value)
+
+
+def _log(args: argparse.Namespace, entry: dict[str, Any]) -> None:
+    text = json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in entry.items()})
+    print(text, flush=True)
+    with (args.out / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(text + "\n")
+
+
+@torch.no_grad()
+def probabilities(net: nn.Module, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run the network on one (H, W, 3) uint8 picture of any size: (H, W) float32."""
+    height, width = image.shape[:2]
+    stride = 16
+    padded = np.pad(image, ((0, -height % stride), (0, -width % stride), (0, 0)), mode="edge")
+    logits = net(_input(torch.from_numpy(padded)[None]).contiguous(memory_format=torch.channels_last))
+    return np.asarray(logits.sigmoid()[0, 0, :height, :width].numpy(), np.float32)
+
+
+def validate(net: nn.Module, real: RealData, drawn: list[Pair]) -> dict[str, Any]:
+    """Score on what is held back: pooled Dice at each threshold, and marks on crack-free road."""
+    scores: dict[str, Any] = {}
+    for name, pairs in (("tile", real.held_cracks), ("drawn", drawn[:200:2])):
+        counts = sum(hit_counts(truth, probabilities(net, image), THRESHOLDS) for image, truth in pairs)
+        dice = f1(np.asarray(counts))
+        scores[f"{name}_dice"] = [round(float(v), 4) for v in dice[1::2]]
+        scores[f"{name}_best"] = float(dice.max())
+    marked = np.zeros(len(THRESHOLDS))
+    total = 0
+    for image, truth in real.held_roads:
+        scored = probabilities(net, image)[truth == 0]
+        marked += (scored[:, None] > THRESHOLDS).sum(0)
+        total += scored.size
+    scores["road_marked_percent"] = [round(float(v), 3) for v in (100 * marked / total)[1::2]]
+    return scores
+
+
+def _hard(args: argparse.Namespace, net: nn.Module, real: RealData) -> list[Pair]:
+    """Collect what the model marks where nothing is: road scenes and freshly drawn crack-free ones."""
+    found: list[tuple[float, Pair]] = []
+    for image, truth in real.roads:
+        wrong = float((probabilities(net, image)[truth == 0] > 0.4).mean())
+        found.append((wrong, (image, truth)))
+    roads = [pair for _, pair in sorted(found, key=lambda item: -item[0])[:40]]
+    found = []
+    fresh = scenes(2000, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, workers=2)
+    for image, truth in fresh:
+        found.append((float((probabilities(net, image) > 0.4).mean()), (image, truth)))
+    worst = [pair for wrong, pair in sorted(found, key=lambda item: -item[0])[:400] if wrong > 0]
+    _log(args, {"hard_roads": len(roads), "hard_drawn": len(worst)})
+    return roads * 5 + worst
+
+
+def finish(args: argparse.Namespace, net: nn.Module, real: RealData, drawn: list[Pair]) -> None:
+    """Choose the threshold on validation data and write the checkpoint that is exported."""
+    scores = []
+    for pairs in (real.held_cracks, drawn[:200]):
+        counts = sum(hit_counts(truth, probabilities(net, image), THRESHOLDS) for image, truth in pairs)
+        scores.append(f1(np.asarray(counts)))
+    threshold = float(np.round(THRESHOLDS[int(np.argmax(np.mean(scores, 0)))], 2))
+    shape = FastNet(3, 1, **ARCH_ARGS)
+    spec = ModelSpec(
+        arch="fast",
+        arch_args={key: list(value) for key, value in ARCH_ARGS.items()},
+        classes=("background", "crack"),
+        threshold=threshold,
+        stride_px=shape.stride_px,
+        halo_px=shape.halo_px,
+        training={"tool": "tools/train_default.py", "seed": args.seed, "scenes": args.scenes,
+                  "steps": args.steps, "hard_steps": args.hard_steps, "batch": args.batch, "lr": args.lr,
+                  "data": "cracktile/train, crackconcrete, br_cracks_potholes/train, 2 craquelure photos, drawn scenes",
+                  "validation": {"tile_dice": round(float(scores[0].max()), 4), "drawn_dice": round(float(scores[1].max()), 4)}},
+    )  # fmt: skip
+    images = [image for image, _ in real.held_cracks[:12]] + [image for image, _ in real.held_roads[:4]]
+    labels = [(probabilities(net, image) > threshold).astype(np.uint8) for image in images]
+    checkpoint.save(
+        args.out / "crack.pt",
+        model_state=net.state_dict(),
+        spec=spec,
+        parity_images=[torch.from_numpy(np.ascontiguousarray(image)) for image in images],
+        parity_labels=[torch.from_numpy(label) for label in labels],
+    )
+    _log(args, {"threshold": threshold, "tile": float(scores[0].max()), "drawn": float(scores[1].max())})
+    print(f"wrote {args.out / 'crack.pt'}; export it with: unetfast export {args.out / 'crack.pt'}")
+
+
+if __name__ == "__main__":
+    main()

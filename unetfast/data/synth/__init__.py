@@ -1,0 +1,5 @@
+"""Pictures of cracks with exact masks, drawn: surfaces, cracks, things that are not cracks, a camera."""
+
+from unetfast.data.synth.scene import draw, scenes
+
+__all__ = ["draw", "scenes"]

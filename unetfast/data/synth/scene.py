@@ -1,0 +1,127 @@
+"""Whole pictures with cracks and their masks, drawn."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.data.synth.camera import photograph
+from unetfast.data.synth.cracks import cracked
+from unetfast.data.synth.distractors import distracted
+from unetfast.data.synth.noise import Field, Rng, chance, fractal, log_uniform
+from unetfast.data.synth.textures import surface
+
+__all__ = ["draw", "scenes"]
+
+Photos = Sequence[NDArray[np.uint8]]
+
+
+def draw(
+    rng: Rng, size_px: int = 320, *, photos: Photos = (), cracked_share: float = 0.75
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw one picture and its mask.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        The same generator state gives the same picture.
+    size_px : int
+        Side of the square picture, at least 64.
+    photos : sequence of (H, W, 3) uint8
+        Crack-free photographs, RGB; half of the surfaces are cut from them. None: all surfaces
+        are procedural.
+    cracked_share : float
+        The part of the pictures that show a crack, in [0, 1].
+
+    Returns
+    -------
+    image : (size_px, size_px, 3) uint8, RGB
+    mask : (size_px, size_px) uint8
+        1 where a crack is to be found, else 0.
+    """
+    image = _ground(rng, size_px, photos)
+    image, _ = distracted(rng, image, 2)
+    bare, mask = image, np.zeros((size_px, size_px), np.uint8)
+    if chance(rng, cracked_share):
+        for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
+            image, more = cracked(rng, image)
+            mask |= more
+    drawn = np.abs(image - bare).mean(2)
+    image, hidden = distracted(rng, image, 2)
+    picture = photograph(rng, image)
+    return picture, mask * _visible(drawn * (hidden < 0.6), image, picture)
+
+
+def _visible(drawn: Field, image: Field, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Find where the crack still shows after exposure: truth that nobody can see teaches guessing."""
+    before = cv2.GaussianBlur(image.mean(2), (0, 0), 5) + 0.01
+    after = cv2.GaussianBlur(picture.mean(2).astype(np.float32) / 255, (0, 0), 5)
+    shows = (drawn * after / before > 5 / 255) & (after < 0.98)
+    return np.asarray(cv2.dilate(shows.astype(np.uint8), np.ones((9, 9), np.uint8)), np.uint8)
+
+
+def scenes(
+    count: int,
+    seed: int,
+    size_px: int = 320,
+    *,
+    photos: Photos = (),
+    cracked_share: float = 0.75,
+    workers: int = 1,
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Draw `count` pictures, in `workers` processes.
+
+    The n-th depends on the seed and n alone, not on the number of workers. See :func:`draw` for
+    the other parameters and for what is given.
+    """
+    task = functools.partial(_numbered, seed, size_px, photos, cracked_share)
+    if workers == 1:
+        yield from map(task, range(count))
+        return
+    # Forked where the system can: the photographs are shared, not copied to each worker.
+    kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
+    with multiprocessing.get_context(kind).Pool(workers, initializer=_start, initargs=(task,)) as pool:
+        yield from pool.imap(_drawn, range(count), chunksize=8)
+
+
+def _numbered(
+    seed: int, size_px: int, photos: Photos, cracked_share: float, index: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    rng = np.random.default_rng([seed, index])
+    return draw(rng, size_px, photos=photos, cracked_share=cracked_share)
+
+
+_task: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]  # of this worker process
+
+
+def _start(task: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> None:
+    global _task
+    _task = task
+    cv2.setNumThreads(1)
+
+
+def _drawn(index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return _task(index)
+
+
+def _ground(rng: Rng, size_px: int, photos: Photos) -> Field:
+    """Draw the surface; a quarter of the time two of them that meet, which is no crack either."""
+    ground = surface(rng, size_px, photos)
+    if not chance(rng, 0.25):
+        return ground
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32) / size_px - rng.uniform(0.2, 0.8)
+    side = (np.cos(angle) * x + np.sin(angle) * y) * size_px
+    if chance(rng, 0.3):
+        side = side + fractal(rng, size_px, log_uniform(rng, 20, 200), 3) * rng.uniform(1, 12)
+    border = np.clip(side / rng.uniform(0.8, 3) + 0.5, 0, 1)
+    ground = ground * (1 - border[..., None]) + surface(rng, size_px, photos) * border[..., None]
+    if chance(rng, 0.5):  # the shadow in the corner
+        dark = np.exp(-np.abs(side) / log_uniform(rng, 0.6, 12)) * rng.uniform(0.1, 0.8)
+        ground = ground * (1 - dark[..., None])
+    return cv2.max(ground, 0.0).astype(np.float32)

@@ -1,0 +1,183 @@
+"""The default network: a U-Net shaped for the milliseconds of a CPU, not for its FLOPs.
+
+What costs time in a classic U-Net on a CPU are the wide layers at full resolution and the
+concatenated skips. Here the first layer sees `stem_px` x `stem_px` blocks as channels (no pixel is
+thrown away), all convolutions are dense 3x3 (the shape that runtimes run best), the skips are
+added, and the last layer writes `stem_px` x `stem_px` logits a position.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["FastNet", "RepConv"]
+
+
+class RepConv(nn.Module):
+    """A 3x3 convolution trained as the sum of a 3x3, a 1x1 and the identity, then batch norm and ReLU.
+
+    The three are summed as kernels before the one convolution, so that training costs no more
+    than a plain layer; :meth:`fused` leaves a single ``nn.Conv2d``.
+
+    Parameters
+    ----------
+    inside, outside : int
+        Channels in and out.
+    stride : {1, 2}
+    dilation : int
+
+    References
+    ----------
+    Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021; summed as kernels
+    as in Hu et al., "Online Convolutional Re-parameterization", CVPR 2022.
+    """
+
+    def __init__(self, inside: int, outside: int, *, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.stride, self.dilation = stride, dilation
+        self.kernel3 = nn.Parameter(torch.empty(outside, inside, 3, 3))
+        self.kernel1 = nn.Parameter(torch.zeros(outside, inside, 1, 1))
+        self.norm = nn.BatchNorm2d(outside)
+        nn.init.kaiming_normal_(self.kernel3, mode="fan_in", nonlinearity="relu")
+        nn.init.normal_(self.kernel1, std=0.5 / inside**0.5)
+        identity = torch.zeros(outside, inside, 1, 1)
+        if inside == outside and stride == 1:
+            identity[range(outside), range(inside)] = 1.0
+        self.register_buffer("identity", identity, persistent=False)
+
+    def kernel(self) -> Tensor:
+        """Return the summed kernel, (outside, inside, 3, 3)."""
+        identity = self.identity
+        assert isinstance(identity, Tensor)  # nn.Module types its buffers as Tensor | Module
+        return self.kernel3 + functional.pad(self.kernel1 + identity, (1, 1, 1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, inside, H, W) to (N, outside, H / stride, W / stride)."""
+        mixed = functional.conv2d(
+            features, self.kernel(), stride=self.stride, padding=self.dilation, dilation=self.dilation
+        )
+        return functional.relu(self.norm(mixed))
+
+    @torch.no_grad()
+    def fused(self) -> nn.Sequential:
+        """Return the equal ``Conv2d`` + ``ReLU``, with the batch norm's running statistics folded in."""
+        norm = self.norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        # float64: the fold must not be what a parity certificate measures.
+        gain = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+        kernel = self.kernel().double() * gain[:, None, None, None]
+        bias = norm.bias.double() - norm.running_mean.double() * gain
+        outside, inside = kernel.shape[:2]
+        plain = nn.Conv2d(
+            inside, outside, 3, stride=self.stride, padding=self.dilation, dilation=self.dilation
+        )
+        plain.weight.copy_(kernel)
+        plain.bias.copy_(bias)  # type: ignore[union-attr]  # built with a bias
+        return nn.Sequential(plain, nn.ReLU()).to(norm.weight.device)
+
+
+class FastNet(nn.Module):
+    """Encoder-decoder of dense 3x3 convolutions with additive skips.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Image channels and logits a pixel.
+    stem_px : {2, 4}
+        Side of the pixel blocks that the first and the last layer turn into channels and back.
+    widths : sequence of int
+        Channels a level, finest first; each level halves the resolution. Multiples of 16 suit
+        the blocked layouts of CPU runtimes.
+    depths : sequence of int
+        Convolutions a level in the encoder after the one that enters it.
+    up_depths : sequence of int
+        Convolutions a level in the decoder, finest first; one entry fewer than `widths`.
+    dilations : sequence of int
+        Of the convolutions at the coarsest level; they widen the view at no cost.
+
+    Attributes
+    ----------
+    stride_px : int
+        H and W must be multiples of it.
+    halo_px : int
+        Pixels beyond a region aligned to ``stride_px`` that the region's logits may depend on.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stem_px: int = 4,
+        widths: Sequence[int] = (48, 64, 80),
+        depths: Sequence[int] = (1, 1, 3),
+        up_depths: Sequence[int] = (1, 1),
+        dilations: Sequence[int] = (1, 2, 1),
+    ) -> None:
+        super().__init__()
+        if not len(widths) == len(depths) == len(up_depths) + 1 or len(dilations) != depths[-1]:
+            raise ValueError(
+                "widths and depths need one entry a level, up_depths one fewer, dilations one a "
+                f"convolution of the last level; got {widths}, {depths}, {up_depths}, {dilations}"
+            )
+        self.stem_px = stem_px
+        self.stride_px = stem_px * 2 ** (len(widths) - 1)
+        self.down = nn.ModuleList()
+        inside = in_channels * stem_px**2
+        for level, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            spread = dilations if level == len(widths) - 1 else [1] * depth
+            convs = [RepConv(inside, width, stride=1 if level == 0 else 2)]
+            convs += [RepConv(width, width, dilation=d) for d in spread]
+            self.down.append(nn.Sequential(*convs))
+            inside = width
+        # 1x1 before the enlargement: a quarter of the work, and the same result.
+        self.narrow = nn.ModuleList(
+            nn.Conv2d(coarse, fine, 1) for fine, coarse in zip(widths, widths[1:], strict=False)
+        )
+        self.up = nn.ModuleList(
+            nn.Sequential(*(RepConv(width, width) for _ in range(depth)))
+            for width, depth in zip(widths, up_depths, strict=False)
+        )
+        self.head = nn.Conv2d(widths[0], out_channels * stem_px**2, 3, padding=1)
+        self.halo_px = self._halo(depths, up_depths, dilations)
+
+    def _halo(self, depths: Sequence[int], up_depths: Sequence[int], dilations: Sequence[int]) -> int:
+        """Follow the longest way back from the head to the pixels; see tests for the measured one."""
+        reach = self.stem_px + sum(up_depths[0:1]) * self.stem_px  # head, finest decoder level
+        for level, depth in enumerate(depths):
+            step = self.stem_px * 2**level
+            reach += step * (sum(dilations) if level == len(depths) - 1 else depth)
+            # The stride-2 layer that enters a level reads one finer position to the left.
+            reach += step if level == 0 else step // 2
+            if 0 < level < len(up_depths):
+                reach += step * up_depths[level]
+        # Whole strides, because read windows start on multiples of the stride.
+        return -(-reach // self.stride_px) * self.stride_px
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, C, H, W) normalised float images to (N, K, H, W) float logits."""
+        features = functional.pixel_unshuffle(images, self.stem_px)
+        skips: list[Tensor] = []
+        for level in self.down:
+            features = level(features)
+            skips.append(features)
+        skips.pop()
+        for narrow, up in zip(reversed(self.narrow), reversed(self.up), strict=True):
+            enlarged = functional.interpolate(narrow(features), scale_factor=2.0, mode="nearest")
+            features = up(enlarged + skips.pop())
+        return functional.pixel_shuffle(self.head(features), self.stem_px)
+
+    def fused(self) -> FastNet:
+        """Return an equal network, in eval mode, whose every layer is one convolution."""
+        plain = copy.deepcopy(self).eval()
+        for stage in [*plain.down, *plain.up]:
+            assert isinstance(stage, nn.Sequential)
+            for index, layer in enumerate(stage):
+                if isinstance(layer, RepConv):
+                    stage[index] = layer.fused()
+        return plain
