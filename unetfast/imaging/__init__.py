@@ -5,6 +5,7 @@ metadata.py  PNG chunks, JPEG segments, EXIF orientation: bytes in, bytes out
 convert.py   arrays: orientation, network input, resizing
 read.py      a file -> Picture, MaskFile
 write.py     Picture -> bytes -> a file under its final name, whole or not at all
+patch.py     a cleaned picture -> bytes, in the way that changes least; proves that it did
 jpeg.py      JPEG coefficients: only the blocks that changed are encoded again
 tiff.py      TIFF strips and tiles: only the segments that changed are encoded again
 """
@@ -13,21 +14,25 @@ from __future__ import annotations
 
 from unetfast.imaging.convert import network_input, orient, resize, unorient
 from unetfast.imaging.formats import EXTENSIONS, MAX_PIXELS, Header, header
+from unetfast.imaging.patch import Patched, patched
 from unetfast.imaging.read import MaskFile, Picture, read, read_bytes, read_mask
-from unetfast.imaging.write import atomic_write, encode, encode_mask, write, write_mask
+from unetfast.imaging.write import atomic_open, atomic_write, encode, encode_mask, write, write_mask
 
 __all__ = [
     "EXTENSIONS",
     "MAX_PIXELS",
     "Header",
     "MaskFile",
+    "Patched",
     "Picture",
+    "atomic_open",
     "atomic_write",
     "encode",
     "encode_mask",
     "header",
     "network_input",
     "orient",
+    "patched",
     "read",
     "read_bytes",
     "read_mask",

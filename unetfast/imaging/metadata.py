@@ -10,6 +10,8 @@ from typing import NamedTuple
 __all__ = [
     "JpegSegments",
     "exif_orientation",
+    "is_metadata",
+    "join_jpeg",
     "jpeg_exif",
     "jpeg_icc",
     "jpeg_segments",
@@ -87,6 +89,18 @@ def jpeg_segments(data: bytes) -> JpegSegments:
         head.append((marker, data[position + 4 : position + 2 + length]))
         position += 2 + length
     raise ValueError("the JPEG file ends before its first scan")
+
+
+def join_jpeg(head: list[tuple[int, bytes]], scans: bytes) -> bytes:
+    """Return a JPEG file from its marker segments and everything from the first scan on."""
+    body = b"".join(bytes((0xFF, m)) + struct.pack(">H", len(p) + 2) + p for m, p in head)
+    return b"\xff\xd8" + body + scans
+
+
+def is_metadata(marker: int, payload: bytes) -> bool:
+    """Tell whether a JPEG segment describes the photo rather than how its scans are coded."""
+    # The multi-picture index (MPF) points at bytes behind the first picture, which are not copied.
+    return (0xE0 <= marker <= 0xEF or marker == 0xFE) and not payload.startswith(b"MPF\0")
 
 
 def jpeg_exif(segments: JpegSegments) -> bytes | None:

@@ -126,3 +126,7 @@ def _cmyk(values: NDArray[Any], name: str) -> NDArray[Any]:
     top = int(np.iinfo(values.dtype).max)
     light = top - values.astype(np.uint64)
     return ((light[:, :, :3] * light[:, :, 3:] + top // 2) // top).astype(values.dtype)
+
+
+def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: str) -> bytes:
+    raise NotImplementedError

@@ -8,8 +8,9 @@ import os
 import secrets
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -24,7 +25,7 @@ from unetfast.imaging.convert import unorient
 from unetfast.imaging.formats import EXTENSIONS
 from unetfast.imaging.read import Picture
 
-__all__ = ["atomic_write", "encode", "encode_mask", "write", "write_mask"]
+__all__ = ["atomic_open", "atomic_write", "encode", "encode_mask", "jpeg_settings", "write", "write_mask"]
 
 # Chunks that describe pixels as they were stored and would be wrong for expanded ones.
 _PNG_PIXEL_CHUNKS = {
@@ -47,14 +48,14 @@ _PNG_FAST: dict[str, int] = {"level": 1, "strategy": 3, "filter": 16}
 JPEG_QUALITY = 95
 
 
-def atomic_write(path: Path | str, data: bytes, *, temp_dir: Path | None = None) -> None:
-    """Write a file so that it is there whole or not at all, even after a crash or ``kill -9``.
+@contextlib.contextmanager
+def atomic_open(path: Path | str, *, temp_dir: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file that gets its name only when it is whole and on the disk.
 
     Parameters
     ----------
     path : Path or str
         Replaced if it exists; a link there is replaced, not followed.
-    data : bytes
     temp_dir : Path, optional
         Where the temporary file lies; must be on the same file system. Default: beside `path`.
 
@@ -67,9 +68,9 @@ def atomic_write(path: Path | str, data: bytes, *, temp_dir: Path | None = None)
     temp = (temp_dir or path.parent) / f".unetfast-{os.getpid()}-{secrets.token_hex(6)}.tmp"
     try:
         # 0o666 minus the umask: what open() gives; tempfile's 0o600 would surprise a shared folder.
-        descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        descriptor = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(descriptor)
         os.replace(temp, path)
@@ -81,6 +82,15 @@ def atomic_write(path: Path | str, data: bytes, *, temp_dir: Path | None = None)
         with contextlib.suppress(OSError):
             temp.unlink()
         raise
+
+
+def atomic_write(path: Path | str, data: bytes, *, temp_dir: Path | None = None) -> None:
+    """Write a file so that it is there whole or not at all, even after a crash or ``kill -9``.
+
+    Parameters and errors as :func:`atomic_open`.
+    """
+    with atomic_open(path, temp_dir=temp_dir) as file:
+        file.write(data)
 
 
 def write(path: Path | str, picture: Picture) -> None:
@@ -179,7 +189,7 @@ def _encode_jpeg(pixels: NDArray[np.uint8], picture: Picture) -> bytes:
 def with_jpeg_metadata(encoded: bytes, picture: Picture) -> bytes:
     """Put the metadata of the original in place of an encoder's own."""
     if picture.format == "jpeg" and picture.source is not None:
-        kept = [s for s in metadata.jpeg_segments(picture.source).head if _is_metadata(*s)]
+        kept = [s for s in metadata.jpeg_segments(picture.source).head if metadata.is_metadata(*s)]
     else:
         kept = _jpeg_metadata(picture)
     made = metadata.jpeg_segments(encoded)
@@ -187,14 +197,10 @@ def with_jpeg_metadata(encoded: bytes, picture: Picture) -> bytes:
     # its own scans, which the new ones (always YCbCr or grey) do not share.
     kept = [s for s in kept if s[0] != 0xEE]
     jfif = [s for s in kept if s[0] == 0xE0] or [s for s in made.head if s[0] == 0xE0]
-    tables = [s for s in made.head if not _is_metadata(*s)]
-    return join_jpeg([*jfif, *(s for s in kept if s[0] != 0xE0), *tables], encoded[made.scan_start :])
-
-
-def join_jpeg(head: list[tuple[int, bytes]], scans: bytes) -> bytes:
-    """Return a JPEG file from its marker segments and everything from the first scan on."""
-    body = b"".join(bytes((0xFF, m)) + struct.pack(">H", len(p) + 2) + p for m, p in head)
-    return b"\xff\xd8" + body + scans
+    tables = [s for s in made.head if not metadata.is_metadata(*s)]
+    return metadata.join_jpeg(
+        [*jfif, *(s for s in kept if s[0] != 0xE0), *tables], encoded[made.scan_start :]
+    )
 
 
 def _jpeg_metadata(picture: Picture) -> list[tuple[int, bytes]]:
@@ -207,11 +213,6 @@ def _jpeg_metadata(picture: Picture) -> list[tuple[int, bytes]]:
     if max((len(body) for _, body in kept), default=0) > 65533:
         raise InputError("its EXIF block is larger than JPEG can hold")
     return kept
-
-
-def _is_metadata(marker: int, payload: bytes) -> bool:
-    # The multi-picture index (MPF) points at bytes behind the first picture, which are not copied.
-    return (0xE0 <= marker <= 0xEF or marker == 0xFE) and not payload.startswith(b"MPF\0")
 
 
 def jpeg_settings(data: bytes) -> tuple[int, str]:

@@ -1,0 +1,137 @@
+"""A cleaned picture becomes bytes in the way that changes least, and proves it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.errors import ImageError, InputError, require
+from unetfast.imaging import jpeg, tiff
+from unetfast.imaging.convert import unorient
+from unetfast.imaging.read import Picture, read
+from unetfast.imaging.write import encode, jpeg_settings
+
+__all__ = ["Patched", "patched"]
+
+
+class Patched(NamedTuple):
+    """The file of a cleaned picture.
+
+    Attributes
+    ----------
+    data : bytes
+    how : str
+        One line for the results: what was kept and what was encoded again.
+    """
+
+    data: bytes
+    how: str
+
+
+def patched(
+    picture: Picture,
+    cleaned: NDArray[Any],
+    mask: NDArray[np.bool_],
+    *,
+    jpeg_mode: str = "auto",
+    verify: bool = True,
+) -> Patched:
+    """Encode a cleaned picture in its original's format.
+
+    Where the mask is empty the original's bytes are the answer. Lossless formats keep every pixel
+    outside the mask; TIFF files keep every strip or tile that the mask does not touch, JPEG files
+    every block.
+
+    Parameters
+    ----------
+    picture : Picture
+        As it was read, with its source.
+    cleaned : (H, W, C), as ``picture.pixels``
+        The new pixels, upright.
+    mask : (H, W) bool
+        Where they may differ, upright.
+    jpeg_mode : {"auto", "lossless-blocks", "re-encode"}
+    verify : bool
+        Read the result back and compare it outside the mask.
+
+    Raises
+    ------
+    ImageError
+        When the format cannot hold the result, or the comparison fails.
+    MissingDependencyError
+        For "lossless-blocks" without jpeglib.
+    """
+    if picture.source is None:
+        raise InputError("a picture without its source cannot be patched")
+    if not mask.any():
+        return Patched(picture.source, "unchanged: copied byte for byte")
+    if picture.cmyk:
+        raise ImageError(f"{picture.name}: CMYK: it can be segmented, not cleaned; convert it to RGB first")
+    try:
+        made, lossless = _encoded(picture, cleaned, mask, jpeg_mode)
+    except ImageError:
+        raise
+    except InputError as exc:
+        raise ImageError(f"{picture.name}: {exc}") from exc
+    if verify and lossless:
+        _prove(picture, made.data, mask)
+    return made
+
+
+def _encoded(
+    picture: Picture, cleaned: NDArray[Any], mask: NDArray[np.bool_], jpeg_mode: str
+) -> tuple[Patched, bool]:
+    """Return the file and whether it claims to be lossless outside the mask."""
+    new = dataclasses.replace(picture, pixels=cleaned)
+    assert picture.source is not None
+    if picture.format == "jpeg":
+        if jpeg_mode == "lossless-blocks":
+            require("jpeglib", "jpeg")
+        if jpeg_mode != "re-encode" and jpeg.available():
+            stored = unorient(cleaned, picture.orientation)
+            data = jpeg.patch(picture.source, stored, unorient(mask, picture.orientation))
+            return Patched(data, "JPEG: only the blocks under the mask re-encoded"), True
+        quality, sampling = jpeg_settings(picture.source)
+        return Patched(encode(new), f"JPEG: re-encoded at quality {quality}, {sampling}"), False
+    if picture.format == "tiff":
+        stored = unorient(cleaned, picture.orientation)
+        data = tiff.patch(picture.source, stored, unorient(mask, picture.orientation), picture.name)
+        return Patched(data, "TIFF: only the strips or tiles under the mask re-encoded"), True
+    if picture.format == "webp" and b"VP8 " in picture.source[:64]:
+        return Patched(encode(new), "WebP: lossy, re-encoded"), False
+    notes = "".join(f"; {note}" for note in picture.notes)
+    return Patched(encode(new), f"{picture.format.upper()}: lossless outside the mask{notes}"), True
+
+
+def _prove(picture: Picture, data: bytes, mask: NDArray[np.bool_]) -> None:
+    """Read a written file back and compare everything that had to stay."""
+    assert picture.source is not None
+    if picture.format == "jpeg":
+        problem = jpeg.difference(picture.source, data, unorient(mask, picture.orientation))
+    else:
+        again = read(data, max_pixels=mask.size)
+        problem = ""
+        if again.pixels.shape != picture.pixels.shape or again.pixels.dtype != picture.pixels.dtype:
+            problem = f"it came back as {again.pixels.shape} {again.pixels.dtype}"
+        elif not _same_outside(picture.pixels, again.pixels, mask):
+            problem = "pixels outside the mask differ"
+        elif (again.icc, again.exif, again.orientation) != (picture.icc, picture.exif, picture.orientation):
+            problem = "the colour profile, EXIF or orientation differs"
+    if problem:
+        raise ImageError(
+            f"{picture.name}: the written file failed its check ({problem}); nothing was kept of it"
+        )
+
+
+def _same_outside(before: NDArray[Any], after: NDArray[Any], mask: NDArray[np.bool_]) -> bool:
+    # Bits, not values: NaN is not equal to itself. In bands, to need little memory.
+    kind = {1: np.uint8, 2: np.uint16, 4: np.uint32}[before.dtype.itemsize]
+    for top in range(0, before.shape[0], 256):
+        rows = slice(top, top + 256)
+        differs = (before[rows].view(kind) != after[rows].view(kind)).any(axis=2)
+        if (differs & ~mask[rows]).any():
+            return False
+    return True

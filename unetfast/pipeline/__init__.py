@@ -1,0 +1,12 @@
+"""A folder of photos through the model and the inpainting, nothing lost.
+
+settings.py   what can be chosen
+sources.py    which files, in which order, under which names
+journal.py    what has been done: results.jsonl, append-only
+stages.py     what happens to one photo: load, segment, clean, store
+output.py     where results go: temporary names, one writer, dead runs cleaned up
+local.py      the stages in threads, overlapping
+run.py        all of it together
+"""
+
+from __future__ import annotations

@@ -1,0 +1,187 @@
+"""What has been done: ``results.jsonl``, one JSON object a line, only ever appended to.
+
+A line is on the disk before its photo counts as done, and after the photo's files are. So a
+crash can lose a line (the photo is done again) but no line can promise a file that is not there.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from unetfast.errors import ConfigError, ImageError
+from unetfast.imaging import atomic_open
+
+__all__ = ["COLUMNS", "Journal", "journal_name", "write_csv"]
+
+COLUMNS = (
+    *("input", "status", "reason", "width", "height", "masked_px"),
+    *("cleaned", "mask", "overlay", "how", "sha256"),
+)
+
+
+def journal_name(shard: tuple[int, int] | None) -> str:
+    """Return the file name of a run's journal; shards write side by side."""
+    return "results.jsonl" if shard is None else f"results.{shard[0]}of{shard[1]}.jsonl"
+
+
+class Journal:
+    """All journals of an output folder to read, and one of them to append to.
+
+    The index holds 16 bytes and an offset a photo, not the lines (about 0.2 kB a photo in all).
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    name : str
+        Which journal to append to.
+
+    Raises
+    ------
+    ConfigError
+        When another living run appends to the same journal.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self._own = folder / name
+        self._index: dict[bytes, tuple[int, int]] = {}
+        try:
+            self._out = open(self._own, "ab", buffering=0)  # noqa: SIM115 - held as long as the run
+        except OSError as exc:
+            raise ImageError(f"{self._own}: cannot be written: {exc.strerror}") from exc
+        if not _lock(self._out):
+            self._out.close()
+            raise ConfigError(
+                f"{self._own}: another run is writing here; wait for it, or split the work with --shard i/n"
+            )
+        others = sorted(path for path in folder.glob("results*.jsonl") if path != self._own)
+        self.files: list[Path] = [*others, self._own]
+        self._readers = [open(path, "rb") for path in self.files]  # noqa: SIM115
+        for number, reader in enumerate(self._readers):
+            for offset, line in _lines(reader):
+                self._note(line, number, offset)
+        size = os.fstat(self._out.fileno()).st_size
+        if size:
+            self._readers[-1].seek(size - 1)
+            if self._readers[-1].read(1) != b"\n":
+                self._out.write(b"\n")  # ends the line that a crash cut short
+        self._size = os.fstat(self._out.fileno()).st_size
+
+    def _note(self, line: bytes, number: int, offset: int) -> None:
+        entry = _parse(line)
+        if entry is not None:
+            self._index[_digest(entry["input"])] = (number, offset)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def find(self, relative: str) -> dict[str, Any] | None:
+        """Return the latest entry of a photo, or None."""
+        place = self._index.get(_digest(relative))
+        return None if place is None else self._at(*place)
+
+    def _at(self, number: int, offset: int) -> dict[str, Any] | None:
+        # pread: several threads look things up at once.
+        line = b""
+        while not line.endswith(b"\n"):
+            part = os.pread(self._readers[number].fileno(), 4096, offset + len(line))
+            if not part:
+                break
+            end = part.find(b"\n")
+            line += part if end < 0 else part[: end + 1]
+        return _parse(line)
+
+    def append(self, entries: Iterable[dict[str, Any]]) -> None:
+        """Write lines and wait until they are on the disk; one wait for all of them.
+
+        Raises
+        ------
+        ImageError
+            When the disk is full or gone.
+        """
+        lines = [json.dumps(entry, sort_keys=True).encode("ascii") + b"\n" for entry in entries]
+        try:
+            data = b"".join(lines)
+            while data:
+                data = data[self._out.write(data) :]
+            os.fsync(self._out.fileno())
+        except OSError as exc:
+            raise ImageError(f"{self._own}: cannot be written: {exc.strerror}") from exc
+        for line in lines:
+            self._note(line, len(self._readers) - 1, self._size)
+            self._size += len(line)
+
+    def latest(self) -> Iterator[dict[str, Any]]:
+        """Yield the latest entry of every photo, in the order of the files."""
+        for number, reader in enumerate(self._readers):
+            for offset, line in _lines(reader):
+                entry = _parse(line)
+                if entry is not None and self._index.get(_digest(entry["input"])) == (number, offset):
+                    yield entry
+
+    def close(self) -> None:
+        """Close the files and let another run append."""
+        for file in (*self._readers, self._out):
+            file.close()
+
+
+def _lines(reader: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    reader.seek(0)
+    offset = 0
+    for line in reader:
+        yield offset, line
+        offset += len(line)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Read a line; None for one that a crash cut short."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("input"), str) else None
+
+
+def _digest(relative: str) -> bytes:
+    return hashlib.blake2b(relative.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Take the lock that the system drops when the process dies, however it dies."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: an open file cannot be replaced or deleted there anyway
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def write_csv(journal: Journal, path: Path, temp_dir: Path | None = None) -> None:
+    """Write the latest entry of every photo as a table, for spreadsheets."""
+    with atomic_open(path, temp_dir=temp_dir) as file:
+        text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="", write_through=True)
+        table = csv.writer(text)
+        table.writerow(COLUMNS)
+        for entry in journal.latest():
+            outputs = entry.get("outputs") or {}
+            merged = {**entry, **{kind: outputs.get(kind, "") for kind in ("cleaned", "mask", "overlay")}}
+            table.writerow([_cell(merged.get(column, "")) for column in COLUMNS])
+        text.detach()  # flushes, and leaves the file open for fsync
+
+
+def _cell(value: Any) -> Any:
+    # A cell that begins like a formula would be run by a spreadsheet; file names are foreign input.
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
+        return "'" + value
+    return "" if value is None else value

@@ -1,0 +1,64 @@
+"""What can be chosen about a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unetfast.settings import setting
+
+__all__ = ["RunSettings"]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Settings of ``unetfast run``; each is an option and a key of the configuration file."""
+
+    inpaint: bool = setting(
+        False, "Write cleaned photos: what was found is replaced by the median around it."
+    )
+    save_masks: bool = setting(False, "Write masks too (always on without --inpaint).")
+    overlay: bool = setting(False, "Write photos with the mask drawn on them, as JPEG.")
+    window_px: int = setting(15, "Side of the inpainting window in px, odd.", low=1, flag="--window")
+    dilate_px: int = setting(
+        2, "Grow the found regions by this many px before cleaning.", low=0, flag="--dilate"
+    )
+    method: str = setting(
+        "native", "Inpainting method.", choices=("native", "numba", "reference", "telea", "ns")
+    )
+    jpeg: str = setting(
+        "auto",
+        "Cleaned JPEGs: re-encode only the blocks that the mask touches, or the whole photo. "
+        "auto: blocks where the jpeglib package is installed.",
+        choices=("auto", "lossless-blocks", "re-encode"),
+    )
+    verify: bool = setting(
+        True, "Decode each lossless output and compare it outside the mask before it gets its name."
+    )
+    recursive: bool = setting(False, "Sub-folders too.", flag="-r/--recursive")
+    include: tuple[str, ...] = setting(
+        (), "Only files matching this glob (name, or path with a slash); repeatable."
+    )
+    exclude: tuple[str, ...] = setting((), "Not the files matching this glob; repeatable.")
+    follow_links: bool = setting(False, "Read through links that lead out of the input folder.")
+    limit: int = setting(0, "Stop after this many photos; 0: all.", low=0)
+    shard: str = setting(
+        "", "i/n: only the i-th of n parts, split by path; for n machines on one output folder."
+    )
+    max_pixels: int = setting(250_000_000, "Refuse larger pictures before decoding them.", low=1)
+    max_memory: str = setting(
+        "2GB", "Larger TIFF files are read and written in windows that need at most this."
+    )
+    scale: float = setting(
+        1.0, "Segment at this fraction of the resolution; faster, finds less.", low=0.05, high=1.0
+    )
+    tile: int = setting(1024, "Photos larger than this many px are segmented in tiles.", low=64)
+    batch: int = setting(16, "Small photos of one size that go through the network together.", low=1)
+    workers: int = setting(
+        0, "Threads for reading and for writing; 0: one a core. More need more memory.", low=0
+    )
+    threads: int = setting(0, "Threads of the network and of the inpainting; 0: one a core.", low=0)
+    backend: str = setting(
+        "auto", "What runs the model.", choices=("auto", "torch", "onnxruntime", "openvino", "tensorrt")
+    )
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    fail_fast: bool = setting(False, "Stop at the first photo that fails.", flag="--fail-fast")

@@ -1,0 +1,239 @@
+"""Which files to process, in which order, and under which names their results go.
+
+Everything here is a function of the folder's content alone, so that shards, restarts and other
+machines agree without talking to each other. Folders are listed one at a time: a tree of a
+million photos is never held in memory.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unetfast.errors import ConfigError, ImageError
+from unetfast.imaging.formats import EXTENSIONS
+
+__all__ = ["Found", "Item", "Skipped", "find", "input_root", "parse_shard"]
+
+ENDINGS = {ending for endings in EXTENSIONS.values() for ending in endings}
+RESERVED = ("masks", "overlays", "results")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One photo to process.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is read.
+    relative : str
+        Its path below the input root, with slashes: its identity in journals and shards.
+    stem : str
+        What its mask and overlay are called, below ``masks/`` and ``overlays/``, without ending.
+    """
+
+    path: Path
+    relative: str
+    stem: str
+
+    @property
+    def cleaned(self) -> str:
+        """Where the cleaned photo goes, below the output folder."""
+        first, slash, rest = self.relative.partition("/")
+        # A folder (or file) that is called like one of ours moves aside: masks -> masks_,
+        # masks_ -> masks__, so that no two names become one.
+        if first.rstrip("_").partition(".")[0].casefold() in RESERVED:
+            base, dot, ending = first.partition(".")
+            first = f"{base}_{dot}{ending}"
+        return first + slash + rest
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is an image by its name and is not read, with the reason."""
+
+    relative: str
+    reason: str
+
+
+@dataclass
+class Found:
+    """What was passed over while listing."""
+
+    hidden: int = 0
+    other: int = 0
+    folders: int = 0
+    collisions: set[str] = field(default_factory=set)
+
+
+def parse_shard(text: str) -> tuple[int, int] | None:
+    """Read ``"i/n"`` with 1 <= i <= n; None for an empty text."""
+    if not text:
+        return None
+    first, _, second = text.partition("/")
+    if first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second):
+        return int(first), int(second)
+    raise ConfigError(f"shard must be i/n with 1 <= i <= n, such as 2/8; got {text!r}")
+
+
+def input_root(inputs: Sequence[str]) -> tuple[Path, list[Path]]:
+    """Return the folder that results are named below, and the inputs themselves.
+
+    One folder is its own root; several inputs are named below the folder they share.
+
+    Raises
+    ------
+    ImageError
+        When an input does not exist and, taken as a glob, matches nothing.
+    """
+    paths: list[Path] = []
+    for text in inputs:
+        if os.path.lexists(text):
+            paths.append(Path(os.path.abspath(text)))
+            continue
+        matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []
+        if not matches:
+            what = "no file matches" if glob.has_magic(text) else "no such file or folder"
+            raise ImageError(f"{text}: {what}")
+        paths += [Path(os.path.abspath(match)) for match in matches]
+    paths = list(dict.fromkeys(paths))
+    if len(paths) == 1 and paths[0].is_dir():
+        return paths[0], paths
+    shared = os.path.commonpath([path.parent if not path.is_dir() else path for path in paths])
+    if all(path.is_dir() for path in paths) and Path(shared) in paths:
+        return Path(shared), [Path(shared)]  # the others lie inside it
+    return Path(shared), paths
+
+
+def find(
+    root: Path,
+    paths: Sequence[Path],
+    found: Found,
+    *,
+    recursive: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    shard: tuple[int, int] | None = None,
+    follow_links: bool = False,
+) -> Iterator[Item | Skipped]:
+    """Yield the photos to process, in a fixed order.
+
+    Parameters
+    ----------
+    root, paths
+        As :func:`input_root` gives them.
+    found : Found
+        Counts what is passed over.
+    recursive, include, exclude, shard, follow_links
+        The settings of the run.
+    """
+    inside = os.path.realpath(root)
+    seen: set[str] | None = set() if len(paths) > 1 else None
+    for path in paths:
+        entries = (
+            _walk(path, root, inside, found, recursive, follow_links, ())
+            if path.is_dir()
+            else _explicit(path, root)
+        )
+        for entry in entries:
+            if not _wanted(entry.relative, include, exclude) or not _in_shard(entry.relative, shard):
+                continue
+            if seen is not None:
+                if entry.relative in seen:
+                    continue
+                seen.add(entry.relative)
+            yield entry
+
+
+def _explicit(path: Path, root: Path) -> Iterator[Item | Skipped]:
+    """Yield a file that was named itself: its ending does not matter, its content will."""
+    relative = path.relative_to(root).as_posix()
+    yield Item(path, relative, _stems([relative])[relative])
+
+
+def _walk(
+    folder: Path,
+    root: Path,
+    inside: str,
+    found: Found,
+    recursive: bool,
+    follow_links: bool,
+    above: tuple[tuple[int, int], ...],
+) -> Iterator[Item | Skipped]:
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in above:
+        return  # a link back to a folder that we are in
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
+    except OSError as exc:
+        yield Skipped(folder.relative_to(root).as_posix(), f"folder cannot be read: {exc.strerror}")
+        return
+    prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
+    images, folders = [], []
+    for entry in entries:
+        if entry.name.startswith("."):
+            found.hidden += 1
+        elif entry.is_dir():
+            folders.append(entry)
+        elif os.path.splitext(entry.name)[1].lower() in ENDINGS:
+            images.append(entry)
+        else:
+            found.other += 1
+    stems = _stems([prefix + entry.name for entry in images])
+    for entry in images:
+        relative = prefix + entry.name
+        reason = _refusal(entry, inside, follow_links)
+        yield Skipped(relative, reason) if reason else Item(folder / entry.name, relative, stems[relative])
+    for entry in folders:
+        if not recursive or (entry.is_symlink() and not follow_links):
+            found.folders += 1
+            continue
+        here = (*above, (status.st_dev, status.st_ino))
+        yield from _walk(folder / entry.name, root, inside, found, recursive, follow_links, here)
+
+
+def _refusal(entry: os.DirEntry[str], inside: str, follow_links: bool) -> str:
+    if entry.is_symlink() and not follow_links:
+        target = os.path.realpath(entry.path)
+        if os.path.exists(target) and not Path(target).is_relative_to(inside):
+            return "a link that leads out of the input folder; --follow-links reads it"
+    try:
+        mode = entry.stat().st_mode
+    except OSError:
+        return ""  # a broken link: reading it says so
+    return "" if stat.S_ISREG(mode) else "not a regular file (a pipe, socket or device)"
+
+
+def _stems(relatives: Sequence[str]) -> dict[str, str]:
+    """Name the results of one folder: by stem, or by full name for all where stems repeat."""
+    stems = {relative: os.path.splitext(relative)[0] for relative in relatives}
+    if len({stem.casefold() for stem in stems.values()}) == len(stems):
+        return stems
+    return {relative: relative for relative in relatives}
+
+
+def _wanted(relative: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    return (not include or any(_matches(relative, p) for p in include)) and not any(
+        _matches(relative, p) for p in exclude
+    )
+
+
+def _matches(relative: str, pattern: str) -> bool:
+    # A pattern with a slash is about the path, one without about the name, as in .gitignore.
+    text = relative if "/" in pattern else relative.rpartition("/")[2]
+    return fnmatch.fnmatchcase(text, pattern)
+
+
+def _in_shard(relative: str, shard: tuple[int, int] | None) -> bool:
+    if shard is None:
+        return True
+    digest = hashlib.sha256(relative.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") % shard[1] == shard[0] - 1
