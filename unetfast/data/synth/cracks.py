@@ -168,7 +168,7 @@ def cracked(rng: Rng, image: Field) -> tuple[Field, NDArray[np.uint8]]:
     mask : (S, S) uint8, 0 or 1
     """
     size_px = image.shape[0]
-    course: Callable[[Rng, int, float], list[Strand]] = network if chance(rng, 0.25) else single
+    course: Callable[[Rng, int, float], list[Strand]] = network if chance(rng, 0.16) else single
     width_px = log_uniform(rng, 0.35, 3.5 if course is network else 18.0)
     bright = width_px < 2 and chance(rng, 0.1)
     strands = course(rng, size_px, width_px)
@@ -176,7 +176,8 @@ def cracked(rng: Rng, image: Field) -> tuple[Field, NDArray[np.uint8]]:
         strands = strands + [_shaken(rng, strand, width_px) for strand in strands for _ in range(2)]
     grey = image.mean(2)
     noise = float((grey - cv2.GaussianBlur(grey, (0, 0), 4)).std()) + 0.004
-    ragged = rng.uniform(0, 0.5) if chance(rng, 0.6 if width_px < 4 else 0.85) else 0.0
+    # Smooth tiles and plaster break with clean edges, rough stone does not.
+    ragged = rng.uniform(0, 0.45) if chance(rng, 0.7 if noise > 0.04 else 0.2) else 0.0
     for widen in (1.0, 1.6, 2.5, 4.0):
         if widen > 1 and widen * width_px > 8:
             break  # as wide as that, it is not its width that hides it
