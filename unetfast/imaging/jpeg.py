@@ -86,7 +86,7 @@ def _touched(
     grid = np.zeros((blocks[0] * cell[0], blocks[1] * cell[1]), bool)
     inside = mask[: grid.shape[0], : grid.shape[1]]
     grid[: inside.shape[0], : inside.shape[1]] = inside
-    return grid.reshape(blocks[0], cell[0], blocks[1], cell[1]).any(axis=(1, 3)).nonzero()
+    return np.nonzero(grid.reshape(blocks[0], cell[0], blocks[1], cell[1]).any(axis=(1, 3)))
 
 
 def _patches(
@@ -103,9 +103,9 @@ def _patches(
 def _component(patches: NDArray[np.float32], colour: str, number: int) -> NDArray[np.float32]:
     """Return one component of RGB or grey patches, centred on 0 (JFIF 1.02, ITU-R BT.601)."""
     if colour == "Gray":
-        return patches[..., 0] - 128
+        return patches[..., 0] - np.float32(128)
     if colour == "RGB":
-        return patches[..., number] - 128
+        return patches[..., number] - np.float32(128)
     weights = np.array(
         [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
     )

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from unetfast.errors import ConfigError, ImageError
 from unetfast.imaging import atomic_open
 
-__all__ = ["COLUMNS", "Journal", "journal_name", "write_csv"]
+__all__ = ["COLUMNS", "Journal", "journal_name", "lock_file", "write_csv"]
 
 COLUMNS = (
     *("input", "status", "reason", "width", "height", "masked_px"),
@@ -57,7 +57,7 @@ class Journal:
             self._out = open(self._own, "ab", buffering=0)  # noqa: SIM115 - held as long as the run
         except OSError as exc:
             raise ImageError(f"{self._own}: cannot be written: {exc.strerror}") from exc
-        if not _lock(self._out):
+        if not lock_file(self._out):
             self._out.close()
             raise ConfigError(
                 f"{self._own}: another run is writing here; wait for it, or split the work with --shard i/n"
@@ -127,6 +127,12 @@ class Journal:
                 if entry is not None and self._index.get(_digest(entry["input"])) == (number, offset):
                     yield entry
 
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the files and let another run append."""
         for file in (*self._readers, self._out):
@@ -154,7 +160,7 @@ def _digest(relative: str) -> bytes:
     return hashlib.blake2b(relative.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _lock(file: BinaryIO) -> bool:
+def lock_file(file: BinaryIO) -> bool:
     """Take the lock that the system drops when the process dies, however it dies."""
     try:
         import fcntl

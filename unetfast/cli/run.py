@@ -1,0 +1,215 @@
+"""``unetfast run``: segment photos; with --inpaint, remove what was found."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unetfast.cli.options import config_option, from_command_line, settings_options
+from unetfast.errors import ConfigError
+from unetfast.pipeline.settings import RunSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from unetfast.pipeline.run import Summary
+
+__all__ = ["run"]
+
+
+@click.command(no_args_is_help=True)
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("-m", "--model", default="crack", show_default=True, help="A model's file, or a bundled model.")
+@click.option(
+    "-o", "--output", default="runs/run", show_default=True, help="Folder for the results; - with input -."
+)
+@click.option("--dry-run", is_flag=True, help="List what would be done, and do nothing.")
+@click.option("--profile", is_flag=True, help="Show the time in, and waiting for, each stage.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+@config_option
+@settings_options(RunSettings)
+def run(
+    inputs: tuple[str, ...],
+    model: str,
+    output: str,
+    dry_run: bool,
+    profile: bool,
+    quiet: bool,
+    config: Path | None,
+    **said: Any,
+) -> int:
+    r"""Segment photos, and with --inpaint remove what was found.
+
+    INPUTS is a folder, files, or globs; - reads one photo from standard input. Cleaned photos
+    go to OUTPUT/<path>, masks to OUTPUT/masks/, overlays to OUTPUT/overlays/. The journal
+    OUTPUT/results.jsonl says what became of each photo; run the same command again and only
+    what is missing, failed or changed is done. Inputs are never touched.
+
+    \b
+    Examples:
+      unetfast run photos/ --inpaint
+      unetfast run photos/ -r --inpaint --save-masks --overlay -o cleaned/
+      unetfast run photos/ --model best.onnx --shard 1/8
+      unetfast run - -o - --inpaint < wall.jpg > wall_clean.jpg
+
+    \b
+    Exit codes: 0 all done; 1 cannot go on (full disk, unreadable model); 2 usage;
+    3 some photos failed, the rest are done; 130 interrupted.
+    """
+    settings: RunSettings = from_command_line(RunSettings, said, config)
+    from unetfast.pipeline.run import check_run
+
+    check_run(settings)
+    if "-" in inputs:
+        if len(inputs) > 1:
+            raise ConfigError("- (standard input) must be the only input")
+        return _one_from_stdin(model, output, settings)
+    if output == "-":
+        raise ConfigError("--output - needs the input - (standard input)")
+    if dry_run:
+        return _dry_run(inputs, Path(output), settings)
+    return _run(inputs, model, Path(output), settings, profile=profile, quiet=quiet)
+
+
+def _run(
+    inputs: tuple[str, ...], model: str, output: Path, settings: RunSettings, *, profile: bool, quiet: bool
+) -> int:
+    from rich.console import Console
+
+    from unetfast.pipeline.run import run as run_pipeline
+
+    _catch_signals()
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with _progress(console, visible=not quiet) as progress:
+        task = progress.add_task("photos", total=_count(inputs, settings) if console.is_terminal else None)
+
+        def show(entry: dict[str, Any]) -> None:
+            progress.advance(task)
+            if entry["status"] in ("failed", "skipped"):
+                reason = entry["reason"]
+                if entry["status"] == "skipped":
+                    reason = f"{entry['input']}: skipped: {reason}"
+                console.print(_printable(reason), markup=False)
+
+        summary = run_pipeline(
+            inputs,
+            output,
+            settings,
+            model=model,
+            on_entry=show,
+            on_start=lambda line: console.print(f"model {_printable(line)}", markup=False),
+        )
+    if profile:
+        _show_profile(summary)
+    click.echo(_closing_line(summary, output))
+    if not summary.ended:  # a thread is inside a long native call; everything finished is on the disk
+        sys.stdout.flush()
+        os._exit(summary.exit_code)
+    return summary.exit_code
+
+
+def _catch_signals() -> None:
+    """Make SIGTERM stop a run as Ctrl-C does, and a second signal end it at once."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(130))
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _progress(console: Console, *, visible: bool) -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not (visible and console.is_terminal),
+        transient=True,
+    )
+
+
+def _count(inputs: tuple[str, ...], settings: RunSettings) -> int:
+    from unetfast.pipeline.run import listing
+    from unetfast.pipeline.sources import Found
+
+    return sum(1 for _ in listing(inputs, settings, Found()))
+
+
+def _dry_run(inputs: tuple[str, ...], output: Path, settings: RunSettings) -> int:
+    from unetfast.pipeline.run import listing
+    from unetfast.pipeline.sources import Found, Skipped
+    from unetfast.pipeline.stages import names
+
+    found, photos = Found(), 0
+    for item in listing(inputs, settings, found):
+        if isinstance(item, Skipped):
+            click.echo(_printable(f"{item.relative}: skipped: {item.reason}"))
+            continue
+        photos += 1
+        results = ", ".join(str(output / path) for path in names(item, settings).values())
+        click.echo(_printable(f"{item.path} -> {results}"))
+    click.echo(f"{photos} photos would be processed{_passed_over(found)}; nothing was written", err=True)
+    return 0
+
+
+def _closing_line(summary: Summary, output: Path) -> str:
+    words = [f"{summary.done} photos done"]
+    if summary.unchanged:
+        words.append(f"{summary.unchanged} unchanged since the last run")
+    if summary.skipped:
+        words.append(f"{summary.skipped} skipped")
+    words.append(f"{summary.failed} failed")
+    rate = summary.megapixels / summary.seconds if summary.seconds else 0.0
+    line = f"{', '.join(words)}; {summary.megapixels:.0f} megapixels in {summary.seconds:.1f} s "
+    line += f"({rate:.1f} MP/s){_passed_over(summary.found)}; results in {output}"
+    return ("interrupted; what was finished is kept: " if summary.interrupted else "") + line
+
+
+def _passed_over(found: Any) -> str:
+    kinds = (
+        (found.hidden, "hidden"),
+        (found.other, "no image by name"),
+        (found.folders, "sub-folders (-r takes them)"),
+    )
+    words = [f"{count} {what}" for count, what in kinds if count]
+    return f"; passed over: {', '.join(words)}" if words else ""
+
+
+def _show_profile(summary: Summary) -> None:
+    click.echo(f"{'stage':<10}{'threads':>8}{'photos':>8}{'busy s':>10}{'waiting s':>11}{'busy':>7}")
+    for stage in summary.stages:
+        share = stage.busy_s / (stage.threads * summary.seconds) if summary.seconds else 0.0
+        click.echo(
+            f"{stage.name:<10}{stage.threads:>8}{stage.photos:>8}"
+            f"{stage.busy_s:>10.2f}{stage.waiting_s:>11.2f}{share:>7.0%}"
+        )
+
+
+def _printable(text: str) -> str:
+    # File names may hold newlines, control characters and bytes that are not UTF-8.
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
+    from unetfast.imaging import atomic_write
+    from unetfast.pipeline.run import one
+
+    data = one(sys.stdin.buffer.read(), settings, model=model)
+    if output == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        atomic_write(output, data)
+    return 0

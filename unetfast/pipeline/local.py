@@ -1,0 +1,306 @@
+"""The stages in threads of one process, overlapping.
+
+find -> read (n threads) -> network (1) -> clean (1, native threads inside) -> write (n threads) -> journal
+
+Every library below releases the GIL while it works, so threads overlap as processes would,
+without copying pictures between them. What bounds memory is not the queues but `Budget`: how
+many pictures are between being decoded and being written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from unetfast.errors import UnetfastError
+from unetfast.imaging import header
+from unetfast.pipeline import stages
+from unetfast.pipeline.journal import Journal
+from unetfast.pipeline.output import Output
+from unetfast.pipeline.sources import Item, Skipped
+from unetfast.pipeline.stages import Context, Job
+from unetfast.segment import Segmenter
+
+__all__ = ["Engine", "Stage"]
+
+# Pictures up to this many px together may be in flight beyond the count: small ones are batched.
+SMALL_PX = 32_000_000
+_END: Any = None
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+
+
+class Budget:
+    """How many pictures may be in memory at once.
+
+    Parameters
+    ----------
+    photos : int
+        This many of any size, or
+    pixels : int
+        any number of them that together have no more pixels than this.
+    """
+
+    def __init__(self, photos: int, pixels: int) -> None:
+        self._photos, self._pixels = photos, pixels
+        self._count = self._total = 0
+        self._change = threading.Condition()
+
+    def acquire(self, pixels: int, stop: threading.Event) -> None:
+        """Wait for room, or for the end of the run."""
+        with self._change:
+            while not (self._count < self._photos or self._total + pixels <= self._pixels or stop.is_set()):
+                self._change.wait(0.2)
+            self._count += 1
+            self._total += pixels
+
+    def release(self, pixels: int) -> None:
+        """Give the room of one picture back."""
+        with self._change:
+            self._count -= 1
+            self._total -= pixels
+            self._change.notify_all()
+
+
+@dataclass
+class Stage:
+    """One stage: its threads, its queue, and how its time went.
+
+    Attributes
+    ----------
+    name : str
+    work : callable
+        Takes a list of jobs, of one unless `gather` says how many.
+    threads : int
+    gather : int
+        Take up to this many waiting jobs of one size together.
+    busy_s, waiting_s : float
+        Summed over the threads.
+    """
+
+    name: str
+    work: Callable[[list[Job]], None]
+    threads: int = 1
+    gather: int = 1
+    inbox: queue.Queue[Any] = field(default_factory=queue.Queue)
+    busy_s: float = 0.0
+    waiting_s: float = 0.0
+    photos: int = 0
+    alive: int = 0
+
+
+class Engine:
+    """One run of the stages; see the module.
+
+    Parameters
+    ----------
+    context : Context
+    segmenter : Segmenter
+    output : Output
+    journal : Journal
+    workers : int
+        Threads that read, and threads that write.
+    """
+
+    def __init__(
+        self, context: Context, segmenter: Segmenter, output: Output, journal: Journal, workers: int
+    ) -> None:
+        self.context, self.segmenter, self.output, self.journal = context, segmenter, output, journal
+        self.stop = threading.Event()
+        self.fatal: BaseException | None = None
+        self._done: queue.Queue[Any] = queue.Queue()
+        self._budget = Budget(2 * workers + 2, SMALL_PX)
+        self._lock = threading.Lock()
+        self.stages = [
+            Stage("read", self._read, workers, inbox=queue.Queue(4 * workers + 64)),
+            Stage("network", self._network, gather=context.settings.batch),
+            Stage("clean", self._clean),
+            Stage("write", self._write, workers),
+        ]
+        self._threads: list[threading.Thread] = []
+
+    def run(self, items: Iterable[Item | Skipped]) -> Iterator[dict[str, Any]]:
+        """Process the items; yield each one's line once it is in the journal.
+
+        Raises
+        ------
+        UnetfastError
+            When the run as a whole cannot go on, such as on a full disk.
+        """
+        self._start(items)
+        finished = False
+        while not finished:
+            entries = [self._done.get()]
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    entries.append(self._done.get_nowait())
+            finished = _END in entries
+            yield from self._recorded(entries)
+            if self.fatal is not None:
+                raise self.fatal
+
+    def rest(self) -> Iterator[dict[str, Any]]:
+        """Record what was finished while the run was being stopped."""
+        entries = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                entries.append(self._done.get_nowait())
+        return iter(self._recorded(entries))
+
+    def _recorded(self, entries: list[Any]) -> list[dict[str, Any]]:
+        entries = [entry for entry in entries if entry is not _END]
+        self.journal.append(entry for entry in entries if entry["status"] != "unchanged")
+        return entries
+
+    def _start(self, items: Iterable[Item | Skipped]) -> None:
+        self._spawn(self._feed, items)
+        for number, stage in enumerate(self.stages):
+            stage.alive = stage.threads
+            following = self.stages[number + 1].inbox if number + 1 < len(self.stages) else self._done
+            for _ in range(stage.threads):
+                self._spawn(self._loop, stage, following)
+
+    def _spawn(self, target: Callable[..., None], *arguments: Any) -> None:
+        # Daemons: a network call of minutes must not keep an interrupted run alive.
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _feed(self, items: Iterable[Item | Skipped]) -> None:
+        try:
+            for item in items:
+                if self.stop.is_set():
+                    break
+                if isinstance(item, Skipped):
+                    self._done.put({"input": item.relative, "status": "skipped", "reason": item.reason})
+                else:
+                    self.stages[0].inbox.put(Job(item, {"input": item.relative}))
+        except BaseException as exc:
+            self._abort(exc)
+        self.stages[0].inbox.put(_END)
+
+    def _abort(self, exc: BaseException) -> None:
+        with self._lock:
+            self.fatal = self.fatal or exc
+        self.stop.set()
+        self._done.put(_END)
+
+    def _loop(self, stage: Stage, following: queue.Queue[Any]) -> None:
+        while True:
+            begun = time.perf_counter()
+            job = stage.inbox.get()
+            jobs = [] if job is _END else self._gathered(stage, job)
+            waited = time.perf_counter()
+            if jobs and not self.stop.is_set():
+                passed = self._attempt(stage, jobs)
+                with self._lock:
+                    stage.busy_s += time.perf_counter() - waited
+                    stage.waiting_s += waited - begun
+                    stage.photos += len(jobs)
+                for each in passed:
+                    following.put(each if following is not self._done else each.entry)
+            if job is _END:
+                break
+        stage.inbox.put(_END)  # for the other threads of this stage
+        with self._lock:
+            stage.alive -= 1
+            last = stage.alive == 0
+        if last:
+            following.put(_END)
+
+    def _gathered(self, stage: Stage, first: Job) -> list[Job]:
+        """Return the job, with others of its size that wait already."""
+        jobs = [first]
+        while len(jobs) < stage.gather and _size(first) <= SMALL_PX // stage.gather:
+            try:
+                job = stage.inbox.get_nowait()
+            except queue.Empty:
+                break
+            if job is _END or _shape(job) != _shape(first):
+                # Only one thread gathers, so what goes back cannot overtake the end.
+                with stage.inbox.mutex:
+                    stage.inbox.queue.appendleft(job)
+                    stage.inbox.not_empty.notify()
+                break
+            jobs.append(job)
+        return jobs
+
+    def _attempt(self, stage: Stage, jobs: list[Job]) -> list[Job]:
+        """Run a stage on jobs; return those that go on. The others' lines say why not."""
+        try:
+            stage.work(jobs)
+        except Exception as exc:  # whatever a foreign file provokes must not end the others' run
+            if len(jobs) > 1:
+                return [job for each in jobs for job in self._attempt(stage, [each])]
+            self._failed(jobs[0], exc)
+        return [job for job in jobs if "status" not in job.entry or job.entry["status"] == "done"]
+
+    def _failed(self, job: Job, exc: Exception) -> None:
+        cause = exc.__cause__
+        if isinstance(cause, OSError) and (cause.errno in _FATAL or not self.output.temp.is_dir()):
+            self._abort(exc)
+            return
+        stages.failed(job, exc)
+        if not isinstance(exc, UnetfastError):
+            job.entry["traceback"] = traceback.format_exc()
+        self._release(job)
+        self._done.put(job.entry)
+
+    def _release(self, job: Job) -> None:
+        if job.held_px is not None:
+            self._budget.release(job.held_px)
+            job.held_px = None
+
+    def _read(self, jobs: list[Job]) -> None:
+        (job,) = jobs
+        stages.load(job, self.context)
+        if self._is_done(job):
+            job.entry["status"] = "unchanged"
+            self._done.put(job.entry)
+            return
+        assert job.data is not None
+        head = header(job.data, str(job.item.path))
+        pixels = head.width * head.height or SMALL_PX
+        self._budget.acquire(pixels, self.stop)
+        job.held_px = pixels
+        stages.decode(job, self.context)
+
+    def _is_done(self, job: Job) -> bool:
+        before = self.journal.find(job.item.relative)
+        if before is None or before.get("status") != "done" or before.get("key") != job.entry["key"]:
+            return False
+        outputs, sizes = before.get("outputs", {}), before.get("bytes", {})
+        return all(self.output.size(path) == sizes.get(kind) for kind, path in outputs.items())
+
+    def _network(self, jobs: list[Job]) -> None:
+        stages.segment(jobs, self.segmenter, self.context.settings.scale)
+
+    def _clean(self, jobs: list[Job]) -> None:
+        stages.clean(jobs[0], self.context)
+
+    def _write(self, jobs: list[Job]) -> None:
+        (job,) = jobs
+        stages.store(job, self.context, len(self.segmenter.spec.classes), self.output.put)
+        self._release(job)
+
+    def finish(self, timeout_s: float) -> bool:
+        """Stop taking new photos and wait for the threads; return whether all of them ended."""
+        self.stop.set()
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+
+def _shape(job: Job) -> tuple[int, ...]:
+    return () if job.picture is None else job.picture.pixels.shape
+
+
+def _size(job: Job) -> int:
+    return 0 if job.picture is None else job.picture.pixels.shape[0] * job.picture.pixels.shape[1]

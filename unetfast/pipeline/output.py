@@ -1,0 +1,120 @@
+"""Where results go: a local folder that holds only whole files, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+from pathlib import Path
+from typing import BinaryIO
+
+from unetfast.errors import ConfigError, ImageError
+from unetfast.imaging import atomic_write
+from unetfast.pipeline.journal import lock_file
+
+__all__ = ["Output", "refuse_overlap"]
+
+_TEMP = ".unetfast-tmp-"
+
+
+class Output:
+    """An output folder opened for writing.
+
+    Temporary files lie in a folder of this run inside it, under a lock that the system drops
+    when the process dies: so a later run knows the folders of dead runs from those of living ones.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing.
+
+    Raises
+    ------
+    ImageError
+        When the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._real = os.path.realpath(folder)
+            _remove_dead(folder)
+            self.temp = folder / f"{_TEMP}{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
+            self.temp.mkdir()
+            self._lock: BinaryIO = open(self.temp / "lock", "wb")  # noqa: SIM115 - held as long as the run
+        except OSError as exc:
+            raise ImageError(f"{folder}: cannot be written: {exc.strerror or exc}") from exc
+        lock_file(self._lock)
+        # macOS and Windows: two inputs that differ in case only would end in one file.
+        self._taken: dict[str, str] | None = {} if (folder / self.temp.name.swapcase()).exists() else None
+
+    def put(self, relative: str, data: bytes) -> int:
+        """Write one result atomically below the folder; return its size in bytes.
+
+        Raises
+        ------
+        ImageError
+            When it cannot be written, or would be written through a link that leads elsewhere.
+        """
+        path = self.prepare(relative)
+        atomic_write(path, data, temp_dir=self.temp)
+        return len(data)
+
+    def prepare(self, relative: str) -> Path:
+        """Return the final path of a result, its folder made, checked to lie inside."""
+        path = self.folder / relative
+        if self._taken is not None:
+            other = self._taken.setdefault(relative.casefold(), relative)
+            if other != relative:
+                raise ImageError(f"{path}: this file system takes it for {other}, which is another photo's")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise ImageError(f"{path.parent}: cannot be made: {exc.strerror}") from exc
+        if not Path(os.path.realpath(path.parent)).is_relative_to(self._real):
+            raise ImageError(f"{path}: its folder is a link that leads out of {self.folder}")
+        return path
+
+    def size(self, relative: str) -> int | None:
+        """Return the size in bytes of a result, or None where there is none."""
+        try:
+            return os.stat(self.folder / relative, follow_symlinks=False).st_size
+        except OSError:
+            return None
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove this run's temporary files."""
+        self._lock.close()
+        shutil.rmtree(self.temp, ignore_errors=True)
+
+
+def refuse_overlap(folder: Path, inputs: Path, *, inside: bool) -> None:
+    """Raise ConfigError when results would overwrite photos, or (`inside`) land among them."""
+    real, source = Path(os.path.realpath(folder)), Path(os.path.realpath(inputs))
+    if real == source:
+        raise ConfigError(f"{folder}: the output folder is the input folder; choose another --output")
+    if inside and real.is_relative_to(source):
+        raise ConfigError(
+            f"{folder}: the output folder lies inside the input folder {inputs}; choose another"
+        )
+
+
+def _remove_dead(folder: Path) -> None:
+    """Remove the temporary folders of runs that are no longer alive."""
+    for temp in folder.glob(_TEMP + "*"):
+        if temp.is_symlink():
+            continue
+        with contextlib.suppress(OSError):
+            with open(temp / "lock", "ab") as lock:
+                dead = lock_file(lock)
+            if dead:
+                shutil.rmtree(temp, ignore_errors=True)

@@ -1,0 +1,213 @@
+"""A whole run: inputs found, model opened, engine driven, journal and table written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from unetfast.errors import ConfigError
+from unetfast.pipeline import stages
+from unetfast.pipeline.journal import Journal, journal_name, write_csv
+from unetfast.pipeline.local import Engine, Stage
+from unetfast.pipeline.output import Output, refuse_overlap
+from unetfast.pipeline.settings import RunSettings
+from unetfast.pipeline.sources import Found, Item, Skipped, find, input_root, parse_shard
+from unetfast.pipeline.stages import Context, Job
+from unetfast.segment import bundled, load
+
+__all__ = ["Summary", "check_run", "listing", "one", "run"]
+
+JOIN_S = 8.0  # how long an interrupted run waits for what is in a stage
+
+
+@dataclass
+class Summary:
+    """How a run went.
+
+    Attributes
+    ----------
+    done, unchanged, skipped, failed : int
+        Photos; `unchanged` had been done before with the same content, settings and model.
+    megapixels : float
+        Of the done ones.
+    seconds : float
+        Wall time.
+    found : Found
+        What was passed over while listing.
+    stages : list of Stage
+        Time in each stage.
+    interrupted, ended : bool
+        Whether Ctrl-C or SIGTERM stopped it; whether all its threads ended in time.
+    """
+
+    done: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+    failed: int = 0
+    megapixels: float = 0.0
+    seconds: float = 0.0
+    found: Found = field(default_factory=Found)
+    stages: list[Stage] = field(default_factory=list)
+    interrupted: bool = False
+    ended: bool = True
+
+    @property
+    def exit_code(self) -> int:
+        """130 interrupted, 3 some failed, 0 all done."""
+        return 130 if self.interrupted else 3 if self.failed else 0
+
+    def count(self, entry: dict[str, Any]) -> None:
+        """Take one line of the journal into account."""
+        status = entry["status"]
+        setattr(self, status, getattr(self, status) + 1)
+        if status == "done":
+            self.megapixels += entry["width"] * entry["height"] / 1e6
+
+
+def check_run(settings: RunSettings) -> None:
+    """Raise ConfigError for settings that do not go together."""
+    if settings.window_px % 2 == 0:
+        raise ConfigError(f"--window must be odd; got {settings.window_px}")
+    parse_shard(settings.shard)
+
+
+def listing(inputs: Sequence[str], settings: RunSettings, found: Found) -> Iterator[Item | Skipped]:
+    """Yield what a run with these settings would process."""
+    root, paths = input_root(inputs)
+    items = find(
+        root,
+        paths,
+        found,
+        recursive=settings.recursive,
+        include=settings.include,
+        exclude=settings.exclude,
+        shard=parse_shard(settings.shard),
+        follow_links=settings.follow_links,
+    )
+    return islice(items, settings.limit) if settings.limit else items
+
+
+def run(
+    inputs: Sequence[str],
+    output: Path,
+    settings: RunSettings,
+    *,
+    model: str | Path = "crack",
+    on_entry: Callable[[dict[str, Any]], None] = lambda _: None,
+    on_start: Callable[[str], None] = lambda _: None,
+) -> Summary:
+    """Process photos into an output folder; what is done already is left alone.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        One folder, or files, folders and globs.
+    output : Path
+        The output folder.
+    settings : RunSettings
+    model : str or Path
+        A bundled model's name or an artifact's file.
+    on_entry : callable
+        Called with each photo's line once it is in the journal.
+    on_start : callable
+        Called once with one line about what runs the model.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    UnetfastError
+        When the run as a whole cannot start or go on. Photos that fail do not raise; they are
+        counted and named in the journal.
+    """
+    check_run(settings)
+    root, paths = input_root(inputs)
+    refuse_overlap(output, root, inside=any(path.is_dir() for path in paths))
+    workers = settings.workers or _cores()
+    segmenter = load(
+        model,
+        backend=settings.backend,
+        device=settings.device,
+        threads=settings.threads,
+        tile_px=settings.tile,
+        batch=settings.batch,
+    )
+    on_start(f"{bundled(model) or model}: {segmenter.backend.description}")
+    context = Context(settings, _sha256(bundled(model) or Path(model)))
+    shard = parse_shard(settings.shard)
+    summary = Summary()
+    with Output(output) as folder, Journal(output, journal_name(shard)) as journal:
+        engine = Engine(context, segmenter, folder, journal, workers)
+        begun = time.perf_counter()
+        try:
+            for entry in engine.run(listing(inputs, settings, summary.found)):
+                summary.count(entry)
+                on_entry(entry)
+                if entry["status"] == "failed" and settings.fail_fast:
+                    break
+        except KeyboardInterrupt:
+            summary.interrupted = True
+        finally:
+            summary.ended = engine.finish(JOIN_S)
+        for entry in engine.rest():
+            summary.count(entry)
+        summary.seconds = time.perf_counter() - begun
+        summary.stages = engine.stages
+        write_csv(journal, output / journal_name(shard).replace(".jsonl", ".csv"), folder.temp)
+    return summary
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> bytes:
+    """Process one photo in memory, for pipes.
+
+    Parameters
+    ----------
+    data : bytes
+        The photo's file.
+    settings : RunSettings
+    model : str or Path
+
+    Returns
+    -------
+    bytes
+        The cleaned photo with ``settings.inpaint``, otherwise its mask as PNG.
+
+    Raises
+    ------
+    ImageError, ArtifactError
+        The message starts with ``<stdin>`` or the model's path.
+    """
+    segmenter = load(
+        model,
+        backend=settings.backend,
+        device=settings.device,
+        threads=settings.threads,
+        tile_px=settings.tile,
+    )
+    context = Context(settings, "")
+    job = Job(Item(Path("<stdin>"), "<stdin>", "<stdin>"), data=data)
+    stages.decode(job, context)
+    stages.segment([job], segmenter, settings.scale)
+    stages.clean(job, context)
+    results = stages.encode_results(job, context, len(segmenter.spec.classes))
+    return results["cleaned" if settings.inpaint else "mask"]

@@ -1,0 +1,222 @@
+"""What happens to one photo: load -> segment -> clean -> store. One function a stage.
+
+The engines (threads here, Ray actors elsewhere) call these and nothing else, so they give the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast import __version__
+from unetfast.errors import ImageError, UnetfastError
+from unetfast.imaging import Picture, encode, encode_mask, network_input, patched, read, read_bytes, resize
+from unetfast.inpainting import inpaint
+from unetfast.inpainting.mask import dilate
+from unetfast.pipeline.settings import RunSettings
+from unetfast.pipeline.sources import Item
+from unetfast.segment import Segmenter
+
+__all__ = [
+    "Context",
+    "Job",
+    "clean",
+    "decode",
+    "draw",
+    "encode_results",
+    "failed",
+    "key_of",
+    "load",
+    "names",
+    "segment",
+    "segment_scaled",
+    "store",
+]
+
+# Settings that change no byte of a result: a photo done with others is not done again.
+_NEUTRAL = {
+    *(
+        "verify",
+        "recursive",
+        "include",
+        "exclude",
+        "follow_links",
+        "limit",
+        "shard",
+        "max_pixels",
+        "fail_fast",
+    ),
+    *("max_memory", "tile", "batch", "workers", "threads", "backend", "device", "jpeg"),
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all photos of a run share.
+
+    Attributes
+    ----------
+    settings : RunSettings
+    model_sha256 : str
+        Of the artifact's file.
+    """
+
+    settings: RunSettings
+    model_sha256: str
+
+
+@dataclass
+class Job:
+    """One photo on its way through the stages.
+
+    Attributes
+    ----------
+    item : Item
+    entry : dict
+        Its line in the journal, filled on the way.
+    picture : Picture or None
+    labels : (H, W) uint8 or None
+        Class ids.
+    mask : (H, W) bool or None
+        What was found; when cleaning, the pixels that are replaced.
+    cleaned : (H, W, C) or None
+    """
+
+    item: Item
+    entry: dict[str, Any] = field(default_factory=dict)
+    data: bytes | None = None
+    picture: Picture | None = None
+    labels: NDArray[np.uint8] | None = None
+    mask: NDArray[np.bool_] | None = None
+    cleaned: NDArray[Any] | None = None
+    held_px: int | None = None  # what it takes of the memory budget
+
+
+def key_of(context: Context, sha256: str) -> str:
+    """Return what must be equal for a photo to count as done: content, settings, model, version."""
+    chosen = {k: v for k, v in dataclasses.asdict(context.settings).items() if k not in _NEUTRAL}
+    chosen["jpeg"] = context.settings.jpeg
+    text = json.dumps([sha256, chosen, context.model_sha256, __version__], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def names(item: Item, settings: RunSettings) -> dict[str, str]:
+    """Return the results of a photo, kind to path below the output folder."""
+    wanted = {}
+    if settings.inpaint:
+        wanted["cleaned"] = item.cleaned
+    if settings.save_masks or not settings.inpaint:
+        wanted["mask"] = f"masks/{item.stem}.png"
+    if settings.overlay:
+        wanted["overlay"] = f"overlays/{item.stem}.jpg"
+    return wanted
+
+
+def load(job: Job, context: Context) -> None:
+    """Read and identify the file; the pixels come in :func:`decode`."""
+    job.data = read_bytes(job.item.path)
+    job.entry["sha256"] = hashlib.sha256(job.data).hexdigest()
+    job.entry["key"] = key_of(context, job.entry["sha256"])
+
+
+def decode(job: Job, context: Context) -> None:
+    """Turn the bytes into an upright picture."""
+    assert job.data is not None
+    try:
+        picture = read(job.data, max_pixels=context.settings.max_pixels)
+    except ImageError as exc:
+        raise ImageError(str(exc).replace("<bytes>", str(job.item.path), 1)) from exc
+    job.picture = dataclasses.replace(picture, name=str(job.item.path))
+    job.data = None
+    job.entry["height"], job.entry["width"] = picture.pixels.shape[:2]
+
+
+def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
+    """Find the class of every pixel of several photos at once."""
+    images = [job.picture.pixels for job in jobs if job.picture is not None]
+    if scale == 1.0:
+        answers = segmenter.segment_all(images)
+    else:
+        answers = [segment_scaled(segmenter, image, scale) for image in images]
+    for job, labels in zip(jobs, answers, strict=True):
+        job.labels = labels
+
+
+def segment_scaled(segmenter: Segmenter, image: NDArray[Any], scale: float) -> NDArray[np.uint8]:
+    """Segment a smaller copy; the label map comes back at full size."""
+    height, width = image.shape[:2]
+    small = resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
+    return resize(segmenter.segment(small), height, width, labels=True)
+
+
+def clean(job: Job, context: Context) -> None:
+    """Decide which pixels are replaced (`mask`), and replace them (`cleaned`)."""
+    assert job.picture is not None
+    assert job.labels is not None
+    settings = context.settings
+    job.mask = job.labels != 0
+    if settings.inpaint and job.mask.any():
+        job.mask = dilate(job.mask, settings.dilate_px)
+        if job.mask.all():
+            raise ImageError(f"{job.item.path}: every pixel was found: nothing is left to fill from")
+        job.cleaned = inpaint(
+            job.picture.pixels, job.mask, settings.window_px, method=settings.method, threads=settings.threads
+        )
+    job.entry["masked_px"] = int(np.count_nonzero(job.mask))
+
+
+def encode_results(job: Job, context: Context, classes: int) -> dict[str, bytes]:
+    """Return the bytes of every result of a photo, kind to bytes."""
+    assert job.picture is not None
+    assert job.labels is not None
+    assert job.mask is not None
+    settings, results = context.settings, {}
+    wanted = names(job.item, settings)
+    if "cleaned" in wanted:
+        cleaned = job.picture.pixels if job.cleaned is None else job.cleaned
+        made = patched(job.picture, cleaned, job.mask, jpeg_mode=settings.jpeg, verify=settings.verify)
+        results["cleaned"] = made.data
+        job.entry["how"] = made.how
+    if "mask" in wanted:
+        # Beside a cleaned photo the mask says exactly which pixels were replaced.
+        binary = classes == 2 or settings.inpaint
+        results["mask"] = encode_mask(job.mask if binary else job.labels)
+    if "overlay" in wanted:
+        results["overlay"] = encode(Picture(draw(job.picture.pixels, job.mask), "jpeg"))
+    return results
+
+
+def store(job: Job, context: Context, classes: int, put: Callable[[str, bytes], int]) -> None:
+    """Encode and write every result, the cleaned photo last, and complete the journal's line."""
+    results = encode_results(job, context, classes)
+    wanted = names(job.item, context.settings)
+    sizes = {kind: put(wanted[kind], results[kind]) for kind in sorted(results, key=lambda k: k == "cleaned")}
+    job.entry.update(status="done", outputs=wanted, bytes=sizes)
+    job.picture = job.labels = job.mask = job.cleaned = None
+
+
+def draw(pixels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the photo as RGB with the mask half red over it."""
+    image = network_input(pixels, 3)
+    image = image.copy() if image is pixels else image
+    image[mask] = image[mask] // 2 + np.array([127, 0, 0], np.uint8)
+    return image
+
+
+def failed(job: Job, exc: BaseException) -> None:
+    """Write the reason into the job's line; it starts with the path."""
+    reason = " ".join(str(exc).split())
+    path = str(job.item.path)
+    if not isinstance(exc, UnetfastError):
+        reason = f"{type(exc).__name__}: {reason}"
+    if not reason.startswith(path):
+        reason = f"{path}: {reason}"
+    job.entry.update(status="failed", reason=reason)
