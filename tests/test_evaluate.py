@@ -1,0 +1,111 @@
+"""Evaluation: counts of images become scores of sets, and the names say which."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn import metrics as oracle
+
+from unetfast.evaluate import THRESHOLDS, Evaluation, predictor, score
+from unetfast.spec import ModelSpec, PreprocessSpec
+
+BINARY = ModelSpec(threshold=0.35, classes=("background", "crack"), output="prob")
+THREE = ModelSpec(classes=("sky", "road", "tree"), task="multiclass", output="prob")
+
+
+def _binary(rng: np.random.Generator, images: int = 4) -> tuple[Evaluation, list[tuple[NDArray[np.uint8], NDArray[np.float32]]]]:
+    pairs = []
+    for _ in range(images):
+        truth = (rng.random((16, 20)) < 0.2).astype(np.uint8)
+        truth[0] = 255
+        noisy = np.clip(0.6 * (truth == 1) + 0.5 * rng.random(truth.shape), 0, 1)
+        pairs.append((truth, noisy.astype(np.float32)))
+    scored = [score(str(i), t, p[:, :, None], BINARY, tolerance_px=1.0) for i, (t, p) in enumerate(pairs)]
+    return Evaluation(scored, BINARY.classes, True, BINARY.threshold, 1.0), pairs
+
+
+def test_pooled_and_image_mean_against_scikit_learn(rng: np.random.Generator) -> None:
+    found, pairs = _binary(rng)
+    summary = found.summary()
+    truths = [t[t != 255] for t, _ in pairs]
+    answers = [(p[t != 255] > 0.35).astype(int) for t, p in pairs]
+    flat_truth, flat_answer = np.concatenate(truths), np.concatenate(answers)
+    for name, function in {
+        "dice": oracle.f1_score,
+        "iou": oracle.jaccard_score,
+        "precision": oracle.precision_score,
+        "recall": oracle.recall_score,
+        "accuracy": oracle.accuracy_score,
+    }.items():
+        assert summary["pooled"][name] == pytest.approx(function(flat_truth, flat_answer), abs=1e-6)
+        each = [function(t, a) for t, a in zip(truths, answers, strict=True)]
+        assert summary["image_mean"][name] == pytest.approx(np.mean(each), abs=1e-6)
+
+
+def test_ods_and_ois_by_brute_force(rng: np.random.Generator) -> None:
+    found, _ = _binary(rng)
+    curves = [image.tolerant_curve for image in found.images]
+
+    def value(hits: NDArray[np.int64]) -> float:
+        precision, recall = hits[0] / max(1, hits[1]), hits[2] / max(1, hits[3])
+        return 2 * precision * recall / max(1e-12, precision + recall)
+
+    pooled = sum(c for c in curves if c is not None)
+    assert found.summary()["pooled"]["ods_f1"] == pytest.approx(max(value(row) for row in pooled))
+    best = sum(max(c, key=value) for c in curves if c is not None)
+    assert found.summary()["pooled"]["ois_f1"] == pytest.approx(value(best))
+
+
+def test_best_threshold_is_the_best_of_all(rng: np.random.Generator) -> None:
+    found, _ = _binary(rng)
+    best = found.at(found.best_threshold()).headline()["dice"]
+    assert best == pytest.approx(max(found.at(t).headline()["dice"] for t in THRESHOLDS))
+
+
+def test_moving_the_threshold_equals_scoring_anew(rng: np.random.Generator) -> None:
+    found, pairs = _binary(rng)
+    moved = found.at(0.6)
+    spec = BINARY.replace(threshold=0.6)
+    for image, (truth, probability) in zip(moved.images, pairs, strict=True):
+        assert (image.confusion == score("", truth, probability[:, :, None], spec).confusion).all()
+
+
+def test_a_clean_answer_takes_the_middle_of_the_good_thresholds() -> None:
+    truth = np.array([[0, 0, 1, 1]], np.uint8)
+    answer = np.array([[0.1, 0.2, 0.8, 0.9]], np.float32)[:, :, None]
+    found = Evaluation([score("", truth, answer, BINARY)], BINARY.classes, True, 0.5)
+    assert found.best_threshold() == pytest.approx(0.495, abs=0.011)
+    nothing = Evaluation([score("", truth * 0, answer, BINARY)], BINARY.classes, True, 0.5)
+    assert nothing.best_threshold() == 0.5
+
+
+def test_classes_macro_and_void() -> None:
+    truth = np.array([[0, 0, 1, 255]], np.uint8)
+    answer = np.zeros((1, 4, 3), np.float32)
+    answer[0, [0, 1, 2, 3], [0, 1, 1, 2]] = 1
+    found = Evaluation([score("a", truth, answer, THREE, 2.0)], THREE.classes, False, 0.5)
+    summary = found.summary()
+    assert summary["pooled_per_class"]["tree"]["dice"] is None, "a class that is nowhere has no score"
+    assert summary["pooled"]["iou"] == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert "tolerance_f1" not in summary["pooled"]
+    json.dumps(summary, allow_nan=False)
+
+
+def test_predictor_tiles_without_a_seam(rng: np.random.Generator) -> None:
+    class Brightness:
+        """A model with a view of one pixel."""
+
+        name = description = "test"
+        spec = ModelSpec(output="prob", stride_px=4, halo_px=0, preprocess=PreprocessSpec())
+
+        def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return images.mean(axis=3, keepdims=True).astype(np.float32) / 255
+
+        def close(self) -> None: ...
+
+    image = rng.integers(0, 256, (50, 70, 3), np.uint8)
+    tiled, whole = predictor(Brightness(), 16)(image), predictor(Brightness(), 1024)(image)
+    assert tiled.shape == (50, 70, 1) and (tiled == whole).all()

@@ -1,0 +1,178 @@
+"""``unetfast eval``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unetfast.errors import ConfigError, DatasetError, require
+
+if TYPE_CHECKING:
+    from unetfast.backends.base import Backend
+    from unetfast.data import DataSet
+    from unetfast.evaluate import Evaluation
+
+__all__ = ["eval_"]
+
+
+@click.command("eval")
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("--layout", default="auto", help="how the data lies on disk; auto finds out")
+@click.option("--mask", "mask_name", help="which mask, where an image has several")
+@click.option("--mask-values", multiple=True, help="what a mask value means, such as 255=crack; repeatable")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="only this split of the data")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="binary: in place of the model's own")
+@click.option(
+    "--tolerance", type=click.FloatRange(0, 100), default=2.0, show_default=True,
+    help="binary: px by which a thin structure may lie beside the truth in tolerance F1, ODS and OIS",
+)  # fmt: skip
+@click.option("--worst", type=click.IntRange(0, 50), default=8, show_default=True, help="worst images to draw")
+@click.option("--backend", default="auto", help="torch, onnxruntime, openvino, tensorrt, or auto by the file")
+@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+@click.option("--tile", type=click.IntRange(64), default=1024, show_default=True, help="larger images are tiled")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="folder for the results")
+def eval_(
+    model: Path, data: Path, threshold: float | None, tolerance: float, worst: int, backend: str, device: str,
+    tile: int, output: Path | None, split: str | None, **source: Any,
+) -> None:  # fmt: skip
+    r"""Measure MODEL (.pt, .onnx, …) against DATA, a folder or .zip of images and masks.
+
+    Masks are read as they were for training. Scores are given pooled (all pixels of the set
+    counted together) and as the mean over images; of two classes they are the foreground's, of
+    more the mean over classes. Writes metrics.json, per_image.csv, confusion.png, worst.png and,
+    where the model gives probabilities (.pt does), pr_curve.png, to runs/eval/ (eval2/, …).
+
+    \b
+    Examples:
+      unetfast eval runs/train/best.pt cracks/test
+      unetfast eval best.onnx cracks/ --split test --tolerance 2
+      unetfast eval runs/train/best.pt streets/ -o results/
+    """
+    require("matplotlib", "train")
+    from rich.console import Console
+    from rich.progress import track
+
+    from unetfast.evaluate import evaluate, predictor
+    from unetfast.train.run_folder import new_folder
+
+    loaded = _load(model, backend, device, threshold)
+    found = _open(data, loaded, source, split)
+    stderr = Console(stderr=True)
+    predict = predictor(loaded, tile)
+    samples = track(found.samples, "measuring", console=stderr, transient=True, disable=not stderr.is_terminal)
+    result = evaluate(predict, samples, found.encoding, loaded.spec, tolerance_px=tolerance)
+    folder = new_folder(output, "eval")
+    _write(folder, result, model, data)
+    _draw_worst(folder, result, found, predict, loaded, worst)
+    _print(result)
+    click.echo(f"{folder}/")
+
+
+def _load(path: Path, backend: str, device: str, threshold: float | None) -> Backend:
+    """Open a model; a checkpoint so that it answers probabilities."""
+    from unetfast import backends
+
+    if path.suffix.lower() != ".pt":
+        loaded = backends.load(path, backend=backend, device=device)
+        if threshold is not None and loaded.spec.output == "mask":
+            raise ConfigError(f"{path}: its threshold is part of the file; use --threshold with the .pt")
+    else:
+        require("torch", "train")
+        from unetfast import checkpoint
+        from unetfast.backends.torch_ import TorchBackend
+
+        saved = checkpoint.load(path)
+        weights = checkpoint.build_model(saved.spec, saved.model_state, path)
+        loaded = TorchBackend(weights, saved.spec.replace(output="prob"), device)
+    if threshold is not None:
+        loaded.spec = loaded.spec.replace(threshold=threshold)
+    return loaded
+
+
+def _open(root: Path, loaded: Backend, source: dict[str, Any], split: str | None) -> DataSet:
+    """Open the data, its masks read as the model's training read them."""
+    import dataclasses
+
+    from unetfast.data import open_dataset
+
+    found = open_dataset(root, encoding=loaded.spec.label_encoding, **source)
+    if split is not None:
+        samples = [sample for sample in found.samples if sample.split == split]
+        if not samples:
+            raise DatasetError(f"{root}: no images of the split {split!r}")
+        found = dataclasses.replace(found, samples=samples)
+    if len(found.classes) != len(loaded.spec.classes):
+        raise DatasetError(
+            f"{root}: has {len(found.classes)} classes ({', '.join(found.classes)}), but the model "
+            f"{len(loaded.spec.classes)} ({', '.join(loaded.spec.classes)})"
+        )
+    return found
+
+
+def _write(folder: Path, result: Evaluation, model: Path, data: Path) -> None:
+    import csv
+    import io
+    import json
+
+    from unetfast.evaluate import THRESHOLDS
+    from unetfast.imaging import atomic_write
+    from unetfast.report import plots
+
+    summary = {"model": str(model), "data": str(data), **result.summary()}
+    atomic_write(folder / "metrics.json", (json.dumps(summary, indent=2) + "\n").encode())
+    text, rows = io.StringIO(newline=""), result.image_rows()
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    atomic_write(folder / "per_image.csv", text.getvalue().encode())
+    plots.confusion(folder / "confusion.png", result.confusion, result.classes)
+    lines = result.curves()
+    if lines:
+        plots.precision_recall(folder / "pr_curve.png", lines, THRESHOLDS, result.threshold)
+
+
+def _draw_worst(
+    folder: Path, result: Evaluation, found: DataSet, predict: Any, loaded: Backend, count: int
+) -> None:
+    from unetfast.data.labels import read_pair
+    from unetfast.preprocess import labels_of
+    from unetfast.report import plots
+
+    scored = [row for row in result.image_rows() if row["dice"] == row["dice"]]  # without 0 / 0
+    worst = sorted(scored, key=lambda row: row["dice"])[:count]
+    by_id = {sample.id: sample for sample in found.samples}
+    rows = []
+    for row in worst:
+        image, truth = read_pair(by_id[row["id"]], found.encoding, loaded.spec.preprocess.channels)
+        answer = labels_of(predict(image), loaded.spec)
+        rows.append((f"{row['id']}\nDice {row['dice']:.3f}", image, truth, answer))
+    if rows:
+        plots.compare(folder / "worst.png", rows, result.classes, "the worst images, by their own Dice")
+
+
+def _print(result: Evaluation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    summary = result.summary()
+    of = result.classes[1] if result.binary else "mean over classes"
+    extra = f", threshold {result.threshold:.2f}" if result.binary else ""
+    table = Table(title=f"{len(result.images)} images, {of}{extra}", title_justify="left")
+    names = {"tolerance_f1": f"F1 within {result.tolerance_px:g} px" if result.binary else ""}
+    table.add_column("score")
+    table.add_column("pooled", justify="right")
+    table.add_column("mean over images", justify="right")
+    for name, value in summary["pooled"].items():
+        mean = summary["image_mean"].get(name)
+        shown = ["–" if v is None else f"{v:.4f}" for v in (value, mean)]
+        table.add_row(names.get(name, name.replace("_", " ")), *shown)
+    console = Console()
+    console.print(table)
+    if not result.binary:
+        classes = Table("class", "Dice", "IoU", "precision", "recall", title="pooled, per class", title_justify="left")
+        for name, found in summary["pooled_per_class"].items():
+            classes.add_row(name, *("–" if v is None else f"{v:.4f}" for v in found.values()))
+        console.print(classes)

@@ -1,0 +1,202 @@
+"""The training, read from top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from unetfast import checkpoint
+from unetfast.data import DataSet
+from unetfast.errors import ArtifactError
+from unetfast.losses import loss_function
+from unetfast.models.deployable import Deployable
+from unetfast.report import plots
+from unetfast.train import ddp, prepare, run_folder
+from unetfast.train.batches import Batches
+from unetfast.train.loggers import open_loggers
+from unetfast.train.progress import Display, stop_on_signal
+from unetfast.train.schedule import learning_rate
+from unetfast.train.settings import TrainSettings
+from unetfast.train.state import Average, make_optimizer, restore, snapshot
+from unetfast.train.tally import Tally
+from unetfast.train.validate import Truths, draw_samples, save_best, validate
+
+__all__ = ["train"]
+
+
+def train(settings: TrainSettings, data: DataSet, *, resume: Path | None = None) -> Path:
+    """Train a network.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    data : DataSet
+        What ``settings.data`` holds.
+    resume : Path, optional
+        The folder of a stopped run to go on with; `settings` are then its own.
+
+    Returns
+    -------
+    Path
+        The folder of the run, with ``best.pt`` and ``last.pt``.
+
+    Raises
+    ------
+    ConfigError
+        For settings that do not fit together.
+    BackendError
+        When memory runs out.
+    KeyboardInterrupt
+        After Ctrl-C, when ``last.pt`` is written.
+    """
+    team = ddp.join(settings.device)
+    try:
+        return _train(settings, data, resume, team)
+    except (RuntimeError, MemoryError) as exc:
+        if not prepare.is_memory_error(exc):
+            raise
+        raise prepare.memory_error(settings.batch, settings.imgsz, settings.device) from exc
+    finally:
+        team.leave()
+
+
+def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: ddp.Team) -> Path:
+    # What to train, on what, with what.
+    device = prepare.device_of(settings.device, team.local_rank)
+    amp = prepare.amp_type(settings.amp, device)
+    train_samples, val_samples = data.split(settings.val_fraction, settings.seed)
+    torch.manual_seed(settings.seed)
+    spec = prepare.describe(settings, data, train_samples, val_samples)
+    model = prepare.build(spec).to(device, memory_format=torch.channels_last)
+    average = Average(model, settings.ema)
+    optimizer = make_optimizer(model, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay)
+    scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
+    pixels = prepare.count_pixels(train_samples, data.encoding, spec)
+    loss_of = loss_function(settings.loss, len(spec.classes))
+    weight = prepare.class_weights(settings.class_weights, pixels, device)
+    truths = Truths(val_samples, data.encoding, spec.preprocess.channels, team, cached=settings.cache == "ram")
+
+    # Where it stopped, if it did.
+    folder: Path = team.agreed((resume or run_folder.new_folder(settings.output)) if team.leads else None)
+    at: dict[str, Any] = {"epoch": 0, "step": 0, "updates": 0, "best": -1.0, "since_best": 0, "seconds": 0.0}
+    tally = Tally(len(spec.classes), device)
+    if resume is not None:
+        saved = checkpoint.load(resume / "last.pt")
+        if saved.training_state is None:
+            raise ArtifactError(f"{resume / 'last.pt'}: holds no training state to go on with")
+        at = restore(saved.training_state, model, optimizer, scaler)
+        average.model.load_state_dict(saved.model_state)
+        tally.load(at.pop("tally"), team)
+    rows = run_folder.read_results(folder, at["epoch"]) if resume else []
+
+    # The same weights as they are run: compiled, over several processes, from uint8 to logits.
+    network: torch.nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
+    if team.size > 1:
+        network = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+    logits_of = Deployable(network, spec).to(device).logits
+
+    def gradients(images: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.autocast(device.type, amp or torch.bfloat16, enabled=amp is not None):
+            logits = logits_of(images)
+        loss = loss_of(logits, target, weight)
+        scaler.scale(loss / settings.accumulate).backward()
+        return logits.detach(), loss.detach()
+
+    if settings.batch == 0:
+        found = prepare.largest_batch(gradients, spec, settings.imgsz, device)
+        settings = dataclasses.replace(settings, batch=team.agreed(found))
+        optimizer.zero_grad(set_to_none=True)
+    batches = Batches(train_samples, data.encoding, spec, settings, team, device)
+    steps, total = batches.steps, settings.epochs * batches.steps
+    loggers = []
+    if team.leads:
+        run_folder.write_settings(folder, settings)
+        plots.class_frequencies(folder / "labels.png", spec.classes, pixels)
+        loggers = open_loggers(settings.logger, folder, dataclasses.asdict(settings))
+
+    def save_last() -> None:
+        at["tally"] = tally.state(team)
+        if team.leads:
+            state = snapshot(model, optimizer, scaler, at)
+            weights = average.model.state_dict()
+            checkpoint.save(folder / "last.pt", model_state=weights, spec=spec, training_state=state)
+
+    display = Display(team.leads, settings.epochs, steps, settings.batch * team.size, at)
+    display.say(
+        f"{settings.arch}, {prepare.parameters(model):,} parameters, on {device}; {len(train_samples)} images "
+        f"to train, {len(val_samples)} to validate; {steps} steps of {settings.batch * team.size} an epoch; {folder}/"
+    )
+    with stop_on_signal() as stopping, display:
+        for epoch in range(at["epoch"], settings.epochs):
+            start, rate = time.monotonic() - at["seconds"], settings.lr
+            model.train()
+            for step, (images, target) in batches.of_epoch(epoch, first_step=at["step"]):
+                logits, loss = gradients(images, target)
+                tally.add(logits, target, loss)
+                display.step(epoch, step, loss)
+                # The last batches of an epoch may be fewer than `accumulate`; they make a step too.
+                if (step + 1) % settings.accumulate and step + 1 < steps:
+                    continue
+                rate = learning_rate(
+                    epoch * steps + step, total, peak=settings.lr, warmup=settings.warmup, kind=settings.schedule
+                )
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                scaler.unscale_(optimizer)
+                if settings.clip:
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+                scaler.step(optimizer)
+                scaler.update()
+                optimizer.zero_grad(set_to_none=True)
+                at["updates"] += 1
+                average.update(model, at["updates"])
+                if step + 1 < steps and team.any(stopping()):
+                    at |= {"epoch": epoch, "step": step + 1, "seconds": time.monotonic() - start}
+                    save_last()
+                    display.stopped(folder)
+
+            # Measure the averaged weights on whole images; they are what is kept.
+            seconds = time.monotonic() - start
+            team.share_buffers(average.model)
+            scored, val_loss = validate(average.model, truths, spec, loss_of, device, team)
+            row = {
+                "epoch": epoch + 1,
+                "lr": rate,
+                **tally.close(team, steps),
+                "val_loss": val_loss,
+                **{f"val_{name}": value for name, value in scored.headline().items()},
+                "threshold": scored.threshold,
+                "images_per_s": steps * settings.batch * team.size / seconds,
+                "seconds": time.monotonic() - start,
+            }
+            rows.append(row)
+            # Without a validation set the newest is the best.
+            better = not scored.images or row["val_dice"] > at["best"]
+            at |= {"epoch": epoch + 1, "step": 0, "seconds": 0.0}
+            at |= {"best": row["val_dice"], "since_best": 0} if better else {"since_best": at["since_best"] + 1}
+            save_last()
+            if team.leads:
+                if better:
+                    chosen = spec.replace(threshold=scored.threshold, training={**spec.training, "metrics": row})
+                    save_best(folder / "best.pt", average.model, chosen, truths.few(4))
+                run_folder.write_results(folder, rows)
+                plots.curves(folder / "curves.png", rows)
+                due = settings.samples_every and (epoch + 1) % settings.samples_every == 0
+                if due or epoch + 1 == settings.epochs:
+                    draw_samples(folder / "val_samples.png", folder / "best.pt", truths.few(4), device)
+                for logger in loggers:
+                    logger.epoch(epoch + 1, {k: v for k, v in row.items() if k != "epoch"})
+            display.epoch(row, better=better)
+            if epoch + 1 < settings.epochs and team.any(stopping()):
+                display.stopped(folder)
+            if settings.patience and at["since_best"] >= settings.patience:
+                display.say(f"stopped early: no better validation Dice for {settings.patience} epochs")
+                break
+    for logger in loggers:
+        logger.close()
+    return folder

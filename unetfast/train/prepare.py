@@ -1,0 +1,246 @@
+"""Decisions made before the first step: device, precision, spec, class weights, batch size."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unetfast import __version__
+from unetfast.data import DataSet
+from unetfast.data.labels import LabelEncoding
+from unetfast.errors import BackendError, ConfigError
+from unetfast.evaluate import read_pairs
+from unetfast.models import MODELS
+from unetfast.spec import ModelSpec, PreprocessSpec, Sample
+from unetfast.train.settings import TrainSettings
+
+__all__ = [
+    "amp_type",
+    "build",
+    "class_weights",
+    "count_pixels",
+    "describe",
+    "device_of",
+    "is_memory_error",
+    "largest_batch",
+    "memory_error",
+    "parameters",
+]
+
+log = logging.getLogger(__name__)
+
+
+def device_of(name: str, local_rank: int) -> torch.device:
+    """Return the device to train on; each process under torchrun takes its own CUDA device.
+
+    Raises
+    ------
+    ConfigError
+        When it is unknown or not there.
+    """
+    present = torch.cuda.device_count()
+    if name == "auto":
+        name = "cuda" if present else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N; got {name!r}")
+    if kind == "cpu":
+        return torch.device("cpu")
+    number = int(index) if index else local_rank
+    if number >= present:
+        raise ConfigError(f"device {name}: torch sees {present} CUDA devices")
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
+
+
+def amp_type(wanted: str, device: torch.device) -> torch.dtype | None:
+    """Return the type of mixed precision, or None for float32 throughout.
+
+    "auto" takes bf16 on CUDA devices that have it, else fp16; on the CPU it stays with float32,
+    which is exact and, without AMX, as fast.
+    """
+    if wanted == "off" or (wanted == "auto" and device.type == "cpu"):
+        return None
+    if wanted == "auto":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if wanted == "fp16" and device.type == "cpu":
+        raise ConfigError("amp fp16 needs CUDA; on the CPU use --amp bf16 or off")
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
+
+
+def describe(
+    settings: TrainSettings, data: DataSet, train: Sequence[Sample], val: Sequence[Sample]
+) -> ModelSpec:
+    """Build the spec of the model that these settings train on this data.
+
+    Raises
+    ------
+    ConfigError
+        When an option does not apply to the architecture.
+    """
+    arch_args = {
+        name: value for name in ("width", "depth", "up") if (value := getattr(settings, name)) is not None
+    }
+    channels = settings.channels or data.channels
+    spec = ModelSpec(
+        arch=settings.arch,
+        arch_args=arch_args,
+        classes=data.classes,
+        task="binary" if len(data.classes) == 2 else "multiclass",
+        preprocess=PreprocessSpec(
+            channels,
+            mean=(0.5,) * channels,
+            std=(0.25,) * channels,
+            resize_px=settings.imgsz if settings.resize else None,
+        ),
+        output="mask",
+        label_encoding=data.encoding.to_dict(),
+        training=_provenance(settings, data, len(train), len(val)),
+    )
+    model = build(spec)
+    if settings.imgsz % model.stride_px:
+        raise ConfigError(f"imgsz must be a multiple of {model.stride_px} for {settings.arch}; got {settings.imgsz}")
+    return spec.replace(stride_px=model.stride_px, halo_px=model.halo_px)
+
+
+def build(spec: ModelSpec) -> Any:
+    """Build the network of a spec with fresh weights; raises ConfigError for arguments it does not take."""
+    try:
+        return MODELS[spec.arch](spec.preprocess.channels, spec.logit_channels, **spec.arch_args)
+    except TypeError as exc:
+        options = " ".join("--" + name for name in spec.arch_args)
+        raise ConfigError(f"{spec.arch} does not take {options}: {exc}") from exc
+
+
+def count_pixels(samples: Sequence[Sample], encoding: LabelEncoding, spec: ModelSpec) -> NDArray[np.int64]:
+    """Count labelled pixels of each class, (K,), in at most 200 samples spread over the set."""
+    counts = np.zeros(256, np.int64)
+    for _, _, truth in read_pairs(samples[:: -(-len(samples) // 200)], encoding, spec.preprocess.channels):
+        counts += np.bincount(truth.ravel(), minlength=256)
+    return counts[: len(spec.classes)]
+
+
+def class_weights(wanted: str, pixels: NDArray[np.int64], device: torch.device) -> Tensor | None:
+    """Return the weight of each class, (K,) float32, or None.
+
+    Parameters
+    ----------
+    wanted : str
+        "none"; "auto": one over the square root of the class's share of the pixels (the plain
+        inverse makes thin classes far too thick), scaled so that a pixel weighs 1 on average;
+        or numbers, ``"1,5"``.
+    pixels : (K,) int64
+        Of the training labels.
+    device : torch.device
+
+    Raises
+    ------
+    ConfigError
+        When it is none of these.
+    """
+    if wanted == "none":
+        return None
+    if wanted == "auto":
+        share = np.maximum(pixels, 1) / max(1, int(pixels.sum()))
+        weight = 1 / np.sqrt(share)
+        return torch.tensor(weight / (weight * share).sum(), dtype=torch.float32, device=device)
+    try:
+        numbers = [float(word) for word in wanted.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != len(pixels) or min(numbers) < 0 or max(numbers) == 0:
+        raise ConfigError(
+            f"class_weights must be none, auto or {len(pixels)} numbers such as "
+            f"{','.join(['1'] * (len(pixels) - 1) + ['5'])}; got {wanted!r}"
+        )
+    return torch.tensor(numbers, dtype=torch.float32, device=device)
+
+
+def _fingerprint(samples: Sequence[Sample]) -> str:
+    """Return a short hash of the names and sizes of a data set's files."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        for file in (sample.image, *sample.masks):
+            digest.update(f"{sample.id}\0{file.name}\0{file.path.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _provenance(settings: TrainSettings, data: DataSet, train: int, val: int) -> dict[str, Any]:
+    """Return what ``spec.training`` says of where a model comes from."""
+    said = {key: str(value) if key in ("data", "output") else value for key, value in asdict(settings).items()}
+    return {
+        "data": {
+            "name": data.root.name,
+            "fingerprint": _fingerprint(data.samples),
+            "train_images": train,
+            "val_images": val,
+        },
+        "settings": said,
+        "versions": {"unetfast": __version__, "torch": torch.__version__},
+    }
+
+
+def largest_batch(
+    gradients: Callable[[Tensor, Tensor], Any], spec: ModelSpec, imgsz: int, device: torch.device
+) -> int:
+    """Find the largest power of two that trains in 90 % of the device's memory.
+
+    Parameters
+    ----------
+    gradients : callable
+        Forward and backward of a batch: (N, H, W, C) uint8 and (N, H, W) uint8.
+    spec : ModelSpec
+    imgsz : int
+    device : torch.device
+
+    Raises
+    ------
+    ConfigError
+        On the CPU, whose memory gives no clean answer.
+    BackendError
+        When not even one image fits.
+    """
+    if device.type != "cuda":
+        raise ConfigError("batch auto needs a CUDA device; give a number, such as --batch 8")
+    good, room = 0, 0.9 * torch.cuda.get_device_properties(device).total_memory
+    for tried in (2**power for power in range(13)):
+        images = torch.zeros(tried, imgsz, imgsz, spec.preprocess.channels, dtype=torch.uint8, device=device)
+        torch.cuda.reset_peak_memory_stats(device)
+        try:
+            gradients(images, images[..., 0])
+        except torch.cuda.OutOfMemoryError:
+            break
+        if torch.cuda.max_memory_allocated(device) > room:
+            break
+        good = tried
+    torch.cuda.empty_cache()
+    if not good:
+        raise memory_error(1, imgsz, str(device))
+    return good
+
+
+def memory_error(batch: int, imgsz: int, device: str) -> BackendError:
+    """Say what did not fit and what to try."""
+    smaller = f"--batch {batch // 2} --accumulate 2, " if batch > 1 else ""
+    return BackendError(
+        f"out of memory with batch {batch} of {imgsz}x{imgsz} px on device {device}; try {smaller}"
+        "a smaller --imgsz, a smaller --width, or --arch fast"
+    )
+
+
+def is_memory_error(exc: BaseException) -> bool:
+    """Whether torch failed for want of memory, on the CPU or on a device."""
+    return isinstance(exc, (torch.cuda.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(exc)
+
+
+def parameters(model: nn.Module) -> int:
+    """Return the number of a network's parameters."""
+    return sum(p.numel() for p in model.parameters())

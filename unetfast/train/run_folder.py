@@ -1,0 +1,105 @@
+"""The folder of a run and the tables in it; every file is written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from pathlib import Path
+from typing import Any
+
+from unetfast.errors import ConfigError
+from unetfast.imaging import atomic_write
+from unetfast.settings import from_mapping, from_toml, to_toml
+from unetfast.train.settings import TrainSettings
+
+__all__ = ["ARGS", "new_folder", "read_results", "read_settings", "write_results", "write_settings"]
+
+ARGS = "args.toml"
+RESULTS = "results.csv"
+
+
+def new_folder(wanted: Path | None, stem: str = "train", parent: Path = Path("runs")) -> Path:
+    """Make the folder of a new run: the wanted one, or the first free of train, train2, train3, …
+
+    Raises
+    ------
+    ConfigError
+        When the wanted folder holds a run already.
+    """
+    if wanted is not None:
+        if (wanted / ARGS).exists():
+            raise ConfigError(
+                f"{wanted}: holds a run already; go on with it: unetfast train --resume {wanted}, "
+                "or choose another --output"
+            )
+        wanted.mkdir(parents=True, exist_ok=True)
+        return wanted
+    for number in itertools.count(1):
+        folder = parent / (stem if number == 1 else f"{stem}{number}")
+        try:
+            folder.mkdir(parents=True)  # not exist_ok: of two runs that start at once, each gets its own
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("there is always a next number")
+
+
+def write_settings(folder: Path, settings: TrainSettings) -> None:
+    """Write ``args.toml``; ``unetfast train --config`` of it does the same run again."""
+    atomic_write(folder / ARGS, to_toml(settings).encode())
+
+
+def read_settings(folder: Path, changes: dict[str, Any]) -> TrainSettings:
+    """Read a run's settings to go on with it.
+
+    Parameters
+    ----------
+    folder : Path
+    changes : dict
+        What the command line said.
+
+    Raises
+    ------
+    ConfigError
+        When there is no run, or a change would make it another one.
+    """
+    stored = from_toml(folder / ARGS)
+    fixed = [key for key, value in changes.items() if key not in _FREE and stored.get(key) != _plain(value)]
+    if fixed:
+        raise ConfigError(
+            f"{folder}: --{fixed[0].replace('_', '-')} cannot change when a run is resumed "
+            f"(only: {', '.join(sorted(_FREE))}); start a new run for it"
+        )
+    return from_mapping(TrainSettings, {**stored, **changes}, str(folder / ARGS))
+
+
+# What changes neither the weights' meaning nor their path, and how long the path is.
+_FREE = {"data", "epochs", "patience", "device", "workers", "cache", "samples_every", "logger", "output"}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def write_results(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write ``results.csv``, one row an epoch."""
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    atomic_write(folder / RESULTS, text.getvalue().encode())
+
+
+def read_results(folder: Path, epochs: int) -> list[dict[str, Any]]:
+    """Read the rows of the first `epochs` epochs, numbers as numbers; none where there is no file."""
+    path = folder / RESULTS
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    return rows[:epochs]
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)

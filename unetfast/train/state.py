@@ -1,0 +1,82 @@
+"""What a run consists of between two steps: enough to go on exactly where it stopped."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Average", "make_optimizer", "restore", "snapshot"]
+
+
+class Average:
+    """Moving average of a network's weights and of its batch-norm statistics.
+
+    Parameters
+    ----------
+    model : nn.Module
+    decay : float
+        0 follows the network without averaging: "off" is the same code path as "on".
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, updates: int) -> None:
+        """Take in the weights after `updates` steps; early ones fade faster, as in TensorFlow's average."""
+        keep = min(self.decay, (1 + updates) / (10 + updates))
+        for mine, theirs in zip(_tensors(self.model), _tensors(model), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, 1 - keep)
+            else:
+                mine.copy_(theirs)
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def make_optimizer(
+    model: nn.Module, kind: str, *, lr: float, weight_decay: float, device: torch.device
+) -> torch.optim.Optimizer:
+    """Build an optimiser; biases and norms are not decayed, one step is one kernel where torch has it."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    fused = device.type in ("cuda", "cpu")
+    if kind == "sgd":
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=fused)
+    known = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+    return known[kind](groups, lr=lr, fused=fused)
+
+
+def snapshot(
+    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, progress: dict[str, Any]
+) -> dict[str, Any]:
+    """Collect what :func:`restore` needs, as plain values and tensors."""
+    return {
+        "model": {name: tensor.cpu() for name, tensor in model.state_dict().items()},
+        "optimizer": optimizer.state_dict(),
+        "scaler": scaler.state_dict(),
+        "rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "progress": progress,
+    }
+
+
+def restore(
+    state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+) -> dict[str, Any]:
+    """Put a snapshot back; return its progress."""
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    scaler.load_state_dict(state["scaler"])
+    torch.set_rng_state(state["rng"])
+    if len(state["cuda_rng"]) == torch.cuda.device_count() > 0:
+        torch.cuda.set_rng_state_all(state["cuda_rng"])
+    progress: dict[str, Any] = state["progress"]
+    return progress

@@ -1,0 +1,60 @@
+"""The training loss and score of an epoch, summed on the device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unetfast.metrics import IGNORE, scores
+from unetfast.train.ddp import Team
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """Sums over the steps of an epoch.
+
+    Parameters
+    ----------
+    classes : int
+    device : torch.device
+    """
+
+    def __init__(self, classes: int, device: torch.device) -> None:
+        self._classes = classes
+        self._loss = torch.zeros((), dtype=torch.float64, device=device)
+        self._confusion = torch.zeros(classes**2, dtype=torch.int64, device=device)
+
+    def add(self, logits: Tensor, target: Tensor, loss: Tensor) -> None:
+        """Take in a step: (N, K, H, W) logits, (N, H, W) uint8 class ids, its loss."""
+        labels = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
+        counts = target != IGNORE
+        pairs = target[counts].long() * self._classes + labels[counts]
+        self._confusion += torch.bincount(pairs, minlength=self._classes**2)
+        self._loss += loss
+
+    def close(self, team: Team, steps: int) -> dict[str, float]:
+        """Return the epoch's mean loss and pooled scores over all processes, and start anew."""
+        state = self.state(team)
+        self._loss.zero_()
+        self._confusion.zero_()
+        counts = state["confusion"].numpy().reshape(self._classes, self._classes)
+        found = scores(counts)
+        # Two classes are a binary task, whose score is the foreground's.
+        of = (lambda s: float(s[1])) if self._classes == 2 else (lambda s: float(np.nanmean(s)))
+        loss = state["loss"].item() / steps / team.size
+        return {"train_loss": loss, "train_dice": of(found["dice"]), "train_iou": of(found["iou"])}
+
+    def state(self, team: Team) -> dict[str, Tensor]:
+        """Return the sums over all processes."""
+        return {
+            "loss": team.total(self._loss.clone()).cpu(),
+            "confusion": team.total(self._confusion.clone()).cpu(),
+        }
+
+    def load(self, state: dict[str, Tensor], team: Team) -> None:
+        """Go on from sums over all processes: rank 0 takes them."""
+        if team.leads:
+            self._loss.copy_(state["loss"])
+            self._confusion.copy_(state["confusion"])
