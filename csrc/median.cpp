@@ -1,116 +1,173 @@
+// The C interface: check the job, choose the instruction set, and lead the threads through the steps.
 #include "median.h"
 
 #include <algorithm>
-#include <cmath>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <thread>
 #include <vector>
 
+#include "bits.h"
+#include "fill.h"
+#include "team.h"
+
+namespace unetfast {
 namespace {
 
-uint32_t key_of(uint8_t v) { return v; }
-uint32_t key_of(uint16_t v) { return v; }
-uint32_t key_of(float v) {
-    uint32_t bits;
-    std::memcpy(&bits, &v, 4);
-    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+const Level *const levels[] = {
+#if defined(__x86_64__)
+    &avx512_level, &avx2_level,
+#endif
+    &scalar_level};
+
+// The best level of this machine, or the one that UNETFAST_ISA asks for; null when there is none.
+const Level *chosen_level() {
+    const char *wanted = std::getenv("UNETFAST_ISA");
+    for (const Level *level : levels)
+        if (level->available() && (!wanted || !*wanted || !std::strcmp(wanted, level->name))) return level;
+    return nullptr;
 }
 
-template <class T>
-bool sample_before(T a, T b) { return key_of(a) < key_of(b); }
-
-struct Masked {  // the effective mask: given, dilated, NaN
-    ptrdiff_t height, width;
-    std::vector<uint8_t> bytes;
-    bool operator()(ptrdiff_t y, ptrdiff_t x) const { return bytes[y * width + x]; }
-};
-
-Masked effective_mask(const unetfast_inpaint_job &job) {
-    const ptrdiff_t H = job.height, W = job.width, R = job.dilate_px;
-    Masked masked{H, W, std::vector<uint8_t>(H * W)};
-    for (ptrdiff_t y = 0; y < H; ++y)
-        for (ptrdiff_t x = 0; x < W; ++x) {
-            if (!job.mask[y * job.mask_row_bytes + x]) continue;
-            for (ptrdiff_t dy = std::max(-R, -y); dy <= std::min(R, H - 1 - y); ++dy)
-                for (ptrdiff_t dx = std::max(-R, -x); dx <= std::min(R, W - 1 - x); ++dx)
-                    if (dy * dy + dx * dx <= R * R) masked.bytes[(y + dy) * W + x + dx] = 1;
-        }
-    if (job.sample_type == UNETFAST_FLOAT32)
-        for (ptrdiff_t y = 0; y < H; ++y) {
-            auto row = reinterpret_cast<const float *>(static_cast<const char *>(job.source) +
-                                                       y * job.source_row_bytes);
-            for (ptrdiff_t i = 0; i < W * job.channels; ++i)
-                if (std::isnan(row[i])) masked.bytes[y * W + i / job.channels] = 1;
-        }
-    return masked;
+bool is_valid(const unetfast_inpaint_job *job) {
+    return job && job->source && job->target && job->mask && job->height >= 1 && job->width >= 1 &&
+           job->channels >= 1 && job->channels <= 4 &&
+           (job->sample_type == UNETFAST_UINT8 || job->sample_type == UNETFAST_UINT16 ||
+            job->sample_type == UNETFAST_FLOAT32) &&
+           job->window_px >= 1 && job->window_px % 2 == 1 && job->dilate_px >= 0 && job->threads >= 0 &&
+           (job->target != job->source || job->target_row_bytes == job->source_row_bytes);
 }
 
-template <class T>
-void rows(const unetfast_inpaint_job &job, const Masked &masked, ptrdiff_t y0, ptrdiff_t y1) {
-    const ptrdiff_t H = job.height, W = job.width, C = job.channels;
-    auto at = [&](ptrdiff_t y) {
-        return reinterpret_cast<const T *>(static_cast<const char *>(job.source) + y * job.source_row_bytes);
-    };
-    std::vector<T> samples[4];
-    for (ptrdiff_t y = y0; y < y1; ++y) {
-        auto out = reinterpret_cast<T *>(static_cast<char *>(job.target) + y * job.target_row_bytes);
-        for (ptrdiff_t x = 0; x < W; ++x) {
-            if (!masked(y, x)) continue;
-            for (ptrdiff_t r = job.window_px / 2;; ++r) {
-                for (auto &channel : samples) channel.clear();
-                for (ptrdiff_t v = std::max<ptrdiff_t>(0, y - r); v <= std::min(H - 1, y + r); ++v)
-                    for (ptrdiff_t u = std::max<ptrdiff_t>(0, x - r); u <= std::min(W - 1, x + r); ++u)
-                        if (!masked(v, u))
-                            for (ptrdiff_t c = 0; c < C; ++c) samples[c].push_back(at(v)[u * C + c]);
-                if (!samples[0].empty()) break;
-            }
-            for (ptrdiff_t c = 0; c < C; ++c) {
-                auto middle = samples[c].begin() + (samples[c].size() - 1) / 2;
-                std::nth_element(samples[c].begin(), middle, samples[c].end(), sample_before<T>);
-                out[x * C + c] = *middle;
-            }
-        }
+// Run step(first, last) over parts of [0, rows), `parts` of them, each on whichever thread is free.
+template <class Step>
+void over_rows(Team &team, ptrdiff_t rows, ptrdiff_t parts, ptrdiff_t multiple, Step step) {
+    const ptrdiff_t size = ((rows + parts - 1) / parts + multiple - 1) / multiple * multiple;
+    std::atomic<ptrdiff_t> next{0};
+    team.run([&](int) {
+        for (ptrdiff_t y; (y = next.fetch_add(size)) < rows;) step(y, std::min(rows, y + size));
+    });
+}
+
+// Build scene.masked; return how many pixels are masked in each row.
+std::vector<ptrdiff_t> build_mask(Scene &scene, Team &team) {
+    const unetfast_inpaint_job &job = scene.job;
+    BitImage masked(job.height, job.width);
+    const ptrdiff_t parts = 4 * team.size();
+    over_rows(team, job.height, parts, 1, [&](ptrdiff_t y0, ptrdiff_t y1) {
+        pack(masked, job.mask, job.mask_row_bytes, y0, y1);
+    });
+    if (job.dilate_px) {
+        BitImage grown(job.height, job.width);
+        over_rows(team, job.height, parts, 1,
+                  [&](ptrdiff_t y0, ptrdiff_t y1) { dilate(grown, masked, job.dilate_px, y0, y1); });
+        masked.swap(grown);
     }
+    std::vector<ptrdiff_t> counts(static_cast<size_t>(job.height));
+    over_rows(team, job.height, parts, 1, [&](ptrdiff_t y0, ptrdiff_t y1) {
+        if (job.sample_type == UNETFAST_FLOAT32)
+            pack_nan(masked, static_cast<const char *>(job.source), job.source_row_bytes, job.channels, y0, y1);
+        for (ptrdiff_t y = y0; y < y1; ++y) counts[static_cast<size_t>(y)] = count(masked, y);
+    });
+    scene.masked.swap(masked);
+    return counts;
 }
 
-int run(const unetfast_inpaint_job &job) {
-    const Masked masked = effective_mask(job);
-    if (std::find(masked.bytes.begin(), masked.bytes.end(), 0) == masked.bytes.end())
+// Cut the rows into bands of about equal work, several for each thread.
+std::vector<Band> cut(const Scene &scene, const std::vector<ptrdiff_t> &counts, int threads) {
+    const ptrdiff_t parts = threads == 1 ? 1 : 8 * threads;
+    // A masked pixel costs about as much as 64 pixels that are only copied.
+    ptrdiff_t total = 0;
+    for (ptrdiff_t masked : counts) total += 64 * masked + scene.job.width;
+    std::vector<Band> bands;
+    ptrdiff_t work = 0, y0 = 0;
+    for (ptrdiff_t y = 0; y < scene.job.height; ++y) {
+        work += 64 * counts[static_cast<size_t>(y)] + scene.job.width;
+        const bool last = y + 1 == scene.job.height;
+        if (!last && work < total / parts) continue;
+        const ptrdiff_t above = y0 == 0 ? 0 : y0 + scene.radius;
+        const ptrdiff_t below = last ? y + 1 : y + 1 - scene.radius;
+        bands.push_back({y0, y + 1, above, below});
+        y0 = y + 1;
+        work = 0;
+    }
+    return bands;
+}
+
+// Run work(item, member) for every item, each on whichever thread is free, and pass on an exception.
+template <class Work>
+void over_items(Team &team, size_t items, Work work) {
+    std::atomic<size_t> next{0};
+    std::atomic<bool> failed{false};
+    team.run([&](int member) {
+        try {
+            for (size_t i; (i = next.fetch_add(1)) < items && !failed;) work(i, static_cast<size_t>(member));
+        } catch (const std::bad_alloc &) {
+            failed = true;
+        }
+    });
+    if (failed) throw std::bad_alloc();
+}
+
+// Fill what Level::fill has left behind.
+void grow_windows(Scene &scene, const Level &level, Team &team, std::vector<Scratch> &scratches) {
+    constexpr size_t runs_at_once = 64;
+    struct Part {
+        const Run *runs;
+        size_t count;
+    };
+    std::vector<Part> parts;
+    for (const Scratch &scratch : scratches)
+        for (size_t i = 0; i < scratch.run_count; i += runs_at_once)
+            parts.push_back({scratch.runs + i, std::min(runs_at_once, scratch.run_count - i)});
+    if (parts.empty()) return;
+    BitImage columns(scene.job.width, scene.job.height);
+    over_rows(team, scene.job.width, 4 * team.size(), 64,
+              [&](ptrdiff_t x0, ptrdiff_t x1) { transpose(columns, scene.masked, x0, x1); });
+    scene.columns.swap(columns);
+    over_items(team, parts.size(), [&](size_t i, size_t member) {
+        level.grow(scene, parts[i].runs, parts[i].count, scratches[member]);
+    });
+}
+
+int inpaint(const unetfast_inpaint_job &job, const Level &level) {
+    Scene scene;
+    scene.job = job;
+    scene.radius = job.window_px / 2;
+    scene.in_place = job.source == job.target;
+    const unsigned processors = std::max(1u, std::thread::hardware_concurrency());
+    Team team(job.threads ? job.threads : static_cast<int>(processors));
+
+    const std::vector<ptrdiff_t> counts = build_mask(scene, team);
+    if (std::all_of(counts.begin(), counts.end(), [&](ptrdiff_t masked) { return masked == job.width; }))
         return UNETFAST_NO_INTACT_PIXEL;
-    if (job.target != job.source)
-        for (ptrdiff_t y = 0; y < job.height; ++y)
-            std::memcpy(static_cast<char *>(job.target) + y * job.target_row_bytes,
-                        static_cast<const char *>(job.source) + y * job.source_row_bytes,
-                        job.width * job.channels * job.sample_type);
-    const auto work = job.sample_type == UNETFAST_UINT8    ? rows<uint8_t>
-                      : job.sample_type == UNETFAST_UINT16 ? rows<uint16_t>
-                                                           : rows<float>;
-    ptrdiff_t threads = job.threads ? job.threads : std::max(1u, std::thread::hardware_concurrency());
-    threads = std::min(threads, job.height);
-    std::vector<std::thread> pool;
-    for (ptrdiff_t i = 0; i < threads; ++i)
-        pool.emplace_back(work, std::cref(job), std::cref(masked), job.height * i / threads,
-                          job.height * (i + 1) / threads);
-    for (auto &thread : pool) thread.join();
+
+    std::vector<Scratch> scratches(static_cast<size_t>(team.size()));
+    const std::vector<Band> bands = cut(scene, counts, team.size());
+    const auto fill = job.window_px <= largest_side ? level.fill : fill_large;
+    over_items(team, bands.size(), [&](size_t i, size_t member) { fill(scene, bands[i], scratches[member]); });
+    for (Scratch &scratch : scratches)
+        for (size_t i = 0; i < scratch.late_count; ++i)
+            std::memcpy(scratch.late[i].target, scratch.late[i].pixel, static_cast<size_t>(scene.pixel_bytes()));
+    grow_windows(scene, level, team, scratches);
     return UNETFAST_OK;
 }
 
 }  // namespace
+}  // namespace unetfast
 
-extern "C" const char *unetfast_isa(void) { return "scalar"; }
+extern "C" const char *unetfast_isa(void) {
+    const unetfast::Level *level = unetfast::chosen_level();
+    return level ? level->name : nullptr;
+}
 
 extern "C" int unetfast_inpaint_median(const unetfast_inpaint_job *job) {
-    if (!job || !job->source || !job->target || !job->mask || job->height < 1 || job->width < 1 ||
-        job->channels < 1 || job->channels > 4 || job->window_px < 1 || job->window_px % 2 == 0 ||
-        job->dilate_px < 0 || job->threads < 0)
-        return UNETFAST_BAD_ARGUMENT;
-    if (job->sample_type != UNETFAST_UINT8 && job->sample_type != UNETFAST_UINT16 &&
-        job->sample_type != UNETFAST_FLOAT32)
-        return UNETFAST_BAD_ARGUMENT;
+    if (!unetfast::is_valid(job)) return UNETFAST_BAD_ARGUMENT;
+    const unetfast::Level *level = unetfast::chosen_level();
+    if (!level) return UNETFAST_UNKNOWN_ISA;
     try {
-        return run(*job);
+        return unetfast::inpaint(*job, *level);
     } catch (const std::bad_alloc &) {
         return UNETFAST_NO_MEMORY;
     }

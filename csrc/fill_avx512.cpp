@@ -1,0 +1,43 @@
+// 64 lanes, or 32 where a run has no use for more, for processors with AVX-512 BW and VL.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "fill.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl"))), \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl")
+#endif
+#define UNETFAST_AVX512 1
+
+namespace unetfast {
+namespace {
+
+constexpr int max_lanes = 64;
+#include "select.h"
+#include "fill_lanes.h"
+#include "grow_lanes.h"
+
+}  // namespace
+}  // namespace unetfast
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+namespace unetfast {
+
+static bool available() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2");
+}
+
+const Level avx512_level = {"avx512", available, fill, grow};
+
+}  // namespace unetfast
+#endif

@@ -1,0 +1,19 @@
+// What every processor of the target runs: 16 lanes, that the compiler makes SSE2 of on x86-64 and
+// NEON on ARM, both part of their base instruction sets.
+#include "fill.h"
+
+namespace unetfast {
+namespace {
+
+constexpr int max_lanes = 16;
+#include "select.h"
+#include "fill_lanes.h"
+#include "grow_lanes.h"
+
+bool available() { return true; }
+
+}  // namespace
+
+const Level scalar_level = {"scalar", available, fill, grow};
+
+}  // namespace unetfast
