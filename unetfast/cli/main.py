@@ -50,6 +50,11 @@ def _verbose_option() -> click.Option:
     )
 
 
+def _unraw(text: str | None) -> str:
+    r"""Turn the two characters ``\b`` of a raw docstring into click's mark for "do not rewrap"."""
+    return (text or "").replace("\\b\n", "\b\n")
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported only when one of them is called."""
 
@@ -65,6 +70,7 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         if not any(parameter.name == "verbose" for parameter in command.params):
             command.params.append(_verbose_option())
+            command.help = _unraw(command.help)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -103,6 +109,7 @@ def cli() -> None:
 
 
 cli.params.append(_verbose_option())
+cli.help = _unraw(cli.help)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
