@@ -7,7 +7,8 @@ read.py      a file -> Picture, MaskFile
 write.py     Picture -> bytes -> a file under its final name, whole or not at all
 patch.py     a cleaned picture -> bytes, in the way that changes least; proves that it did
 jpeg.py      JPEG coefficients: only the blocks that changed are encoded again
-tiff.py      TIFF strips and tiles: only the segments that changed are encoded again
+tiff.py      TIFF pages as pixels
+tiff_patch.py  TIFF strips and tiles: only those that changed are encoded again
 """
 
 from __future__ import annotations

@@ -97,7 +97,8 @@ def _patches(
     x = columns[:, None] * cell[1] + np.arange(cell[1])
     y = np.minimum(y, pixels.shape[0] - 1)
     x = np.minimum(x, pixels.shape[1] - 1)
-    return pixels[y[:, :, None], x[:, None, :]].astype(np.float32)
+    gathered: NDArray[np.float32] = pixels[y[:, :, None], x[:, None, :]].astype(np.float32)
+    return gathered
 
 
 def _component(patches: NDArray[np.float32], colour: str, number: int) -> NDArray[np.float32]:
@@ -109,7 +110,8 @@ def _component(patches: NDArray[np.float32], colour: str, number: int) -> NDArra
     weights = np.array(
         [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
     )
-    return patches @ weights[number] - np.float32(128 if number == 0 else 0)
+    values: NDArray[np.float32] = patches @ weights[number]
+    return values - np.float32(128) if number == 0 else values
 
 
 def _quantised(values: NDArray[np.float32], cell: NDArray[Any], table: NDArray[Any]) -> NDArray[np.int16]:
@@ -118,7 +120,8 @@ def _quantised(values: NDArray[np.float32], cell: NDArray[Any], table: NDArray[A
     small = values.reshape(count, 8, cell[0] // 8, 8, cell[1] // 8).mean(axis=(2, 4))
     basis = cv2.dct(np.eye(8, dtype=np.float32), flags=cv2.DCT_ROWS).T  # row k: the k-th cosine
     coefficients = basis @ small @ basis.T
-    return np.rint(coefficients / table.astype(np.float32)).astype(np.int16)
+    quantised: NDArray[np.int16] = np.rint(coefficients / table.astype(np.float32)).astype(np.int16)
+    return quantised
 
 
 def _written(dct: Any, source: bytes) -> bytes:

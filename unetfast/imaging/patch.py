@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError, InputError, require
-from unetfast.imaging import jpeg, tiff
+from unetfast.imaging import jpeg, tiff_patch
 from unetfast.imaging.convert import unorient
 from unetfast.imaging.read import Picture, read
 from unetfast.imaging.write import encode, jpeg_settings
@@ -98,7 +98,7 @@ def _encoded(
         return Patched(encode(new), f"JPEG: re-encoded at quality {quality}, {sampling}"), False
     if picture.format == "tiff":
         stored = unorient(cleaned, picture.orientation)
-        data = tiff.patch(picture.source, stored, unorient(mask, picture.orientation), picture.name)
+        data = tiff_patch.patch(picture.source, stored, unorient(mask, picture.orientation), picture.name)
         return Patched(data, "TIFF: only the strips or tiles under the mask re-encoded"), True
     if picture.format == "webp" and b"VP8 " in picture.source[:64]:
         return Patched(encode(new), "WebP: lossy, re-encoded"), False

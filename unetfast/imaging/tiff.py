@@ -72,7 +72,8 @@ def to_pixels(page: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...], bool
         For a sample format without a documented rule.
     """
     check_kind(page, name)
-    values = page.asarray()
+    # One thread: several pictures are decoded side by side already.
+    values = page.asarray(maxworkers=1)
     if page.planarconfig == 2 and values.ndim == 3:
         values = np.moveaxis(values, 0, -1)
     values = values.reshape(page.imagelength, page.imagewidth, -1)
@@ -126,7 +127,3 @@ def _cmyk(values: NDArray[Any], name: str) -> NDArray[Any]:
     top = int(np.iinfo(values.dtype).max)
     light = top - values.astype(np.uint64)
     return ((light[:, :, :3] * light[:, :, 3:] + top // 2) // top).astype(values.dtype)
-
-
-def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: str) -> bytes:
-    raise NotImplementedError

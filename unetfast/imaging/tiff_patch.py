@@ -1,0 +1,217 @@
+"""TIFF strips and tiles: only those that changed are encoded again.
+
+The file is copied as it is, and every strip or tile under the mask is replaced by one of the same
+compression, in its place where it fits and at the end of the file otherwise; then the two tables
+that say where they lie are written anew. Everything else, every tag, thumbnail and private block,
+keeps its bytes. The same function serves pictures in memory and files larger than memory.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from unetfast.errors import ImageError
+from unetfast.imaging.tiff import opened
+
+__all__ = ["Box", "boxes", "patch", "patch_file", "refuse_unpatchable", "stored_values"]
+
+# none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: what can be written without loss
+_LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
+
+
+class Box(NamedTuple):
+    """Where one strip or tile (the `number`-th) lies in the picture, in px, and of which plane."""
+
+    number: int
+    plane: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: str) -> bytes:
+    """Return a TIFF file in which only the strips and tiles under the mask are new.
+
+    Parameters
+    ----------
+    source : bytes
+        The original file, of one page.
+    pixels : (H, W, C)
+        The new picture in the stored orientation, as ``tiff.to_pixels`` gives it.
+    mask : (H, W) bool
+        Where it differs.
+
+    Raises
+    ------
+    ImageError
+        For a compression that cannot be written without loss.
+    """
+    file = io.BytesIO(source)
+    file.seek(0)
+    patch_file(
+        file,
+        name,
+        lambda box: bool(mask[box.top : box.bottom, box.left : box.right].any()),
+        lambda box: pixels[box.top : box.bottom, box.left : box.right],
+    )
+    return file.getvalue()
+
+
+def patch_file(
+    file: BinaryIO,
+    name: str,
+    changed: Callable[[Box], bool],
+    pixels_of: Callable[[Box], NDArray[Any]],
+) -> int:
+    """Replace strips and tiles of an open TIFF file; return how many.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for reading and writing.
+    changed : callable
+        Whether a box has new pixels.
+    pixels_of : callable
+        The new pixels of a box, (h, w, C) as ``tiff.to_pixels`` gives them. Boxes are asked for
+        in the order of the file.
+
+    Raises
+    ------
+    ImageError
+        As :func:`patch`.
+    """
+    with opened(file, name) as page:
+        refuse_unpatchable(page, name)
+        offsets, counts = list(page.dataoffsets), list(page.databytecounts)
+        shared = len(set(offsets)) != len(offsets)
+        count = 0
+        for box in boxes(page):
+            if not changed(box):
+                continue
+            data = _encoded(page, box, stored_values(page, pixels_of(box)), name)
+            count += 1
+            if offsets[box.number] and len(data) <= counts[box.number] and not shared:
+                file.seek(offsets[box.number])
+            else:
+                offsets[box.number] = _end(file)
+            file.write(data)
+            counts[box.number] = len(data)
+        if count:
+            _write_tables(file, page, offsets, counts, name)
+    return count
+
+
+def refuse_unpatchable(page: Any, name: str) -> None:
+    """Raise ImageError for a page that cannot be written back without loss."""
+    if page.compression not in _LOSSLESS:
+        kind = getattr(page.compression, "name", page.compression)
+        raise ImageError(
+            f"{name}: TIFF compressed as {kind} can be segmented, not cleaned without loss; "
+            "convert it to LZW or Deflate"
+        )
+    if page.photometric == 3:
+        raise ImageError(f"{name}: a palette TIFF can be segmented, not cleaned; convert it to RGB first")
+    if not page.dataoffsets or len(page.dataoffsets) != len(page.databytecounts):
+        raise ImageError(f"{name}: damaged: its strips and their sizes do not match")
+
+
+def boxes(page: Any) -> Iterator[Box]:
+    """Yield where each strip or tile of a page lies, in the file's order."""
+    height, width = page.imagelength, page.imagewidth
+    cell_h = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
+    cell_w = page.tilewidth if page.is_tiled else width
+    index = 0
+    for plane in range(page.samplesperpixel if page.planarconfig == 2 else 1):
+        for top in range(0, height, cell_h):
+            for left in range(0, width, cell_w):
+                yield Box(index, plane, top, left, min(top + cell_h, height), min(left + cell_w, width))
+                index += 1
+
+
+def stored_values(page: Any, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Turn pixels into the samples a page stores; the inverse of ``tiff.normal_values``."""
+    if page.photometric == 0:
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    return pixels >= 128 if page.dtype == np.bool_ else pixels
+
+
+def _encoded(page: Any, box: Box, values: NDArray[Any], name: str) -> bytes:
+    """Compress the samples of one box (h, w, S) as the page's other segments are."""
+    if page.planarconfig == 2:
+        values = values[:, :, box.plane : box.plane + 1]
+    if page.is_tiled:
+        missing = (page.tilelength - values.shape[0], page.tilewidth - values.shape[1])
+        values = np.pad(values, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+    values = np.ascontiguousarray(values)
+    data = _compressed(page, values)
+    again = page.decode(data, box.number)[0]
+    rows, columns = box.bottom - box.top, box.right - box.left
+    if again is None or not np.array_equal(
+        again.reshape(-1, again.shape[-2], values.shape[2])[:rows, :columns], values[:rows, :columns]
+    ):
+        kind = getattr(page.compression, "name", page.compression)
+        raise ImageError(f"{name}: a TIFF strip or tile ({kind}) could not be written back without loss")
+    return data
+
+
+def _compressed(page: Any, values: NDArray[Any]) -> bytes:
+    ordered = values.dtype.newbyteorder(page.parent.byteorder)
+    if page.predictor == 3:  # shuffles bytes, so they must be in the file's order before
+        values = tifffile.TIFF.PREDICTORS[3](values.astype(ordered), axis=-2)
+    else:
+        if page.predictor != 1:
+            values = tifffile.TIFF.PREDICTORS[page.predictor](values, axis=-2)
+        if values.dtype == np.bool_:
+            values = np.packbits(values[:, :, 0], axis=1)
+        values = values.astype(values.dtype.newbyteorder(page.parent.byteorder), copy=False)
+    if page.compression == 1:
+        data = values.tobytes()
+    elif page.compression == 32773:  # the rows of PackBits are packed one by one
+        rows = values.reshape(values.shape[0], -1).view(np.uint8)
+        data = b"".join(bytes(imagecodecs.packbits_encode(row.tobytes())) for row in rows)
+    else:
+        data = bytes(tifffile.TIFF.COMPRESSORS[page.compression](values.tobytes()))
+    return bytes(imagecodecs.bitorder_encode(data)) if page.fillorder == 2 else data
+
+
+def _end(file: BinaryIO) -> int:
+    """Go to the end of the file, made even as TIFF asks, and return where that is."""
+    end = file.seek(0, io.SEEK_END)
+    if end % 2:
+        file.write(b"\0")
+        end += 1
+    return end
+
+
+def _write_tables(file: BinaryIO, page: Any, offsets: list[int], counts: list[int], name: str) -> None:
+    """Write the tables of segment offsets and sizes at the end, and point the page's tags there."""
+    tiff = page.parent
+    big = tiff.is_bigtiff
+    for code, table in ((324 if page.is_tiled else 273, offsets), (325 if page.is_tiled else 279, counts)):
+        tag = page.tags.get(code)
+        if tag is None:
+            raise ImageError(f"{name}: damaged: a TIFF page without its table of strips")
+        packed = struct.pack(f"{tiff.byteorder}{len(table)}{'Q' if big else 'I'}", *table)
+        inline = len(packed) <= (8 if big else 4)
+        place = 0 if inline else _end(file)
+        if not inline:
+            file.write(packed)
+        if not big and place + len(packed) >= 2**32:
+            raise ImageError(
+                f"{name}: the result would be larger than a TIFF can be (4 GB); convert it to BigTIFF"
+            )
+        value = packed if inline else struct.pack(tiff.byteorder + ("Q" if big else "I"), place)
+        file.seek(tag.offset + 2)
+        # field type LONG8 (16) or LONG (4), count, value or place
+        file.write(
+            struct.pack(tiff.byteorder + ("HQ" if big else "HI"), 16 if big else 4, len(table)) + value
+        )
