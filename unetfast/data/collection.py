@@ -1,0 +1,293 @@
+"""A data set: its samples, and how their masks are read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unetfast.data.layouts import LAYOUTS, Found
+from unetfast.data.listing import Listing, list_files
+from unetfast.errors import ConfigError, DatasetError
+from unetfast.spec import Sample
+
+if TYPE_CHECKING:
+    from unetfast.data.labels import LabelEncoding
+    from unetfast.data.survey import Survey
+
+__all__ = ["DataSet", "open_dataset"]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Images with their truth.
+
+    Attributes
+    ----------
+    samples : list of Sample
+    encoding : LabelEncoding
+    classes : tuple of str
+        Names by class id; id 0 is the background.
+    channels : int
+        1 where all images looked at are grey, else 3.
+    layout : str
+        Key of ``unetfast.data.layouts.LAYOUTS``.
+    root : Path
+    decisions : tuple of (str, str)
+        What was decided and why, for people: ("layout", "…"), ("masks", "…").
+    no_mask, no_image : tuple of str
+        Images without a mask and masks without an image.
+    survey : Survey or None
+        What the masks store, where they were all looked at.
+    """
+
+    samples: list[Sample]
+    encoding: LabelEncoding
+    classes: tuple[str, ...]
+    channels: int
+    layout: str
+    root: Path
+    decisions: tuple[tuple[str, str], ...] = ()
+    no_mask: tuple[str, ...] = ()
+    no_image: tuple[str, ...] = ()
+    survey: Survey | None = field(default=None, repr=False, compare=False)
+
+    def split(self, val_fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+        """Return training and validation samples.
+
+        Where the data names its splits, "val" is validation, and "test" is in neither; where it
+        has no "val", `val_fraction` of the rest is drawn.
+
+        Parameters
+        ----------
+        val_fraction : float
+            Share of the samples, in [0, 1).
+        seed : int
+            Of the draw, which depends on nothing else than the ids.
+
+        Raises
+        ------
+        DatasetError
+            When either would be empty.
+        """
+        val = [sample for sample in self.samples if sample.split == "val"]
+        train = [sample for sample in self.samples if sample.split not in ("val", "test")]
+        if not val and train and val_fraction > 0:
+            shuffled = sorted(train, key=lambda sample: sample.id)
+            random.Random(seed).shuffle(shuffled)
+            count = min(max(1, round(val_fraction * len(shuffled))), len(shuffled) - 1)
+            drawn = {sample.id for sample in shuffled[:count]}
+            val = [sample for sample in train if sample.id in drawn]
+            train = [sample for sample in train if sample.id not in drawn]
+        if not train or (val_fraction > 0 and not val):
+            raise DatasetError(
+                f"{self.root}: {len(self.samples)} samples are too few to split into training and validation"
+                + (" (those of test are in neither)" if any(s.split == "test" for s in self.samples) else "")
+            )
+        return train, val
+
+
+def open_dataset(
+    root: Path | str,
+    *,
+    layout: str = "auto",
+    mask_values: Sequence[str] = (),
+    mask_name: str | None = None,
+    ignore_label: int | None = None,
+    classes: Sequence[str] | None = None,
+    encoding: LabelEncoding | None = None,
+    skip_unmatched: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> DataSet:
+    """Find the samples of a data set, and how its masks are read.
+
+    Parameters
+    ----------
+    root : Path or str
+        A folder; a .zip, which is read in place; or a .csv, .json or .txt file that lists samples.
+    layout : str
+        "auto", or a key of ``unetfast.data.layouts.LAYOUTS``.
+    mask_values : sequence of str
+        What mask values mean, such as ``"255=crack"``; empty: found out from the masks.
+    mask_name : str, optional
+        Which masks to take, where images have several: a folder, or the end of the file names.
+    ignore_label : int, optional
+        Stored value of pixels that do not count.
+    classes : sequence of str, optional
+        Names by class id, in place of those found.
+    encoding : LabelEncoding, optional
+        How the masks are read, say by the model to be evaluated. It is taken where it explains
+        the masks; a binary one gives way to what is found, since masks of {0, 1} and of {0, 255}
+        mean the same.
+    skip_unmatched : bool
+        Leave out images without a mask and masks without an image; otherwise they are an error.
+    progress : callable, optional
+        Called with the number of masks looked at and their total.
+
+    Raises
+    ------
+    DatasetError
+        When there are no samples, unmatched files, or masks that can be read in several ways; the
+        message shows what was found and what was looked for.
+    """
+    listing = list_files(Path(root))
+    name, found = _find(listing, layout, mask_name)
+    if not skip_unmatched:
+        _refuse_unmatched(listing.root, found)
+    from unetfast.data.legend import legend
+
+    hints = {**legend(listing), **found.hints}
+    chosen, reasons, survey = _encoding(
+        listing.root, found.samples, hints, mask_values, ignore_label, encoding, progress
+    )
+    if classes is not None:
+        chosen = _renamed(chosen, classes)
+    decisions = [("layout", f"{name}: {_looks_for(name)}"), *(("files", note) for note in found.notes)]
+    decisions += [("masks", reason) for reason in reasons]
+    return DataSet(
+        found.samples,
+        chosen,
+        chosen.classes,
+        _channels(found.samples),
+        name,
+        Path(root),
+        tuple(decisions),
+        tuple(found.no_mask),
+        tuple(found.no_image),
+        survey,
+    )
+
+
+def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Found]:
+    if layout != "auto":
+        found: Found | None = LAYOUTS[layout](listing, mask_name)
+        if found is None or not found.samples:
+            raise DatasetError(
+                f"{listing.root}: not laid out as {layout}: {_looks_for(layout)}. {_what(listing)}"
+            )
+        return layout, found
+    for name in LAYOUTS:
+        found = LAYOUTS[name](listing, mask_name)
+        if found is not None and found.samples:
+            return name, found
+    looked = "\n".join(f"  {name:10} {_looks_for(name)}" for name in LAYOUTS)
+    mask = f" with masks called {mask_name!r}" if mask_name else ""
+    raise DatasetError(
+        f"{listing.root}: no images with masks{mask} found. {_what(listing)}\nLooked for:\n{looked}\n"
+        "If the masks are there under another name, say which with --mask NAME; otherwise list the "
+        "pairs in a .csv with the columns image,mask and pass that file."
+    )
+
+
+def _looks_for(layout: str) -> str:
+    """Return the first sentence of a layout's module docstring."""
+    import sys
+
+    doc = sys.modules[LAYOUTS[layout].__module__].__doc__ or ""
+    return " ".join(doc.split("\n\n")[0].split()).rstrip(".")
+
+
+def _what(listing: Listing) -> str:
+    """Say what a folder holds, for the message that it was not understood."""
+    if not listing.names:
+        return "Found no files."
+    kinds: dict[str, int] = {}
+    for name in listing.names:
+        folder, _, file = name.rpartition("/")
+        ending = file.rpartition(".")[2].lower() if "." in file else "no ending"
+        key = f"{folder or '.'}/*.{ending}"
+        kinds[key] = kinds.get(key, 0) + 1
+    most = sorted(kinds.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{key} ({count})" for key, count in most[:8])
+    return f"Found {len(listing.names)} files: {shown}{f' and {len(most) - 8} more kinds' if len(most) > 8 else ''}."
+
+
+def _refuse_unmatched(root: Path, found: Found) -> None:
+    if not found.no_mask and not found.no_image:
+        return
+    parts = [
+        f"{len(names)} {what}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
+        for names, what in ((found.no_mask, "images have no mask"), (found.no_image, "masks have no image"))
+        if names
+    ]
+    raise DatasetError(
+        f"{root}: {'; '.join(parts)} ({len(found.samples)} pairs are complete). "
+        "Complete them, or leave them out with --skip-unmatched"
+    )
+
+
+def _encoding(
+    root: Path,
+    samples: Sequence[Sample],
+    hints: dict[str, object],
+    mask_values: Sequence[str],
+    ignore_label: int | None,
+    wanted: LabelEncoding | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[LabelEncoding, list[str], Survey | None]:
+    from unetfast.data.decide import decide
+    from unetfast.data.labels import LabelEncoding
+    from unetfast.data.survey import survey
+
+    if samples[0].reader == "polygons":
+        names = tuple(str(name) for name in hints["classes"])  # type: ignore[attr-defined]
+        if wanted is not None and wanted.domain == "polygons":
+            return wanted, ["classes of the model"], None
+        return LabelEncoding("polygons", "exact", (), 0, names), [f"polygons of {', '.join(names[1:])}"], None
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(samples))
+
+    found = survey(samples, count)
+    if wanted is not None and not mask_values and _explains(wanted, found):
+        return wanted, ["read as the model was trained"], found
+    decision = decide(found, root, mask_values=mask_values, ignore_label=ignore_label, hints=hints)
+    if wanted is not None:
+        if len(decision.encoding.classes) != len(wanted.classes) or len(wanted.classes) > 2:
+            raise DatasetError(
+                f"{root}: these masks do not use the values the model was trained with "
+                f"({', '.join(wanted.classes)}): {'; '.join(decision.reasons)}. "
+                "Say what they mean in the model's class names, with --mask-values VALUE=NAME"
+            )
+        return replace(decision.encoding, classes=wanted.classes), list(decision.reasons), found
+    return decision.encoding, list(decision.reasons), found
+
+
+def _explains(encoding: LabelEncoding, found: Survey) -> bool:
+    # Two-class masks are found out anew: a threshold would explain anything.
+    return (
+        len(encoding.classes) > 2
+        and encoding.domain == found.domain
+        and (encoding.other is not None or set(found.counts) <= {code for code, _ in encoding.table})
+    )
+
+
+def _renamed(encoding: LabelEncoding, classes: Sequence[str]) -> LabelEncoding:
+    if len(classes) != len(encoding.classes):
+        raise ConfigError(
+            f"classes must be {len(encoding.classes)} names, for {', '.join(encoding.classes)}; "
+            f"got {len(classes)}: {', '.join(classes)}"
+        )
+    return replace(encoding, classes=tuple(classes))
+
+
+def _channels(samples: Sequence[Sample]) -> int:
+    """Return 1 where every image looked at is grey, also where it is stored as RGB; else 3."""
+    from unetfast.errors import ImageError
+    from unetfast.imaging import read
+
+    step = max(1, len(samples) // 8)
+    for sample in samples[::step][:8]:
+        try:
+            pixels = read(sample.image).pixels
+        except ImageError:
+            continue  # the doctor, or the reader of the sample, says so
+        if pixels.shape[2] >= 3:
+            return 3
+    return 1

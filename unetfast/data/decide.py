@@ -1,0 +1,359 @@
+"""From the values that masks store to a label encoding, or an error that names what settles it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unetfast.data.labels import IGNORE, LabelEncoding
+from unetfast.data.masks import colour_text, unpack
+from unetfast.data.survey import Survey
+from unetfast.data.user_values import UserValues, encode_as_told, is_void
+from unetfast.errors import DatasetError
+
+__all__ = ["Decision", "decide"]
+
+_NEAR = 24  # values so close to a heavier one are its smear; as in labels
+_MOST_CLASSES = 64  # found without being told; more are instances, a soft map or a photograph
+_INVERTED = 0.8  # a foreground larger than this share is more likely the background
+_VOC_VOID = 0xE0E0C0  # Pascal VOC draws index 255, "does not count", in this colour
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A label encoding with its reasons."""
+
+    encoding: LabelEncoding
+    reasons: tuple[str, ...]
+
+
+def decide(
+    found: Survey,
+    root: Path,
+    *,
+    mask_values: Sequence[str] = (),
+    ignore_label: int | None = None,
+    hints: Mapping[str, Any] | None = None,
+) -> Decision:
+    """Decide how the masks of a data set are read.
+
+    Parameters
+    ----------
+    found : Survey
+        Of all masks.
+    root : Path
+        Of the data set; messages start with it.
+    mask_values : sequence of str
+        What the user said: ``"255=crack"``, ``"#ff0000=grain"``, ``"1-255=nucleus"``,
+        ``"3=ignore"``, ``"*=background"``.
+    ignore_label : int, optional
+        The stored value of pixels that do not count.
+    hints : mapping, optional
+        What the layout knows: "values" (as `mask_values`), "classes" (names by stored value),
+        "colours" (name by packed colour), "name" (of a single foreground).
+
+    Raises
+    ------
+    DatasetError
+        When the values can be read in more than one way; the message shows them and the option
+        that settles it.
+    """
+    hints = hints or {}
+    counts, flat = found.counts, found.flat
+    if not counts:
+        first = next((stat.error for stat in found.stats if stat.error), "there are none")
+        raise DatasetError(f"{root}: no mask can be read: {first}")
+    reasons: list[str] = []
+    if ignore_label is not None:
+        if ignore_label not in counts:
+            reasons.append(f"no mask holds the value {ignore_label} that --ignore-label names")
+        counts = Counter({code: n for code, n in counts.items() if code != ignore_label})
+        flat = Counter({code: n for code, n in flat.items() if code != ignore_label})
+        if not counts:
+            raise DatasetError(f"{root}: masks hold nothing but the value {ignore_label} to ignore")
+    levels = _Levels(found.domain, counts, flat, found.lossy)
+    told = tuple(mask_values) or tuple(hints.get("values", ()))
+    if told:
+        values = UserValues.parse(told, root)
+        encoding = encode_as_told(values, found, levels.centres, smeared=levels.smeared, root=root)
+        reasons.append(
+            f"{'as --mask-values says' if mask_values else 'known of this layout'}: {', '.join(told)}"
+        )
+    else:
+        encoding, more = _Decider(found, root, levels, hints).decide()
+        reasons += more
+    if ignore_label is not None:
+        rule = "exact" if encoding.rule == "threshold" and not levels.smeared else encoding.rule
+        rule = "nearest" if rule == "threshold" else rule
+        encoding = replace(encoding, rule=rule, table=(*encoding.table, (ignore_label, IGNORE)))
+        reasons.append(f"value {ignore_label} does not count (--ignore-label)")
+    return Decision(encoding, tuple(reasons))
+
+
+class _Levels:
+    """The values that are meant, told from the smear of edges between them.
+
+    A value that is meant fills areas: some of its pixels have eight equal neighbours. What
+    anti-aliasing makes has none, and what JPEG makes lies near a heavier value.
+    """
+
+    def __init__(self, domain: str, counts: Counter[int], flat: Counter[int], lossy: bool) -> None:
+        self.domain, self.counts, self.total = domain, counts, sum(counts.values())
+        self.centres = sorted(counts)
+        self.smeared = False
+        self.share = 1.0
+        ids = [code for code in counts if code != 255]
+        small_ids = domain != "colour" and bool(ids) and max(ids) < _MOST_CLASSES and not lossy
+        if len(counts) <= 2 or domain == "index" or small_ids:
+            return
+        centres = self._heavy(flat, lossy)
+        odd = len(counts) - len(centres)
+        two_greys = domain != "colour" and len(centres) == 2
+        if not lossy and not (two_greys and odd) and odd <= max(3, len(centres) // 4):
+            return  # a few values that fill no area are thin classes, not smear
+        if domain != "colour" and len(centres) == 1 and max(counts) - centres[0] >= 100:
+            centres = [centres[0], max(counts)]  # thin lines, all of them edge
+        self.centres, self.smeared = sorted(centres), True
+        near = _distances(domain, list(counts), self.centres).min(axis=1, initial=1 << 24) <= _NEAR
+        self.share = float(np.array(list(counts.values()))[near].sum()) / self.total
+
+    def _heavy(self, flat: Counter[int], lossy: bool) -> list[int]:
+        least = max(16, (5e-4 if lossy else 1e-5) * sum(flat.values()))
+        centres: list[int] = []
+        for code, count in flat.most_common():
+            if count < least or len(centres) > _MOST_CLASSES:
+                break
+            apart = _distances(self.domain, [code], centres)[0] if centres else np.array([256])
+            nearest = int(apart.argmin())
+            satellite = apart[nearest] <= _NEAR and (lossy or count < 0.05 * flat[centres[nearest]])
+            if not satellite:
+                centres.append(code)
+        return centres
+
+
+def _distances(domain: str, codes: Iterable[int], centres: list[int]) -> Any:
+    """Return the largest difference per channel, (len(codes), len(centres))."""
+    a, b = np.array(list(codes), np.int32), np.array(centres, np.int32)
+    pa, pb = (unpack(a), unpack(b)) if domain == "colour" else (a[:, None], b[:, None])
+    return np.abs(pa[:, None] - pb[None]).max(axis=2)
+
+
+class _Decider:
+    """The rules by which values that nobody explained are read."""
+
+    def __init__(self, found: Survey, root: Path, levels: _Levels, hints: Mapping[str, Any]) -> None:
+        self.found, self.root, self.levels, self.hints = found, root, levels, hints
+        self.domain = found.domain
+        self.reasons: list[str] = []
+
+    def decide(self) -> tuple[LabelEncoding, list[str]]:
+        values = self.levels.centres
+        if len(values) < 2:
+            self._refuse_constant()
+        if self.levels.smeared:
+            self._check_smear()
+        if self.domain == "colour":
+            encoding = self._colours(values)
+        elif self.hints.get("classes") and self._ids_fit_names(values):
+            encoding = self._named_ids(values)
+        elif len(values) == 2:
+            encoding = self._binary(values)
+        else:
+            encoding = self._several(values)
+        if len(encoding.classes) > 254:
+            self._refuse("more than 254 classes", "1-65535=object")
+        return encoding, self.reasons
+
+    # two values
+
+    def _binary(self, values: list[int]) -> LabelEncoding:
+        low, high = values
+        share = self.levels.counts[high] / self.levels.total
+        if self.levels.smeared:
+            middle = (low + high) // 2
+            share = sum(n for v, n in self.levels.counts.items() if v > middle) / self.levels.total
+        if share > _INVERTED:
+            name = self.hints.get("name", "foreground")
+            self._refuse(
+                f"{share:.0%} of all pixels are {high}, so the masks may be inverted",
+                f"{high}={name}",
+                f"{low}={name} if {high} is the background",
+            )
+        smear = ", edges in between split at the middle (anti-aliased or JPEG masks)"
+        self.reasons.append(
+            f"two values: {low} is background, {high} is foreground ({share:.2%} of pixels)"
+            + (smear if self.levels.smeared else "")
+        )
+        names = ("background", str(self.hints.get("name", "foreground")))
+        return LabelEncoding(self.domain, "threshold", ((low, 0), (high, 1)), None, names)
+
+    # three and more grey values or palette indices
+
+    def _several(self, values: list[int]) -> LabelEncoding:
+        ids = [value for value in values if value != 255]
+        is_ids = max(ids) < _MOST_CLASSES and not self.levels.smeared
+        self._check_instances(values)
+        if is_ids and 255 in values:
+            voc = any(stat.palette.get(255) == _VOC_VOID for stat in self.found.stats)
+            if len(ids) == 2 and not voc:
+                self._refuse_one_and_255(ids)
+            self.reasons.append(
+                f"class ids {_listed(ids)}; 255 does not count, as is usual beside ids"
+                " (otherwise: --mask-values 255=NAME and the others)"
+            )
+            values = ids
+            ignored: tuple[tuple[int, int], ...] = ((255, IGNORE),)
+        else:
+            ignored = ()
+            what = "class ids" if is_ids else "grey codes" if self.domain == "grey" else "codes"
+            self.reasons.append(f"{what} {_listed(values)}, one class each, in this order")
+        if self.levels.smeared:
+            self.reasons.append(
+                "their edges are smeared; such pixels take the class of the nearest clear pixel"
+            )
+        table = tuple((value, i) for i, value in enumerate(values)) + ignored
+        names = tuple(
+            "background" if i == 0 and value == 0 else f"class_{value}" for i, value in enumerate(values)
+        )
+        if len(values) == 2:  # ids 0 and 1 beside VOC's void
+            names = ("background", str(self.hints.get("name", "foreground")))
+        return LabelEncoding(self.domain, "nearest" if self.levels.smeared else "exact", table, None, names)
+
+    def _named_ids(self, values: list[int]) -> LabelEncoding:
+        names: list[str] = list(self.hints["classes"])
+        kept = [i for i, name in enumerate(names) if not is_void(name)]
+        table = [(value, kept.index(value) if value in kept else IGNORE) for value in range(len(names))]
+        if 255 in values and len(names) <= 255:
+            table.append((255, IGNORE))
+        void = [names[i] for i in range(len(names)) if i not in kept]
+        self.reasons.append(
+            f"class ids 0 .. {len(names) - 1}, named by {self.hints.get('legend', 'the data set')}"
+            + (f"; {', '.join(void)} does not count" if void else "")
+        )
+        return LabelEncoding(self.domain, "exact", tuple(table), None, tuple(names[i] for i in kept))
+
+    def _ids_fit_names(self, values: list[int]) -> bool:
+        count = len(self.hints["classes"])
+        return not self.levels.smeared and all(value < count or value == 255 for value in values)
+
+    # colours
+
+    def _colours(self, values: list[int]) -> LabelEncoding:
+        legend: Mapping[int, str] = self.hints.get("colours", {})
+        if legend and all(value in legend for value in values):
+            kept = [code for code, name in legend.items() if not is_void(name)]
+            table = tuple((code, kept.index(code) if code in kept else IGNORE) for code in legend)
+            self.reasons.append(f"colours as in {self.hints.get('legend', 'the legend')}")
+            names = tuple(legend[code] for code in kept)
+            return LabelEncoding("colour", self._colour_rule(), table, None, names)
+        if len(values) > _MOST_CLASSES:
+            self._refuse(f"{len(values)} colours", "#ff0000=NAME", "and so on for each colour")
+        if len(values) == 2 and 0 not in values:
+            a, b = (colour_text(value) for value in values)
+            self._refuse(
+                f"two colours, {a} and {b}, and neither is black", f"{a}=foreground", f"{b}=foreground"
+            )
+        values = sorted(values)  # black, 0x000000, comes first
+        names = tuple(
+            "background" if value == 0 else _COLOUR_NAMES.get(value, colour_text(value)) for value in values
+        )
+        if len(values) == 2:
+            names = ("background", str(self.hints.get("name", "foreground")))
+        self.reasons.append(
+            "colours "
+            + ", ".join(f"{colour_text(value)} = {name}" for value, name in zip(values, names, strict=True))
+            + (", edges smeared" if self.levels.smeared else "")
+        )
+        table = tuple((value, i) for i, value in enumerate(values))
+        return LabelEncoding("colour", self._colour_rule(), table, None, names)
+
+    def _colour_rule(self) -> str:
+        return "nearest" if self.levels.smeared else "exact"
+
+    # refusals
+
+    def _check_smear(self) -> None:
+        if self.levels.share < 0.8 or len(self.levels.centres) > _MOST_CLASSES:
+            self._refuse(
+                f"{len(self.levels.counts)} different values without clear levels; are these masks, or "
+                "photographs or probability maps?",
+                "128-255=foreground",
+            )
+
+    def _check_instances(self, values: list[int]) -> None:
+        """Refuse ids that count objects: 1..n in each file, with n different from file to file."""
+        numbers = [{v for v in stat.counts if v} for stat in self.found.stats if stat.error is None]
+        numbers = [ids for ids in numbers if ids]
+        counting = sum(ids == set(range(1, len(ids) + 1)) for ids in numbers)
+        sizes = {len(ids) for ids in numbers}
+        looks_so = (
+            counting >= 0.9 * len(numbers) and len(sizes) >= max(3, len(numbers) // 10) and max(sizes) > 3
+        )
+        if (self.domain != "colour" and len(numbers) >= 4 and looks_so) or (
+            len(values) > _MOST_CLASSES and not self.levels.smeared
+        ):
+            self._refuse(
+                f"{len(values)} values, and each mask counts up from 1: they look like numbers of objects, "
+                "not classes",
+                "1-65535=object",
+                "or one --mask-values VALUE=NAME a class",
+            )
+
+    def _refuse_one_and_255(self, ids: list[int]) -> None:
+        low, high = ids
+        together = any({high, 255} <= set(stat.counts) for stat in self.found.stats)
+        name = self.hints.get("name", "foreground")
+        what = (
+            f"masks hold {low}, {high} and 255: 255 may mean 'does not count', or foreground"
+            if together
+            else f"some masks hold {low} and {high}, others {low} and 255"
+        )
+        self._refuse(what, f"{high}={name},255=ignore", f"{high}={name},255={name}")
+
+    def _refuse_constant(self) -> None:
+        (value,) = self.levels.counts if len(self.levels.counts) == 1 else (self.levels.centres or [0])[:1]
+        raise DatasetError(
+            f"{self.root}: every pixel of all {len(self.found.stats)} masks is {self._text(value)}: "
+            "there is nothing to learn. Are these the right masks? (another folder: --mask NAME)"
+        )
+
+    def _refuse(self, what: str, *flags: str) -> None:
+        first, *others = flags
+        alternatives = "".join(f", or {flag}" for flag in others)
+        raise DatasetError(
+            f"{self.root}: the masks can be read in more than one way: {what}. Found {self._found()}. "
+            f"Say what the values mean: --mask-values {first}{alternatives}"
+        )
+
+    def _found(self) -> str:
+        most = self.levels.counts.most_common(8)
+        shares = ", ".join(f"{self._text(code)} ({n / self.levels.total:.2%})" for code, n in most)
+        rest = len(self.levels.counts) - len(most)
+        return shares + (f" and {rest} more" if rest > 0 else "")
+
+    def _text(self, code: int) -> str:
+        return colour_text(code) if self.domain == "colour" else str(code)
+
+
+def _listed(values: list[int]) -> str:
+    if len(values) > 3 and values == list(range(values[0], values[-1] + 1)):
+        return f"{values[0]} .. {values[-1]}"
+    return ", ".join(map(str, values))
+
+
+_COLOUR_NAMES = {
+    0x000000: "black",
+    0xFFFFFF: "white",
+    0xFF0000: "red",
+    0x00FF00: "green",
+    0x0000FF: "blue",
+    0xFFFF00: "yellow",
+    0x00FFFF: "cyan",
+    0xFF00FF: "magenta",
+    0x808080: "grey",
+}

@@ -1,0 +1,73 @@
+"""What a layout found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from unetfast.data.listing import natural
+from unetfast.spec import Sample
+
+__all__ = ["Found", "split_of", "unique_ids"]
+
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The samples of a data set, and what was left over.
+
+    Attributes
+    ----------
+    samples : list of Sample
+    no_mask, no_image : list of str
+        Images without a mask and masks without an image: names, for the report.
+    notes : list of str
+        What was decided and why, for people.
+    hints : dict
+        What the layout knows of the labels: "classes" (names by id), "values" (value=class
+        strings), "name" (what foreground is called).
+    """
+
+    samples: list[Sample]
+    no_mask: list[str] = field(default_factory=list)
+    no_image: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    hints: dict[str, Any] = field(default_factory=dict)
+
+
+def split_of(word: str) -> str | None:
+    """Return "train", "val" or "test" for any usual word, else None."""
+    return _SPLITS.get(word.lower())
+
+
+def unique_ids(names: list[str]) -> dict[str, str]:
+    """Give each image a short unique id: its stem, or as much of its path as that takes.
+
+    Parameters
+    ----------
+    names : list of str
+        Different relative paths.
+
+    Returns
+    -------
+    dict
+        Name to id; ids hold no slash, since they become file names.
+    """
+    paths = {name: name.rpartition(".")[0].split("/") for name in names}
+    ids: dict[str, str] = {}
+    taken: dict[str, list[str]] = {}
+    for name, parts in paths.items():
+        taken.setdefault(parts[-1].lower(), []).append(name)
+    for same in taken.values():
+        for name in same:
+            ids[name] = paths[name][-1] if len(same) == 1 else "-".join(paths[name])
+    if len(set(ids.values())) < len(ids):  # the same stem in .jpg and .png, or a name with dashes
+        ids = {name: name.replace("/", "-") for name in names}
+    if len(set(ids.values())) < len(ids):
+        ids = {name: f"{i:06d}-{name.replace('/', '-')}" for i, name in enumerate(sorted(names, key=natural))}
+    return ids

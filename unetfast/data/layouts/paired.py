@@ -1,0 +1,244 @@
+"""Images and masks as files of matching names, in one folder, two, or many.
+
+Folder names tell images from masks (``images`` x ``masks``, ``train`` x ``trainannot``,
+``…_Input`` x ``…_GroundTruth``), or the ends of file names do (``001.jpg``, ``001_mask.png``);
+``train``, ``val`` and ``test`` may stand anywhere in the path.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from os.path import commonprefix
+
+from unetfast.data.layouts.found import Found, unique_ids
+from unetfast.data.layouts.words import folder_parts, rank, shorter_stems, strip_word
+from unetfast.data.listing import Listing
+from unetfast.errors import DatasetError
+from unetfast.spec import Sample
+
+__all__ = ["find"]
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    split: str | None
+    place: tuple[str, ...]  # folders that say neither split nor role
+    role: str | None
+    role_folder: str  # the folder that says it
+    stem: str
+
+
+def find(listing: Listing, mask: str | None) -> Found | None:
+    """Pair the images of a listing with their masks.
+
+    Parameters
+    ----------
+    listing : Listing
+    mask : str or None
+        The masks to take: a folder's name, or the end or the start of the file names; several,
+        separated by commas, are merged.
+
+    Returns
+    -------
+    Found or None
+        None where no image has a mask.
+
+    Raises
+    ------
+    DatasetError
+        When the images have several sets of masks and no name stands out.
+    """
+    files = _parsed(listing.images)
+    images, masks, notes = _roles(files, mask)
+    if not images or not masks:
+        return None
+    matched, orphans = _match(images, masks)
+    if not matched:
+        return None
+    chosen, more = _choose_set(listing, matched, merge=mask is not None and "," in mask)
+    splits = {
+        image: image.split or next((m.split for m in ms if m.split), None) for image, ms in chosen.items()
+    }
+    ids = unique_ids([image.name for image in chosen])
+    samples = [
+        Sample(
+            ids[image.name], listing.ref(image.name), tuple(listing.ref(m.name) for m in found), splits[image]
+        )
+        for image, found in chosen.items()
+    ]
+    no_mask, unlabelled = _without_mask(images, set(chosen))
+    return Found(samples, no_mask, [file.name for file in orphans], notes + more + unlabelled)
+
+
+def _parsed(names: tuple[str, ...]) -> list[_File]:
+    # What all paths share says nothing about the role of one: "crack_masks_v2/images/…".
+    folders = [name.split("/")[:-1] for name in names]
+    shared = len(commonprefix(folders)) if folders else 0
+    known = {folder: folder_parts(folder) for parts in folders for folder in parts[shared:]}
+    files = []
+    for name, parts in zip(names, folders, strict=True):
+        role, role_folder, split = None, "", None
+        for folder in parts[shared:]:  # the deepest folder with a role decides, the first with a split
+            says = known[folder]
+            split = split or says.split
+            if says.role:
+                role, role_folder = says.role, folder
+        place = tuple(rest for folder in parts[shared:] if (rest := known[folder].rest))
+        stem = name.rpartition("/")[2].rpartition(".")[0].casefold()
+        files.append(_File(name, split, place, role, role_folder, stem))
+    return files
+
+
+def _roles(files: list[_File], mask: str | None) -> tuple[list[_File], list[_File], list[str]]:
+    notes: list[str] = []
+    stems = defaultdict(set)
+    for file in files:
+        stems[file.name.rpartition("/")[0]].add(file.stem)
+    marked = {
+        file.name
+        for file in files
+        if file.role != "mask"
+        and (core := strip_word(file.stem, "mask")) is not None
+        and (file.role is None or core in stems[file.name.rpartition("/")[0]])
+    }
+    masks = [file for file in files if file.role == "mask" or file.name in marked]
+    taken = {file.name for file in masks}
+    if mask is not None:
+        wanted = [word.strip().casefold() for word in mask.split(",")]
+        masks = [file for file in files if any(_is_called(file, word) for word in wanted)]
+        taken |= {file.name for file in masks}
+    rest = [file for file in files if file.name not in taken]
+    images = [file for file in rest if file.role == "image"] or rest
+    if len(images) < len(rest):
+        places = sorted({file.name.rpartition("/")[0] or "." for file in rest if file.role != "image"})
+        notes.append(
+            f"{len(rest) - len(images)} pictures left out, in neither an image nor a mask folder: "
+            + _some(places)
+        )
+    if not masks:
+        images, masks, found = _unnamed_masks(images, rest)
+        notes += found
+    return images, masks, notes
+
+
+def _is_called(file: _File, word: str) -> bool:
+    folders = [part.casefold() for part in file.name.split("/")[:-1]]
+    if word in folders or "/".join(folders) == word.strip("/"):
+        return True
+    return any(
+        file.stem.endswith(separator + word) or file.stem.startswith(word + separator) for separator in "_- ."
+    )
+
+
+def _unnamed_masks(images: list[_File], rest: list[_File]) -> tuple[list[_File], list[_File], list[str]]:
+    """Find masks that no name gives away: twins beside the photos, or a second folder of equal stems."""
+    by_place: dict[tuple[str, str], list[_File]] = defaultdict(list)
+    for file in images:
+        by_place[file.name.rpartition("/")[0], file.stem].append(file)
+    twins = [sorted(pair, key=_is_jpeg, reverse=True) for pair in by_place.values() if len(pair) == 2]
+    if twins and all(_is_jpeg(a) and not _is_jpeg(b) for a, b in twins):
+        masks = [b for _, b in twins]
+        names = {file.name for file in masks}
+        note = "photos are the .jpg files, masks the others of the same name beside them"
+        return [file for file in images if file.name not in names], masks, [note]
+    folders: dict[str, list[_File]] = defaultdict(list)
+    for file in rest:
+        folders[file.name.rpartition("/")[0].rpartition("/")[2]].append(file)
+    groups = [group for group in folders.values() if len({f.stem for f in group}) == len(group)]
+    if len(groups) == 2:
+        groups.sort(key=lambda group: (group[0].role == "image", _is_jpeg(group[0])), reverse=True)
+        photos, others = groups
+        told = photos[0].role == "image" or (_is_jpeg(photos[0]) and not any(map(_is_jpeg, others)))
+        shared = {f.stem for f in photos} & {f.stem for f in others}
+        if told and 2 * len(shared) >= len(photos):
+            folder = others[0].name.rpartition("/")[0]
+            others = [_File(f.name, f.split, photos[0].place, "mask", folder, f.stem) for f in others]
+            return photos, others, [f"masks are in {folder}/, the only other folder with the same names"]
+    return images, [], []
+
+
+def _is_jpeg(file: _File) -> bool:
+    return file.name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
+
+
+Matched = dict[_File, dict[str, list[_File]]]  # image -> name of a set of masks -> its masks
+
+
+def _match(images: list[_File], masks: list[_File]) -> tuple[Matched, list[_File]]:
+    lookups = _Lookups(images)
+    matched: Matched = defaultdict(lambda: defaultdict(list))
+    orphans = []
+    for mask in masks:
+        image, ending = lookups.of(mask)
+        if image is None:
+            orphans.append(mask)
+        else:
+            matched[image][f"{mask.role_folder} {ending.rstrip('0123456789 _-.()')}".strip()].append(mask)
+    return {image: matched[image] for image in images if image in matched}, orphans
+
+
+class _Lookups:
+    """Finds a mask's image: by stem, then by stem without role words, near it first, then anywhere."""
+
+    def __init__(self, images: list[_File]) -> None:
+        self._tables: list[dict[tuple[object, ...], list[_File]]] = []
+        for stem_of in (lambda f: f.stem, lambda f: strip_word(f.stem, "image")):
+            table: dict[tuple[object, ...], list[_File]] = defaultdict(list)
+            for image in images:
+                if (stem := stem_of(image)) is not None:
+                    for key in self._keys(image, stem):
+                        table[key].append(image)
+            self._tables.append(dict(table))
+
+    @staticmethod
+    def _keys(file: _File, stem: str) -> list[tuple[object, ...]]:
+        return [(stem, file.split, file.place), (stem, file.split), (stem, file.place), (stem,)]
+
+    def of(self, mask: _File) -> tuple[_File | None, str]:
+        """Return the image and what the mask's stem adds to the image's."""
+        stripped = strip_word(mask.stem, "mask")
+        stems = [mask.stem, *([stripped] if stripped is not None else []), *shorter_stems(mask.stem)]
+        for stem in stems:
+            for table in self._tables:
+                for key in self._keys(mask, stem):
+                    found = table.get(key, [])
+                    if len(found) == 1:
+                        return found[0], mask.stem.replace(stem, "", 1)
+        return None, ""
+
+
+def _choose_set(
+    listing: Listing, matched: Matched, merge: bool
+) -> tuple[dict[_File, list[_File]], list[str]]:
+    """Take one set of masks an image; sets that no image has two of are one set."""
+    names = sorted({name for sets in matched.values() for name in sets}, key=rank)
+    if merge or all(len(sets) == 1 for sets in matched.values()):
+        chosen = {image: [m for masks in sets.values() for m in masks] for image, sets in matched.items()}
+        several = sum(len(masks) > 1 for masks in chosen.values())
+        return chosen, [f"{several} images have several masks, which are merged"] if several else []
+    counts = {name: sum(name in sets for sets in matched.values()) for name in names}
+    table = ", ".join(f"{name!r} ({count} images)" for name, count in counts.items())
+    if round(rank(names[0]), 1) == round(rank(names[1]), 1):
+        example = names[0].replace("_", " ").split()[-1]
+        raise DatasetError(
+            f"{listing.root}: images have several sets of masks: {table}; say which with --mask, "
+            f"such as --mask {example}; --mask A,B merges two"
+        )
+    best = {image: sets[min(sets, key=rank)] for image, sets in matched.items()}
+    return best, [f"sets of masks: {table}; took {names[0]!r}; another: --mask NAME"]
+
+
+def _without_mask(images: list[_File], paired: set[_File]) -> tuple[list[str], list[str]]:
+    """Return images without a mask, but for folders in which no image has one."""
+    labelled = {image.name.rpartition("/")[0] for image in paired}
+    missing = [image.name for image in images if image not in paired]
+    lone = [name for name in missing if name.rpartition("/")[0] in labelled]
+    folders = sorted({name.rpartition("/")[0] or "." for name in missing} - labelled)
+    note = f"{len(missing) - len(lone)} images left out, in folders without any masks: {_some(folders)}"
+    return lone, [note] if folders else []
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

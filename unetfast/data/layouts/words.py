@@ -1,0 +1,130 @@
+"""The words by which people name folders and files of images and masks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from unetfast.data.layouts.found import split_of
+
+__all__ = ["NameParts", "folder_parts", "rank", "shorter_stems", "strip_word", "tokens"]
+
+# Mask words in order of preference, where an image has several masks and nobody said which.
+_MASK_RANKS = (
+    ("mask", "masks", "matte", "mattes"),
+    ("groundtruth", "groundtruths", "gt", "gts", "truth", "target", "targets", "lesion", "manual"),
+    ("label", "labels", "lbl", "lbls", "lab", "labs", "labelled", "labeled"),
+    ("annotation", "annotations", "annot", "annots", "anno", "annos", "annotated", "trimap", "trimaps"),
+    ("segmentation", "segmentations", "segmented", "seg", "segs", "segm", "bw", "binary"),
+)
+_RANK = {word: i for i, words in enumerate(_MASK_RANKS) for word in words}
+_IMAGE_NAMES = (
+    "image images img imgs input inputs raw raws photo photos picture pictures pic pics rgb original "
+    "originals orig source src scan scans frame frames sat satellite cxr dermoscopic"
+)
+# A set so named is a picture of the masks, or something else than classes.
+_SECONDARY_NAMES = (
+    "color colour colors colours colored coloured vis viz visual overlay overlays preview instance instances "
+    "object objects polygon polygons boundary boundaries edge edges contour contours derived depth "
+    "superpixels superpixel heatmap skeleton"
+)
+_IMAGE_WORDS, _SECONDARY = frozenset(_IMAGE_NAMES.split()), frozenset(_SECONDARY_NAMES.split())
+_FILLERS = frozenset(["data", "set", "dataset", "crop", "crops", "part", "split", "all", "fold"])
+# A folder with one of these names the whole data set, not its masks: "crack_segmentation_dataset".
+_WHOLE = frozenset(["dataset", "datasets", "project", "database"])
+
+
+@dataclass(frozen=True)
+class NameParts:
+    """What a folder's name says.
+
+    Attributes
+    ----------
+    split : {"train", "val", "test"} or None
+    role : {"image", "mask"} or None
+    rest : str or None
+        The name itself where it says neither, and so tells samples apart.
+    """
+
+    split: str | None
+    role: str | None
+    rest: str | None
+
+
+def tokens(text: str) -> list[str]:
+    """Split a name into lower-case words: ``"ISIC_Training_GroundTruth"``, ``"trainannot"``, ``"img12"``."""
+    text = re.sub(r"(?i)ground[\s_.-]*truth", " Groundtruth ", text)
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+", text)
+    found: list[str] = []
+    for word in (word.lower() for word in words):
+        glued = re.match(r"(training|train|validation|valid|val|testing|test)([a-z]+)$", word)
+        if glued and split_of(word) is None and _known(glued[2]):
+            found += [glued[1], glued[2]]
+        else:
+            found.append(word)
+    return found
+
+
+def _known(word: str) -> bool:
+    return word in _RANK or word in _IMAGE_WORDS or word in _FILLERS
+
+
+def role_of(words: list[str]) -> str | None:
+    """Return "mask", "image" or None; "mask images" are masks."""
+    if _WHOLE.intersection(words):
+        return None
+    if any(word in _RANK for word in words):
+        return "mask"
+    return "image" if _IMAGE_WORDS.intersection(words) else None
+
+
+def folder_parts(name: str) -> NameParts:
+    """Read a folder's name."""
+    words = tokens(name)
+    role = role_of(words)
+    split = next((split for word in words if (split := split_of(word))), None)
+    if (
+        role is None
+        and split
+        and any(split_of(word) is None and word not in _FILLERS and not word.isdigit() for word in words)
+    ):
+        split = None  # "train station" is a place
+    return NameParts(split, role, None if role or split else name.casefold())
+
+
+def rank(set_name: str) -> float:
+    """Return how much a set of masks looks like the one that is meant; the lowest is taken."""
+    words = tokens(set_name)
+    best = min((_RANK[word] for word in words if word in _RANK), default=len(_MASK_RANKS))
+    return best + 0.01 * len(words) + (10 if _SECONDARY.intersection(words) else 0)
+
+
+_AFFIXES = {"mask": frozenset(_RANK), "image": _IMAGE_WORDS | {"training", "test"}}
+
+
+def strip_word(stem: str, role: str) -> str | None:
+    """Take a role's word off the end or the start of a stem.
+
+    ``"001_mask"``, ``"21_manual1"``, ``"x_mask_2"`` and ``"mask-001"`` give ``"001"``, ``"21"``,
+    ``"x"`` and ``"001"``; None where there is no such word.
+    """
+    words = _AFFIXES[role]
+    pieces = re.split(r"([\s_.-]+)", stem)
+    for count in (1, 3):  # the last word, or the one before a last number
+        if len(pieces) > count and (count == 1 or pieces[-1].isdigit()):
+            inner = tokens(pieces[-count])
+            if inner and inner[0] in words and all(word in words or word.isdigit() for word in inner):
+                return "".join(pieces[: -count - 1])
+    first = tokens(pieces[0])
+    if len(pieces) > 2 and first and all(word in words for word in first):
+        return "".join(pieces[2:])
+    glued = re.match(r"([A-Za-z]+)(\d+)$", stem)
+    if glued and glued[1].lower() in words:
+        return glued[2]
+    return None
+
+
+def shorter_stems(stem: str) -> list[str]:
+    """Return the stem without its last word, its last two words and so on."""
+    cuts = [match.start() for match in re.finditer(r"[\s_.-]+", stem)]
+    return [stem[:cut] for cut in reversed(cuts) if cut]

@@ -1,0 +1,202 @@
+"""Every mask of a data set looked at once: which values it stores, how many of each, and where."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.data.masks import codes, kind_of, read_masks
+from unetfast.errors import UnetfastError
+from unetfast.imaging import MaskFile
+from unetfast.spec import Sample
+
+__all__ = ["MaskStats", "Survey", "in_threads", "survey"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MOST_COLOURS = 4096  # kept of one file; a photograph has more, a mask never
+
+
+@dataclass(frozen=True)
+class MaskStats:
+    """What the masks of one sample store, in one domain.
+
+    Attributes
+    ----------
+    kind : {"grey", "index", "colour", "alpha"}
+        See ``unetfast.data.masks.kind_of``; the most particular one of the sample's masks.
+    shape : (int, int)
+        Of the first mask.
+    counts : dict of int to int
+        Pixels of each code.
+    flat : dict of int to int
+        Pixels of each code whose eight neighbours have the same code. Smeared edges have none.
+        Only where there are more than two codes.
+    palette : dict of int to int
+        Packed colour of each index in use.
+    lossy : bool
+        It is a JPEG or WebP file.
+    error : str or None
+        Why it cannot be read.
+    """
+
+    kind: str = "grey"
+    shape: tuple[int, int] = (0, 0)
+    counts: dict[int, int] = field(default_factory=dict)
+    flat: dict[int, int] = field(default_factory=dict)
+    palette: dict[int, int] = field(default_factory=dict)
+    lossy: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The statistics of all masks of a data set, in the order of its samples."""
+
+    domain: str
+    stats: list[MaskStats]
+
+    @property
+    def counts(self) -> Counter[int]:
+        """Pixels of each code over the whole set."""
+        return _sum(stats.counts for stats in self.stats)
+
+    @property
+    def flat(self) -> Counter[int]:
+        """Pixels of each code inside flat areas over the whole set."""
+        return _sum(stats.flat for stats in self.stats)
+
+    @property
+    def lossy(self) -> bool:
+        """Some masks are JPEG files."""
+        return any(stats.lossy for stats in self.stats)
+
+
+def _sum(parts: Iterable[dict[int, int]]) -> Counter[int]:
+    total: Counter[int] = Counter()
+    for part in parts:
+        for code, count in part.items():
+            total[code] += count
+    return total
+
+
+def survey(samples: Sequence[Sample], progress: Callable[[], None] | None = None) -> Survey:
+    """Read every mask and count its values.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    progress : callable, optional
+        Called after every sample.
+
+    Returns
+    -------
+    Survey
+        In the domain that suits all masks together.
+    """
+    stats = list(in_threads(_looked_at, samples, progress))
+    domain = _domain(stats)
+    other = [i for i, stat in enumerate(stats) if stat.error is None and stat.kind != domain]
+    again = in_threads(lambda i: _looked_at(samples[i], domain), other, None)
+    for i, stat in zip(other, again, strict=True):
+        stats[i] = stat
+    return Survey(domain, stats)
+
+
+def in_threads(
+    work: Callable[[T], R], items: Iterable[T], progress: Callable[[], None] | None = None
+) -> Iterator[R]:
+    """Apply `work` to every item in threads, results in order, a bounded number ahead."""
+    threads = min(16, 2 * (os.cpu_count() or 1))
+    pending: list[Any] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) >= 4 * threads:
+                yield _finished(pending.pop(0), progress)
+        while pending:
+            yield _finished(pending.pop(0), progress)
+
+
+def _finished(future: Any, progress: Callable[[], None] | None) -> Any:
+    result = future.result()
+    if progress is not None:
+        progress()
+    return result
+
+
+def _domain(stats: Sequence[MaskStats]) -> str:
+    kinds = {stat.kind for stat in stats if stat.error is None}
+    if "index" in kinds and "colour" not in kinds:
+        seen: dict[int, int] = {}
+        agree = all(
+            seen.setdefault(index, colour) == colour
+            for stat in stats
+            for index, colour in stat.palette.items()
+        )
+        # Files whose palettes disagree only agree in what they show.
+        return "index" if agree else "colour"
+    for kind in ("colour", "index", "alpha"):
+        if kind in kinds:
+            return "colour" if kind == "index" else kind
+    return "grey"
+
+
+def _looked_at(sample: Sample, domain: str | None = None) -> MaskStats:
+    try:
+        masks = read_masks(sample)
+    except UnetfastError as exc:
+        return MaskStats(error=str(exc))
+    kinds = {kind_of(mask) for mask in masks} if domain is None else {domain}
+    kind = next((k for k in ("colour", "index", "alpha") if k in kinds), "grey")
+    counts: Counter[int] = Counter()
+    flat: Counter[int] = Counter()
+    palette: dict[int, int] = {}
+    for mask in masks:
+        found = codes(mask, kind)
+        values, numbers = _counted(found)
+        counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
+        if len(values) > 2:
+            flat.update(_flat(found))
+        palette.update(_palette(mask))
+    height, width = masks[0].values.shape[:2] if masks else (0, 0)
+    lossy = any(ref.name.lower().endswith((".jpg", ".jpeg", ".webp")) for ref in sample.masks)
+    return MaskStats(kind, (height, width), dict(counts), dict(flat), palette, lossy)
+
+
+def _counted(found: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[Any]]:
+    if found.max() < 65536:
+        numbers = np.bincount(found.ravel())
+        values = np.flatnonzero(numbers)
+        return values, numbers[values]
+    values, numbers = np.unique(found, return_counts=True)
+    most = np.argsort(numbers)[::-1][:_MOST_COLOURS]
+    return values[most], numbers[most]
+
+
+def _flat(found: NDArray[np.int32]) -> dict[int, int]:
+    if min(found.shape) < 3:
+        return {}
+    across = (found[:, :-2] == found[:, 1:-1]) & (found[:, 1:-1] == found[:, 2:])
+    inside = across[:-2] & across[1:-1] & across[2:]
+    middle = found[1:-1, 1:-1]
+    inside &= (found[:-2, 1:-1] == middle) & (found[2:, 1:-1] == middle)
+    values, numbers = _counted(middle[inside]) if inside.any() else (np.array([]), np.array([]))
+    return dict(zip(values.astype(int).tolist(), numbers.astype(int).tolist(), strict=True))
+
+
+def _palette(mask: MaskFile) -> dict[int, int]:
+    if mask.palette is None:
+        return {}
+    used = np.unique(mask.values)
+    colours = mask.palette[used[used < len(mask.palette)]].astype(int)
+    packed = colours[:, 0] << 16 | colours[:, 1] << 8 | colours[:, 2]
+    return dict(zip(used.tolist(), packed.tolist(), strict=False))

@@ -1,0 +1,178 @@
+"""What a user says mask values mean: ``255=crack``, ``#ff0000=grain``, ``1-255=nucleus``, ``*=other``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unetfast.data.labels import IGNORE, LabelEncoding
+from unetfast.data.masks import colour_text
+from unetfast.data.survey import Survey
+from unetfast.errors import ConfigError, DatasetError
+
+__all__ = ["UserValues", "encode_as_told", "is_void"]
+
+_VOID = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabeled", "dontcare", "unknown"])
+_BACKGROUND = frozenset(["background", "bg"])
+_NEAR = 24
+
+
+def is_void(name: str) -> bool:
+    """Whether a class of this name means "does not count"."""
+    return re.sub(r"[^a-z]", "", name.lower()) in _VOID
+
+
+@dataclass(frozen=True)
+class UserValues:
+    """Parsed ``--mask-values``.
+
+    Attributes
+    ----------
+    ranges : list of (int, int, str)
+        First and last code, and class name, in the order of mention.
+    colours : bool
+        The codes are packed colours.
+    rest : str or None
+        The class of all other values (``*=NAME``).
+    """
+
+    ranges: list[tuple[int, int, str]]
+    colours: bool
+    rest: str | None
+
+    @classmethod
+    def parse(cls, words: Sequence[str], source: Path | str) -> UserValues:
+        """Read the words; several may stand in one, separated by commas.
+
+        Raises
+        ------
+        ConfigError
+            When one is not ``VALUE=NAME``.
+        """
+        ranges: list[tuple[int, int, str]] = []
+        rest, kinds = None, set()
+        for word in (part.strip() for item in words for part in item.split(",") if part.strip()):
+            said = re.fullmatch(r"(\*|#[0-9a-fA-F]{6}|(\d+)(?:-(\d+))?)\s*=\s*(.+)", word)
+            if not said:
+                raise ConfigError(
+                    f"{source}: mask_values must be VALUE=NAME, such as 255=crack, #ff0000=grain, "
+                    f"1-255=nucleus or 3=ignore; got {word!r}"
+                )
+            value, first, last, name = said.groups()
+            if value == "*":
+                rest = name
+            elif value.startswith("#"):
+                kinds.add("colour")
+                ranges.append((int(value[1:], 16), int(value[1:], 16), name))
+            else:
+                kinds.add("number")
+                ranges.append((int(first), int(last or first), name))
+        if len(kinds) > 1:
+            raise ConfigError(f"{source}: mask_values mixes colours and numbers: {', '.join(words)}")
+        if not ranges:
+            raise ConfigError(f"{source}: mask_values names no value, only *")
+        return cls(ranges, kinds == {"colour"}, rest)
+
+    def name_of(self, code: int) -> str | None:
+        """Return the class name of a code, the first that was said, or None."""
+        return next((name for low, high, name in self.ranges if low <= code <= high), None)
+
+
+def encode_as_told(
+    said: UserValues, found: Survey, centres: list[int], *, smeared: bool, root: Path
+) -> LabelEncoding:
+    """Build the encoding that the user described, checked against what the masks hold.
+
+    Values that nobody named are background, unless every class got a value of its own.
+
+    Raises
+    ------
+    DatasetError
+        When no mask holds a value that was named.
+    """
+    said = _in_domain(said, found, root)
+    present = sorted(found.counts)
+    for low, high, name in said.ranges:
+        if not any(low <= code <= high for code in present):
+            text = (
+                colour_text(low) if found.domain == "colour" else f"{low}" if low == high else f"{low}-{high}"
+            )
+            shown = ", ".join(colour_text(c) if found.domain == "colour" else str(c) for c in present[:12])
+            raise DatasetError(f"{root}: --mask-values {text}={name}: no mask holds that; found {shown}")
+    ids = _ids(said, centres)
+    other = ids[said.rest] if said.rest is not None else ids.get("background")
+    if smeared and len(centres) <= 64:
+        table = _centre_table(said, centres, ids, other)
+        by_middle = found.domain != "colour" and len(centres) == 2 and len({id_ for _, id_ in table}) == 2
+        rule = "threshold" if by_middle else "nearest"
+    else:
+        table = tuple((code, ids[named]) for code in present if (named := said.name_of(code)) is not None)
+        table += _unseen(said, found.domain, {code for code, _ in table}, ids)
+        rule = "exact"
+    classes = [""] * (max(id_ for id_ in ids.values() if id_ != IGNORE) + 1)
+    for name, id_ in ids.items():
+        if id_ != IGNORE:
+            classes[id_] = name
+    return LabelEncoding(found.domain, rule, table, other, tuple(classes))
+
+
+def _in_domain(said: UserValues, found: Survey, root: Path) -> UserValues:
+    """Translate colours to greys or palette indices where that is what the masks store."""
+    if said.colours == (found.domain == "colour"):
+        return said
+    if not said.colours:  # a grey value in a set whose masks have colours
+        return UserValues([(a * 0x010101, a * 0x010101, n) for a, _, n in said.ranges], True, said.rest)
+    index = {colour: i for stat in found.stats for i, colour in stat.palette.items()}
+    ranges = []
+    for code, _, name in said.ranges:
+        if found.domain == "index" and code in index:
+            ranges.append((index[code], index[code], name))
+        elif code % 0x010101 == 0 and found.domain != "index":
+            ranges.append((code // 0x010101, code // 0x010101, name))
+        else:
+            raise DatasetError(f"{root}: --mask-values {colour_text(code)}={name}: no mask holds that colour")
+    return UserValues(ranges, False, said.rest)
+
+
+def _ids(said: UserValues, centres: list[int]) -> dict[str, int]:
+    names = [name for _, _, name in said.ranges] + ([said.rest] if said.rest else [])
+    names = ["background" if name.lower() in _BACKGROUND else name for name in names]
+    classes = list(dict.fromkeys(name for name in names if not is_void(name)))
+    all_named = all(said.name_of(code) is not None for code in centres)
+    if "background" in classes:
+        classes.remove("background")
+        classes.insert(0, "background")
+    elif len(classes) < 2 or not all_named:
+        classes.insert(0, "background")
+    ids = {name: i for i, name in enumerate(classes)}
+    for name in [name for _, _, name in said.ranges] + ([said.rest] if said.rest else []):
+        if is_void(name):
+            ids[name] = IGNORE
+        elif name.lower() in _BACKGROUND:
+            ids[name] = 0
+    return ids
+
+
+def _centre_table(
+    said: UserValues, centres: list[int], ids: dict[str, int], other: int | None
+) -> tuple[tuple[int, int], ...]:
+    table = []
+    for code in centres:
+        near = [name for low, high, name in said.ranges if low - _NEAR <= code <= high + _NEAR]
+        name = said.name_of(code) or (near[0] if near else None)
+        id_ = ids[name] if name is not None else other
+        if id_ is not None:
+            table.append((code, id_))
+    return tuple(table)
+
+
+def _unseen(
+    said: UserValues, domain: str, seen: set[int], ids: dict[str, int]
+) -> tuple[tuple[int, int], ...]:
+    """Return codes of ranges that no mask holds yet; others may."""
+    if domain == "colour":
+        return ()
+    codes = {c for low, high, _ in said.ranges for c in range(low, min(high, 65535) + 1)} - seen
+    return tuple((code, ids[said.name_of(code) or ""]) for code in sorted(codes)) if len(codes) <= 256 else ()
