@@ -201,7 +201,8 @@ def _what(listing: Listing) -> str:
         kinds[key] = kinds.get(key, 0) + 1
     most = sorted(kinds.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{key} ({count})" for key, count in most[:8])
-    return f"Found {len(listing.names)} files: {shown}{f' and {len(most) - 8} more kinds' if len(most) > 8 else ''}."
+    rest = f" and {len(most) - 8} more kinds" if len(most) > 8 else ""
+    return f"Found {len(listing.names)} files: {shown}{rest}."
 
 
 def _refuse_unmatched(root: Path, found: Found) -> None:

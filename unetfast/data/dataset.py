@@ -17,7 +17,7 @@ from unetfast.errors import ConfigError
 from unetfast.imaging import resize
 from unetfast.spec import Sample
 
-__all__ = ["CropDataset"]
+__all__ = ["Crops"]
 
 _RAM_SHARE = 0.4  # of the free memory that "auto" may fill
 _POINTS = 256  # kept of each class and image, to centre crops on
@@ -25,11 +25,12 @@ _POINTS = 256  # kept of each class and image, to centre crops on
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
-class CropDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Square training crops of samples, the same for the same seed, epoch and index.
 
-    It keeps no state between items, so it does not matter which worker makes which, and an
-    interrupted run continues exactly: ``dataset[epoch * len(dataset) + i]`` is item i of an epoch.
+    ``crops[epoch, place]`` depends on nothing else, so it does not matter which process makes which
+    crop, and an interrupted run continues exactly. The order of an epoch is drawn here, too: place
+    0, 1, 2, … of an epoch are its crops in random order.
 
     Parameters
     ----------
@@ -95,6 +96,9 @@ class CropDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.cached = cache == "ram" or (cache == "auto" and needed < _RAM_SHARE * _free_bytes())
         covering = max(1, min(64, round(pixels / size_px**2)))
         self.crops = 1 if whole else crops or covering
+        self._order: tuple[int, NDArray[np.int64]] | None = (
+            None  # of one epoch; made again where it is missing
+        )
         self._pairs = self._load(progress) if self.cached else None
         self._points = [_class_points(labels) for _, labels in self._pairs] if self._pairs else None
 
@@ -117,13 +121,13 @@ class CropDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         """Return the number of crops an epoch."""
         return len(self.samples) * self.crops
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return one crop.
 
         Parameters
         ----------
-        index : int
-            ``epoch * len(self) + i``.
+        key : (int, int)
+            Epoch, and place in the epoch's order.
 
         Returns
         -------
@@ -131,9 +135,10 @@ class CropDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         labels : (size_px, size_px) uint8
             Class ids; 255 where a pixel does not count.
         """
-        epoch, item = divmod(index, len(self))
-        if epoch < 0:
-            raise IndexError(index)
+        epoch, place = key
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(len(self))
+        item = int(self._order[1][place])
         at = item // self.crops
         rng = np.random.default_rng((self.seed, epoch, item))
         image, labels = self._pairs[at] if self._pairs else self._read(self.samples[at])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from os.path import commonprefix
 
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.words import folder_parts, rank, shorter_stems, strip_word
@@ -75,7 +74,11 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 def _parsed(names: tuple[str, ...]) -> list[_File]:
     # What all paths share says nothing about the role of one: "crack_masks_v2/images/…".
     folders = [name.split("/")[:-1] for name in names]
-    shared = len(commonprefix(folders)) if folders else 0
+    shared = 0
+    while (
+        folders and len({tuple(folder[: shared + 1]) for folder in folders}) == 1 and shared < len(folders[0])
+    ):
+        shared += 1
     known = {folder: folder_parts(folder) for parts in folders for folder in parts[shared:]}
     files = []
     for name, parts in zip(names, folders, strict=True):
