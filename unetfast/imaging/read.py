@@ -7,6 +7,7 @@ that are not UTF-8, and follow links and pipes.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
 import zipfile
@@ -29,6 +30,9 @@ from unetfast.spec import FileRef
 __all__ = ["MaskFile", "Picture", "Source", "read", "read_bytes", "read_mask"]
 
 Source = Path | str | bytes | FileRef
+
+# libpng's remarks on damaged profiles name no file; what matters raises.
+logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
 
 MAX_BYTES = 4 * 2**30  # no picture within the pixel limit is larger than this
 

@@ -1,0 +1,553 @@
+"""What is read is what is in the file, or an error that starts with its path."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from unetfast import imaging
+from unetfast.errors import ImageError, InputError
+from unetfast.imaging import metadata
+from unetfast.spec import FileRef
+
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (24, 37, 3), np.uint8)
+
+
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+def tiff(array: np.ndarray, **options: object) -> bytes:
+    out = io.BytesIO()
+    tifffile.imwrite(out, array, **options)
+    return out.getvalue()
+
+
+SMOOTH = np.asarray(Image.fromarray(RGB).resize((160, 120), Image.Resampling.BICUBIC))
+GOOD = {
+    "rgb.jpg": encoded(Image.fromarray(SMOOTH), "JPEG", quality=90),
+    "grey.jpg": encoded(Image.fromarray(SMOOTH).convert("L"), "JPEG"),
+    "progressive.jpg": encoded(Image.fromarray(SMOOTH), "JPEG", progressive=True),
+    "rgb.png": encoded(Image.fromarray(RGB), "PNG"),
+    "rgba.png": encoded(Image.fromarray(RGB).convert("RGBA"), "PNG"),
+    "grey.png": encoded(Image.fromarray(RGB).convert("L"), "PNG"),
+    "greya.png": encoded(Image.fromarray(RGB).convert("LA"), "PNG"),
+    "bit.png": encoded(Image.fromarray(RGB).convert("1"), "PNG"),
+    "palette.png": encoded(Image.fromarray(RGB).quantize(9), "PNG"),
+    "palette-clear.png": encoded(Image.fromarray(RGB).quantize(9), "PNG", transparency=2),
+    "rgb.bmp": encoded(Image.fromarray(RGB), "BMP"),
+    "grey.bmp": encoded(Image.fromarray(RGB).convert("L"), "BMP"),
+    "bit.bmp": encoded(Image.fromarray(RGB).convert("1"), "BMP"),
+    "palette.bmp": encoded(Image.fromarray(RGB).quantize(9), "BMP"),
+    "lossless.webp": encoded(Image.fromarray(RGB), "WEBP", lossless=True),
+    "rgba.webp": encoded(Image.fromarray(RGB).convert("RGBA"), "WEBP", lossless=True),
+    "lossy.webp": encoded(Image.fromarray(SMOOTH), "WEBP", quality=80),
+    "rgb.tif": tiff(RGB, photometric="rgb"),
+    "lzw.tif": tiff(RGB, photometric="rgb", compression="lzw", predictor=True),
+    "big-endian.tif": tiff(RGB.astype(np.uint16) * 257, photometric="rgb", byteorder=">"),
+    "grey.tif": tiff(RGB[..., 0]),
+    "bit.tif": tiff(RGB[..., 0] > 127),
+    "float.tif": tiff((RGB[..., 0] / 255).astype(np.float32)),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in GOOD if name.partition(".")[2] != "tif"])
+def test_reads_what_pillow_reads(name: str) -> None:
+    picture = imaging.read(GOOD[name])
+    with Image.open(io.BytesIO(GOOD[name])) as image:
+        if image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")  # noqa: PLW2901
+        wanted = np.asarray(image)
+    wanted = wanted.astype(np.uint8) * 255 if wanted.dtype == np.bool_ else wanted
+    got = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
+    assert np.array_equal(got, wanted)
+    assert picture.format == {"jpg": "jpeg"}.get(name[-3:], name.rpartition(".")[2])
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 3), (9, 7, 4)])
+@pytest.mark.parametrize("container", ["png", "tiff"])
+def test_16_bit_keeps_every_bit(shape: tuple[int, ...], container: str, tmp_path: Path) -> None:
+    array = RNG.integers(0, 65536, shape, np.uint16)
+    pixels = array if array.ndim == 3 else array[..., None]
+    path = tmp_path / f"a.{container}"
+    imaging.write(path, imaging.Picture(pixels, container))
+    assert np.array_equal(imaging.read(path).pixels, pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_all_orientations_come_out_upright_once_and_go_back(format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = encoded(Image.fromarray(SMOOTH), format, exif=exif, **options)
+    with Image.open(io.BytesIO(data)) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    picture = imaging.read(data)
+    assert picture.orientation == orientation
+    assert np.array_equal(picture.pixels, upright)
+    # As stored, with the tag kept: the output is turned by viewers exactly as the input was.
+    mask = np.zeros(picture.pixels.shape[:2], bool)
+    mask[3:9, 5:30] = True
+    cleaned = picture.pixels.copy()
+    cleaned[mask] = 90
+    again = imaging.read(imaging.patched(picture, cleaned, mask).data)
+    assert again.orientation == orientation
+    outside = ~_near(mask, 16) if format == "JPEG" else ~mask
+    assert np.array_equal(again.pixels[outside], upright[outside])
+    assert np.abs(again.pixels[mask].astype(int) - 90).mean() < (30 if format == "JPEG" else 1e-9)
+
+
+def _near(mask: np.ndarray, distance: int) -> np.ndarray:
+    grown = np.zeros_like(mask)
+    rows, columns = np.nonzero(mask)
+    grown[
+        max(rows.min() - distance, 0) : rows.max() + distance + 1,
+        max(columns.min() - distance, 0) : columns.max() + distance + 1,
+    ] = True
+    return grown
+
+
+@pytest.mark.parametrize(
+    "exif", [b"", b"Exif\0\0", b"II*\0", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff"]
+)
+def test_damaged_exif_does_not_fail_the_photo(exif: bytes) -> None:
+    assert metadata.exif_orientation(exif) == 1
+    head, rest = GOOD["rgb.jpg"][:2], GOOD["rgb.jpg"][2:]
+    body = b"Exif\0\0" + exif
+    data = head + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + rest
+    assert imaging.read(data).orientation == 1
+
+
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.97])
+def test_truncated_files_are_refused(name: str, part: float, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(GOOD[name][: int(len(GOOD[name]) * part)])
+    with pytest.raises(ImageError) as caught:
+        imaging.read(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    name=st.sampled_from(sorted(GOOD)),
+    edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8),
+    cut=st.floats(0.1, 1),
+)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_are_read_or_refused_never_crash(
+    name: str, edits: list[tuple[float, int]], cut: float
+) -> None:
+    data = bytearray(GOOD[name][: max(1, int(len(GOOD[name]) * cut))])
+    for place, value in edits:
+        data[min(int(place * len(data)), len(data) - 1)] = value
+    for function in (imaging.read, imaging.read_mask):
+        try:
+            function(bytes(data), max_pixels=10**6)
+        except ImageError as exc:
+            assert str(exc).startswith("<bytes>: ")  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b"Hello, this is text.\n", "text"),
+        (b"GIF89a" + bytes(20), "GIF"),
+        (b"%!PS-Adobe", "PostScript"),
+        (b"\0" * 100, "not an image"),
+    ],
+)
+def test_what_is_not_an_image_is_named(data: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match=words):
+        imaging.read(path)
+
+
+def test_missing_folder_and_pipe(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file"):
+        imaging.read(tmp_path / "none.jpg")
+    with pytest.raises(ImageError, match=r"regular file|directory"):
+        imaging.read(tmp_path)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="not a regular file"):
+        imaging.read(tmp_path / "pipe.jpg")
+
+
+def bombs() -> dict[str, bytes]:
+    big = 60_000
+    head = struct.pack(">IIBBBBB", big, big, 8, 2, 0, 0, 0)
+    png = metadata.png_file([(b"IHDR", head), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b"")])
+    jpeg = bytearray(GOOD["rgb.jpg"])
+    place = jpeg.index(b"\xff\xc0") + 5
+    jpeg[place : place + 4] = struct.pack(">HH", big, big)
+    bmp = bytearray(GOOD["rgb.bmp"])
+    bmp[18:26] = struct.pack("<ii", big, -big)
+    webp = bytearray(GOOD["lossless.webp"])
+    webp[21:25] = struct.pack("<I", 16383 | 16383 << 14)
+    sparse = tiff(RGB[..., 0])
+    tag = sparse.index(struct.pack("<HHI", 256, 4, 1)) + 8
+    sparse = sparse[:tag] + struct.pack("<I", big * 1000) + sparse[tag + 4 :]
+    return {"a.png": png, "a.jpg": bytes(jpeg), "a.bmp": bytes(bmp), "a.webp": bytes(webp), "a.tif": sparse}
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.webp", "a.tif"])
+def test_bombs_are_refused_before_decoding(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(bombs()[name])
+    with pytest.raises(ImageError, match="--max-pixels"):
+        imaging.read(path, max_pixels=200_000_000)
+
+
+def test_a_jpeg_that_claims_more_rows_than_it_has_is_refused() -> None:
+    jpeg = bytearray(GOOD["rgb.jpg"])
+    place = jpeg.index(b"\xff\xc0") + 5
+    jpeg[place : place + 4] = struct.pack(">HH", 4000, 4000)
+    with pytest.raises(ImageError, match="damaged"):
+        imaging.read(bytes(jpeg))
+
+
+def test_animations_are_refused() -> None:
+    frames = [Image.fromarray(RGB), Image.fromarray(RGB[::-1])]
+    for format in ("WEBP", "PNG"):
+        data = encoded(frames[0], format, save_all=True, append_images=frames[1:])
+        with pytest.raises(ImageError, match="animation"):
+            imaging.read(data)
+
+
+def test_several_pages_are_refused_thumbnails_are_not() -> None:
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        writer.write(RGB, photometric="rgb")
+        writer.write(RGB[::4, ::4], photometric="rgb", subfiletype=1)
+    assert np.array_equal(imaging.read(out.getvalue()).pixels, RGB)
+    with pytest.raises(ImageError, match="3 pages"):
+        imaging.read(tiff(np.stack([RGB] * 3), photometric="rgb"))
+
+
+@pytest.mark.parametrize("values", [np.float32([[0, 2]]), np.float32([[-1, 0]]), np.float32([[np.nan, 0]])])
+def test_float_without_a_known_white_is_refused(values: np.ndarray) -> None:
+    with pytest.raises(ImageError, match=r"0\.\.1"):
+        imaging.read(tiff(values))
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint32, np.float64, np.complex64])
+def test_tiff_samples_without_a_rule_are_refused(dtype: type) -> None:
+    with pytest.raises(ImageError, match="TIFF samples"):
+        imaging.read(tiff(np.ones((5, 6), dtype)))
+
+
+def test_white_is_zero_tiff_is_inverted() -> None:
+    assert np.array_equal(
+        imaging.read(tiff(RGB[..., 0], photometric="miniswhite")).pixels[..., 0], 255 - RGB[..., 0]
+    )
+
+
+@pytest.mark.parametrize("source", ["JPEG", "TIFF"])
+def test_cmyk_is_not_inverted(source: str) -> None:
+    blue = Image.new("RGB", (32, 32), (30, 60, 220)).convert("CMYK")
+    options = {"quality": 100} if source == "JPEG" else {}
+    picture = imaging.read(encoded(blue, source, **options))
+    assert picture.cmyk
+    assert np.abs(picture.pixels.astype(int) - [30, 60, 220]).max() <= 4
+
+
+def test_names_that_are_not_utf8_and_zip_members(tmp_path: Path) -> None:
+    import zipfile
+
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 \n-x.png"))
+    imaging.write(odd, imaging.Picture(RGB, "png"))
+    assert np.array_equal(imaging.read(odd).pixels, RGB)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/b.png", GOOD["rgb.png"])
+    assert np.array_equal(imaging.read(FileRef(tmp_path / "a.zip", "in/b.png")).pixels, RGB)
+    with pytest.raises(ImageError, match=r"a\.zip!c\.png"):
+        imaging.read(FileRef(tmp_path / "a.zip", "c.png"))
+
+
+def test_masks_keep_their_stored_values() -> None:
+    indexed = Image.fromarray(RGB).quantize(9)
+    mask = imaging.read_mask(encoded(indexed, "PNG"))
+    assert mask.mode == "P"
+    assert np.array_equal(mask.values, np.asarray(indexed))
+    assert mask.palette is not None
+    assert np.array_equal(mask.palette[mask.values], np.asarray(indexed.convert("RGB")))
+    bit = imaging.read_mask(GOOD["bit.png"])
+    assert (bit.mode, bit.values.max(), bit.values.dtype) == ("1", 1, np.uint8)
+    assert imaging.read_mask(GOOD["rgba.png"]).mode == "RGBA"
+    assert imaging.read_mask(GOOD["big-endian.tif"]).mode == "RGB;16"
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_binary_masks_are_1_bit_png(height: int, width: int, seed: int) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < 0.3
+    data = imaging.encode_mask(mask)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == "1"
+        assert np.array_equal(np.asarray(image), mask)
+    labels = mask.astype(np.uint8) * 7
+    with Image.open(io.BytesIO(imaging.encode_mask(labels))) as image:
+        assert np.array_equal(np.asarray(image), labels)
+
+
+@given(st.integers(0, 65535))
+def test_16_bit_is_scaled_not_clipped(value: int) -> None:
+    out = imaging.network_input(np.full((1, 1), value, np.uint16), 1)
+    assert out[0, 0, 0] == round(value / 257)
+
+
+def test_network_input_rules() -> None:
+    grey = RGB[..., 0]
+    assert np.array_equal(imaging.network_input(grey, 3), np.stack([grey] * 3, axis=2))
+    rgba = np.dstack([RGB, grey])
+    assert np.array_equal(imaging.network_input(rgba, 3), RGB)
+    assert np.array_equal(imaging.network_input(rgba, 4), rgba)
+    weighted = RGB.astype(float) @ [0.299, 0.587, 0.114]
+    assert np.abs(imaging.network_input(rgba, 1)[..., 0] - weighted).max() <= 1
+    with pytest.raises(InputError, match="5 channels"):
+        imaging.network_input(RGB, 5)
+
+
+# -- writing
+
+PROFILE = struct.pack(">I", 132) + bytes(128)
+
+
+@pytest.mark.parametrize("name", [n for n in GOOD if n not in ("lossy.webp",) and not n.endswith("jpg")])
+def test_lossless_formats_are_bit_exact_outside_the_mask(name: str) -> None:
+    picture = imaging.read(GOOD[name])
+    mask = np.zeros(picture.pixels.shape[:2], bool)
+    mask[2:5, 3:30] = True
+    cleaned = picture.pixels.copy()
+    cleaned[mask] = cleaned[-1, -1]
+    made = imaging.patched(picture, cleaned, mask)
+    again = imaging.read(made.data)
+    assert again.format == picture.format
+    assert again.pixels.dtype == picture.pixels.dtype
+    assert np.array_equal(again.pixels, cleaned)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_nothing_found_copies_the_file_byte_for_byte(name: str) -> None:
+    picture = imaging.read(GOOD[name])
+    made = imaging.patched(picture, picture.pixels, np.zeros(picture.pixels.shape[:2], bool))
+    assert made.data == GOOD[name]
+
+
+JPEGS = {
+    f"{mode}-{sampling}-{'progressive' if progressive else 'baseline'}": encoded(
+        Image.fromarray(SMOOTH).convert(mode),
+        "JPEG",
+        quality=88,
+        subsampling=sampling,
+        progressive=progressive,
+    )
+    for mode, sampling, progressive in itertools.product(["RGB", "L"], [0, 1, 2], [False, True])
+    if mode == "RGB" or sampling == 0
+}
+
+
+@pytest.mark.parametrize("name", JPEGS)
+def test_jpeg_blocks_that_the_mask_does_not_touch_keep_their_coefficients(name: str) -> None:
+    pytest.importorskip("jpeglib")
+    from unetfast.imaging import jpeg
+
+    picture = imaging.read(JPEGS[name])
+    mask = np.zeros(picture.pixels.shape[:2], bool)
+    mask[33:36, 20:90] = True
+    cleaned = picture.pixels.copy()
+    cleaned[mask] = 128
+    data = imaging.patched(picture, cleaned, mask, jpeg_mode="lossless-blocks").data
+    before, after = jpeg.read_coefficients(JPEGS[name]), jpeg.read_coefficients(data)
+    assert np.array_equal(before.qt, after.qt)
+    changed = (before.Y != after.Y).any(axis=(2, 3))
+    touched = np.zeros_like(changed)
+    touched[4, 2:12] = True  # rows 32..39, columns 16..95
+    assert changed[touched].any()
+    assert not changed[~touched].any()
+    # The changed blocks hold the new pixels as well as the file's own tables allow.
+    again = imaging.read(data).pixels
+    assert np.abs(again[mask].astype(int) - 128).mean() < 12
+
+
+def test_jpeg_difference_sees_a_changed_block_outside_the_mask() -> None:
+    pytest.importorskip("jpeglib")
+    from unetfast.imaging import jpeg
+
+    data = JPEGS["RGB-0-baseline"]
+    picture = imaging.read(data)
+    mask = np.zeros(picture.pixels.shape[:2], bool)
+    mask[40, 40] = True
+    cleaned = picture.pixels.copy()
+    cleaned[40, 40] = 255 - cleaned[40, 40]
+    made = jpeg.patch(data, cleaned, mask)
+    assert jpeg.difference(data, made, mask) == ""
+    assert "outside the mask" in jpeg.difference(data, made, np.zeros_like(mask))
+
+
+@pytest.mark.parametrize("quality", [50, 75, 92])
+@pytest.mark.parametrize("sampling", [0, 2])
+def test_reencoded_jpeg_has_the_quality_and_sampling_of_its_original(quality: int, sampling: int) -> None:
+    data = encoded(Image.fromarray(SMOOTH), "JPEG", quality=quality, subsampling=sampling)
+    picture = imaging.read(data)
+    mask = np.ones(picture.pixels.shape[:2], bool)
+    made = imaging.patched(picture, picture.pixels, mask, jpeg_mode="re-encode")
+    assert f"quality {quality}, {'444' if sampling == 0 else '420'}" in made.how
+    with Image.open(io.BytesIO(data)) as old, Image.open(io.BytesIO(made.data)) as new:
+        assert old.quantization == new.quantization
+
+
+@pytest.mark.parametrize("mode", ["re-encode", "lossless-blocks"])
+def test_jpeg_metadata_is_kept(mode: str) -> None:
+    if mode == "lossless-blocks":
+        pytest.importorskip("jpeglib")
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    icc = bytes(range(256)) * 300  # larger than one segment
+    data = encoded(
+        Image.fromarray(SMOOTH), "JPEG", exif=exif, icc_profile=icc, dpi=(300, 300), comment=b"a comment"
+    )
+    picture = imaging.read(data)
+    mask = np.zeros(picture.pixels.shape[:2], bool)
+    mask[9, 9] = True
+    out = imaging.patched(picture, 255 - picture.pixels, mask, jpeg_mode=mode).data
+    with Image.open(io.BytesIO(data)) as old, Image.open(io.BytesIO(out)) as new:
+        for key in ("exif", "icc_profile", "dpi", "comment"):
+            assert new.info[key] == old.info[key], key
+    assert picture.icc == icc
+
+
+def test_png_metadata_is_kept() -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", "<x/>")
+    texts.add_text("Title", "wall")
+    data = encoded(Image.fromarray(RGB), "PNG", pnginfo=texts, dpi=(200, 200), icc_profile=PROFILE)
+    picture = imaging.read(data)
+    mask = np.zeros(RGB.shape[:2], bool)
+    mask[1, 1] = True
+    cleaned = RGB.copy()
+    cleaned[1, 1] = 7
+    out = imaging.patched(picture, cleaned, mask).data
+    kinds = [kind for kind, _ in metadata.png_chunks(data) if kind not in (b"IHDR", b"IDAT", b"IEND")]
+    assert kinds == [kind for kind, _ in metadata.png_chunks(out) if kind not in (b"IHDR", b"IDAT", b"IEND")]
+    assert imaging.read(out).icc == PROFILE
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "compression", "byteorder", "tile", "planar", "predictor"),
+    [
+        (dtype, channels, compression, byteorder, tile, planar, predictor)
+        for dtype, channels, compression, byteorder, tile, planar, predictor in itertools.product(
+            ["u1", "u2", "f4"],
+            [1, 3, 4],
+            [None, "lzw", "zlib", "packbits"],
+            "<>",
+            [None, (64, 48)],
+            ["contig", "separate"],
+            [None, True],
+        )
+        if not (predictor and compression in (None, "packbits"))
+        and not (channels == 1 and planar == "separate")
+    ][::3],
+)
+def test_tiff_patches(
+    dtype: str,
+    channels: int,
+    compression: str | None,
+    byteorder: str,
+    tile: tuple[int, int] | None,
+    planar: str,
+    predictor: bool | None,
+) -> None:
+    array = np.random.default_rng(1).integers(0, 250, (150, 203, channels))
+    array = (array / 255).astype("f4") if dtype == "f4" else array.astype(dtype)
+    stored = array[..., 0] if channels == 1 else np.moveaxis(array, -1, 0) if planar == "separate" else array
+    data = tiff(
+        stored,
+        photometric="rgb" if channels >= 3 else "minisblack",
+        planarconfig=planar if channels > 1 else None,
+        extrasamples=["unassalpha"] if channels == 4 else None,
+        compression=compression,
+        predictor=predictor,
+        byteorder=byteorder,
+        resolution=(300, 300),
+        description="kept",
+        **({"tile": tile} if tile else {"rowsperstrip": 32}),
+    )
+    picture = imaging.read(data)
+    mask = np.zeros((150, 203), bool)
+    mask[20:60, 30:33] = True
+    mask[149, 202] = True
+    cleaned = picture.pixels.copy()
+    cleaned[mask] = cleaned[0, 0]
+    out = imaging.patched(picture, cleaned, mask).data
+    assert np.array_equal(imaging.read(out).pixels, cleaned)
+    with tifffile.TiffFile(io.BytesIO(data)) as old, tifffile.TiffFile(io.BytesIO(out)) as new:
+        tables = (273, 279, 324, 325)
+        before = {tag.code: tag.value for tag in old.pages[0].tags if tag.code not in tables}
+        assert before == {tag.code: tag.value for tag in new.pages[0].tags if tag.code not in tables}
+        assert old.byteorder == new.byteorder
+
+
+def test_lossy_tiff_is_refused_not_silently_changed() -> None:
+    data = tiff(SMOOTH, photometric="rgb", compression="jpeg")
+    picture = imaging.read(data)
+    mask = np.zeros(picture.pixels.shape[:2], bool)
+    mask[0, 0] = True
+    with pytest.raises(ImageError, match="JPEG"):
+        imaging.patched(picture, picture.pixels, mask)
+
+
+def test_the_check_after_writing_finds_a_changed_pixel() -> None:
+    picture = imaging.read(GOOD["rgb.png"])
+    mask = np.zeros(RGB.shape[:2], bool)
+    mask[0, 0] = True
+    wrong = RGB.copy()
+    wrong[5, 5] ^= 1
+    with pytest.raises(ImageError, match="outside the mask differ"):
+        imaging.patched(picture, wrong, mask)
+
+
+def test_atomic_write_replaces_a_link_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"precious")
+    (tmp_path / "link").symlink_to("target")
+    imaging.atomic_write(tmp_path / "link", b"new")
+    assert (tmp_path / "target").read_bytes() == b"precious"
+    assert (tmp_path / "link").read_bytes() == b"new"
+    with pytest.raises(ImageError, match="cannot be written"):
+        imaging.atomic_write(tmp_path / "none" / "x", b"")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ImageError, match="folder"):
+        imaging.atomic_write(tmp_path / "folder", b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "target"]
+
+
+def test_formats_say_what_they_cannot_hold(tmp_path: Path) -> None:
+    deep = imaging.Picture(np.zeros((4, 4, 3), np.uint16), "png")
+    with pytest.raises(ImageError, match=r"a\.jpg.*8 bits"):
+        imaging.write(tmp_path / "a.jpg", deep)
+    clear = imaging.Picture(np.zeros((4, 4, 4), np.uint8), "png")
+    with pytest.raises(ImageError, match="transparency"):
+        imaging.write(tmp_path / "a.jpg", clear)
+    with pytest.raises(ImageError, match="unknown image ending"):
+        imaging.write(tmp_path / "a.gif", clear)

@@ -1,0 +1,88 @@
+"""Whole images of any size and kind through a model whose answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from darkness_model import darkness, write_darkness_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import unetfast
+from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError
+from unetfast.segment import Segmenter, bundled
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_darkness_model(tmp_path_factory.mktemp("model") / "dark.onnx")
+
+
+@given(st.integers(1, 150), st.integers(1, 150), st.integers(16, 80), st.integers(1, 5), st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_tiled_equals_whole_equals_numpy(
+    model: Path, height: int, width: int, tile_px: int, batch: int, seed: int
+) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    tiled = unetfast.load(model, tile_px=tile_px, batch=batch, threads=1)
+    assert np.array_equal(tiled.segment(image).astype(bool), darkness(image))
+
+
+def test_several_images_at_once_equal_one_by_one(model: Path, rng: np.random.Generator) -> None:
+    images = [rng.integers(0, 256, shape, np.uint8) for shape in [(40, 50, 3)] * 3 + [(33, 20, 3), (40, 50)]]
+    segmenter = unetfast.load(model, batch=3, threads=1)
+    together = segmenter.segment_all(images)
+    for image, labels in zip(images, together, strict=True):
+        assert np.array_equal(labels, segmenter.segment(image))
+
+
+def test_16_bit_grey_and_alpha_are_converted(model: Path, rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (60, 60, 3), np.uint8)
+    segmenter = unetfast.load(model, threads=1)
+    wanted = segmenter.segment(image)
+    assert np.array_equal(segmenter.segment(image.astype(np.uint16) * 257), wanted)
+    assert np.array_equal(segmenter.segment(np.dstack([image, image[..., 0]])), wanted)
+    with pytest.raises(InputError, match="int64"):
+        segmenter.segment(image.astype(np.int64))
+
+
+class Short:
+    """A backend that runs out of memory on anything larger than 300 px or than one image."""
+
+    name = description = "short"
+
+    def __init__(self, spec: unetfast.spec.ModelSpec) -> None:
+        self.spec = spec
+        self.calls: list[tuple[int, ...]] = []
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        self.calls.append(images.shape)
+        if len(images) > 1 or max(images.shape[1:3]) > 300:
+            raise BackendError("onnxruntime failed: Failed to allocate memory for requested buffer")
+        return (images[..., 0] > 100).astype(np.uint8)
+
+    def close(self) -> None: ...
+
+
+def test_short_memory_gives_smaller_tiles_and_says_so(
+    caplog: pytest.LogCaptureFixture, rng: np.random.Generator
+) -> None:
+    backend = Short(unetfast.spec.ModelSpec(stride_px=1, halo_px=10))
+    segmenter = Segmenter(backend, tile_px=1024, batch=2)
+    image = rng.integers(0, 256, (700, 900, 3), np.uint8)
+    assert np.array_equal(segmenter.segment(image), image[..., 0] > 100)
+    assert (segmenter.batch, segmenter.tile_px) == (1, 256)
+    assert "memory is short" in caplog.text
+    with pytest.raises(BackendError, match="allocate"):
+        Segmenter(Short(unetfast.spec.ModelSpec(stride_px=1, halo_px=200)), tile_px=256).segment(image)
+
+
+def test_bad_model_arguments(tmp_path: Path, model: Path) -> None:
+    with pytest.raises(ArtifactError, match="no such model file"):
+        unetfast.load(tmp_path / "none.onnx")
+    with pytest.raises(ConfigError, match="at least 1"):
+        unetfast.load(model, batch=0)
+    assert bundled("../crack") is None
+    assert bundled("no-such-model") is None
