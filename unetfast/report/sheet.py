@@ -1,0 +1,142 @@
+"""Contact sheets: images with their labels drawn on them, as one picture or one HTML page."""
+
+from __future__ import annotations
+
+import base64
+import colorsys
+import html
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.imaging import Picture, encode, network_input, resize
+
+__all__ = ["class_colour", "contact_sheet", "figure_html", "overlay", "page_html", "table_html"]
+
+IGNORE = 255
+
+# Okabe and Ito's colours, which people with colour-blindness can tell apart; strongest first.
+_FIRST = (
+    (213, 94, 0),
+    (0, 158, 115),
+    (86, 180, 233),
+    (240, 228, 66),
+    (204, 121, 167),
+    (0, 114, 178),
+    (230, 159, 0),
+)
+
+
+def class_colour(class_id: int) -> tuple[int, int, int]:
+    """Return the RGB colour that a class is drawn in; 0 is the background and never drawn."""
+    if class_id <= len(_FIRST):
+        return _FIRST[class_id - 1]
+    # The golden ratio never repeats a hue, so that any number of classes differ.
+    red, green, blue = colorsys.hsv_to_rgb(class_id * 0.618034 % 1, 0.85, 0.95 if class_id % 2 else 0.65)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float = 0.55) -> NDArray[np.uint8]:
+    """Draw class ids on an image.
+
+    Parameters
+    ----------
+    image : (H, W), (H, W, 1) or (H, W, 3) uint8
+    labels : (H, W) uint8
+        0 is left as it is; 255, "does not count", is striped.
+    opacity : float
+        Of the colours, in [0, 1].
+
+    Returns
+    -------
+    (H, W, 3) uint8
+    """
+    drawn = network_input(image, 3).copy()
+    colours = np.zeros((256, 3), np.float32)
+    for class_id in range(1, IGNORE):
+        colours[class_id] = class_colour(class_id)
+    inside = (labels > 0) & (labels < IGNORE)
+    drawn[inside] = (drawn[inside] * (1 - opacity) + colours[labels[inside]] * opacity).astype(np.uint8)
+    y, x = np.nonzero(labels == IGNORE)
+    striped = (y + x) % 8 < 4
+    drawn[y[striped], x[striped]] //= 2
+    return np.asarray(drawn, np.uint8)
+
+
+def contact_sheet(
+    pictures: Sequence[NDArray[np.uint8]], columns: int = 4, side_px: int = 320
+) -> NDArray[np.uint8]:
+    """Lay pictures out on a grid, each shrunk to fit a square.
+
+    Parameters
+    ----------
+    pictures : sequence of (H, W, 3) uint8
+        At least one.
+    columns : int
+    side_px : int
+        Of a square.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        On white.
+    """
+    rows = -(-len(pictures) // columns)
+    gap = 4
+    sheet = np.full((rows * (side_px + gap) + gap, columns * (side_px + gap) + gap, 3), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        small = _shrunk(picture, side_px)
+        top = gap + (i // columns) * (side_px + gap) + (side_px - small.shape[0]) // 2
+        left = gap + (i % columns) * (side_px + gap) + (side_px - small.shape[1]) // 2
+        sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return sheet
+
+
+def _shrunk(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    factor = min(1.0, side_px / max(picture.shape[:2]))
+    height, width = (max(1, round(extent * factor)) for extent in picture.shape[:2])
+    return np.asarray(resize(picture, height, width), np.uint8)
+
+
+def figure_html(picture: NDArray[np.uint8], caption: str, side_px: int = 360) -> str:
+    """Return an HTML figure that holds its picture inside, as JPEG.
+
+    Parameters
+    ----------
+    picture : (H, W, 3) uint8
+    caption : str
+        Plain text.
+    side_px : int
+        Larger pictures are shrunk to it.
+    """
+    data = base64.b64encode(encode(Picture(_shrunk(picture, side_px), "jpeg"))).decode("ascii")
+    text = html.escape(caption)
+    return f'<figure><img alt="{text}" src="data:image/jpeg;base64,{data}"><figcaption>{text}</figcaption></figure>'
+
+
+def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return an HTML table of plain texts."""
+    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def page_html(title: str, body: str) -> str:
+    """Return a whole page, in one file and without scripts."""
+    style = (
+        "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1180px;padding:0 1rem;color:#222}"
+        "table{border-collapse:collapse;margin:1rem 0}td,th{padding:.3rem .8rem;text-align:left;"
+        "border-bottom:1px solid #ddd;vertical-align:top;overflow-wrap:anywhere}"
+        ".sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(260px,1fr));gap:.8rem}"
+        "figure{margin:0}img{width:100%;height:auto}figcaption{font-size:.8rem;overflow-wrap:anywhere}"
+        ".error{color:#b00020;font-weight:600}.warning{color:#8a5a00;font-weight:600}"
+        ".key{display:inline-block;width:.9em;height:.9em;margin-right:.4em}"
+    )
+    name = html.escape(title)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        f"<style>{style}</style></head><body><h1>{name}</h1>{body}</body></html>"
+    )
