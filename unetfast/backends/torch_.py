@@ -37,8 +37,9 @@ class TorchBackend:
         self.spec = spec
         self._device = _device(device)
         # channels_last: what oneDNN and cuDNN compute in anyway, without a copy at every layer.
-        deployable = Deployable(model.eval(), spec).eval()
-        self._model: nn.Module | None = deployable.to(self._device, memory_format=torch.channels_last)
+        network = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        deployable = Deployable(network, spec).eval()
+        self._model: nn.Module | None = deployable.to(self._device)
         where = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU"
         threads = f", {torch.get_num_threads()} threads" if self._device.type == "cpu" else ""
         self.description = f"torch {torch.__version__}, {where}{threads}, {spec.precision}"

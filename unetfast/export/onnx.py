@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import logging
 import warnings
@@ -19,7 +18,7 @@ from unetfast.imaging import atomic_write
 from unetfast.models.deployable import Deployable
 from unetfast.spec import SPEC_KEY, ModelSpec
 
-__all__ = ["INPUT", "OUTPUTS", "build", "put_spec", "write"]
+__all__ = ["INPUT", "OUTPUTS", "build", "get_spec", "put_spec", "write"]
 
 INPUT = "image"
 OUTPUTS = {"mask": "mask", "prob": "prob"}  # spec.output -> name of the graph's output
@@ -35,8 +34,7 @@ def build(model: nn.Module, spec: ModelSpec, *, dtype: torch.dtype = torch.float
     Parameters
     ----------
     model : nn.Module
-        The network; left as it was. A ``fused()`` method, if it has one, gives the equivalent
-        network that is exported in its place.
+        The network, exported as it is; ``export.precision.folded`` gives the form to deploy.
     spec : ModelSpec
         Put into ``metadata_props`` under ``unetfast.spec``.
     dtype : torch.dtype
@@ -53,9 +51,7 @@ def build(model: nn.Module, spec: ModelSpec, *, dtype: torch.dtype = torch.float
     BackendError
         When the network cannot be exported, or the result is not valid ONNX.
     """
-    fused = getattr(model, "fused", None)
-    network = fused() if fused is not None else copy.deepcopy(model)
-    deployable = Deployable(network.eval(), spec, dtype).eval()
+    deployable = Deployable(model, spec, dtype).eval()
     # An example that is no multiple of the stride and not square, so that no size is taken for fixed.
     example = torch.zeros(2, 2 * spec.stride_px + 1, 3 * spec.stride_px + 1, spec.preprocess.channels)
     try:
@@ -87,6 +83,12 @@ def put_spec(model: onnx.ModelProto, spec: ModelSpec) -> None:
     model.metadata_props.extend(kept)
     entry = model.metadata_props.add()
     entry.key, entry.value = SPEC_KEY, spec.to_json()
+
+
+def get_spec(model: onnx.ModelProto) -> ModelSpec:
+    """Read back what :func:`put_spec` wrote."""
+    text = next(str(entry.value) for entry in model.metadata_props if entry.key == SPEC_KEY)
+    return ModelSpec.from_json(text, "ONNX model in memory")
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:

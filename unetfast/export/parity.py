@@ -24,9 +24,22 @@ from unetfast.backends.base import Backend
 from unetfast.errors import ConfigError, InputError, ParityError
 from unetfast.imaging import Picture, write
 from unetfast.metrics import confusion_matrix, scores
+from unetfast.preprocess import fit, labels_of, unfit
 from unetfast.spec import ModelSpec
 
-__all__ = ["LIMITS", "Limits", "certify", "compare", "limits_for", "picture", "require_passed", "summary"]
+__all__ = [
+    "LIMITS",
+    "Limits",
+    "certify",
+    "compare",
+    "limits_for",
+    "picture",
+    "predictor",
+    "require_passed",
+    "summary",
+]
+
+_TILE_PX = 1024
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
@@ -131,23 +144,15 @@ def certify(
 
 
 def predictor(backend: Backend) -> Predict:
-    """Return a function from (H, W, C) uint8 to class ids (H, W) uint8, through the backend's infer."""
+    """Return a function from (H, W, C) uint8 to class ids (H, W) uint8, the way `run` does it."""
 
     def predict(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return to_labels(backend.infer(image[None]), backend.spec)[0]
+        parts = fit(image, backend.spec, _TILE_PX)
+        outputs = [backend.infer(window[None])[0] for _, window in parts]
+        whole = unfit(outputs, [tile for tile, _ in parts], (image.shape[0], image.shape[1]))
+        return labels_of(whole, backend.spec)
 
     return predict
-
-
-def to_labels(answer: NDArray[Any], spec: ModelSpec) -> NDArray[np.uint8]:
-    """Return class ids (N, H, W) uint8 of what a backend answered."""
-    if spec.output == "mask":
-        return answer
-    if spec.task == "binary":
-        labels: NDArray[np.uint8] = (answer[..., 0] > spec.threshold).astype(np.uint8)
-        return labels
-    ids: NDArray[np.uint8] = answer.argmax(axis=-1).astype(np.uint8)
-    return ids
 
 
 def compare(
@@ -262,8 +267,8 @@ def summary(certificate: dict[str, Any]) -> str:
     """Return the certificate in one line."""
     thin = certificate["thinnest_class"]
     text = (
-        f"{certificate['images']} images, {certificate['differing_pixels']} of {certificate['pixels']} pixels "
-        f"differ, Dice of {thin!r} against the checkpoint {certificate['dice'][thin]:.5f}"
+        f"{certificate['images']} images, {certificate['differing_pixels']} of {certificate['pixels']} "
+        f"pixels differ, Dice of {thin!r} against the checkpoint {certificate['dice'][thin]:.5f}"
     )
     if certificate["truth"] is not None:
         change = certificate["truth"]["dice"]["change_points"][thin]

@@ -146,6 +146,10 @@ def narrow(
     keep = overflowing(base, spec, images, dtype)
     if keep:
         log.info("kept in fp32, their numbers come near the largest of %s: %s", dtype, ", ".join(keep))
+    if dtype == torch.bfloat16:  # TensorRT has no bf16 deconvolution
+        keep += [
+            name for name in _layer_names(base) if isinstance(base.get_submodule(name), nn.ConvTranspose2d)
+        ]
     names = _layer_names(base)
     ranked: list[str] | None = None
     while True:

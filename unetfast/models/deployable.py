@@ -69,7 +69,9 @@ class Deployable(nn.Module):
         x = images.to(torch.float32).permute(0, 3, 1, 2)
         x = x * self.get_buffer("scale") + self.get_buffer("shift")
         stride = self.spec.stride_px
-        x = F.pad(x, (0, (-width) % stride, 0, (-height) % stride), mode="replicate")
+        # Not (-width) % stride: TensorRT cannot see that it is never negative, and refuses to resize.
+        right, below = ((stride - size % stride) % stride for size in (width, height))
+        x = F.pad(x, (0, right, 0, below), mode="replicate")
         logits: Tensor = self.model(x.to(self.dtype))
         return logits.to(torch.float32)[:, :, :height, :width]
 

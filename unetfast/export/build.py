@@ -1,0 +1,274 @@
+"""From a checkpoint to a certified artifact: build, reload, compare, and only then give it its name."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from unetfast.backends import onnxruntime_
+from unetfast.backends.base import Backend
+from unetfast.backends.torch_ import TorchBackend
+from unetfast.checkpoint import Checkpoint, build_model, load
+from unetfast.errors import ConfigError, ParityError
+from unetfast.export import onnx as graph
+from unetfast.export.parity import Limits, certify, limits_for, picture, predictor, require_passed, summary
+from unetfast.export.precision import DTYPES, folded, narrow
+from unetfast.export.samples import Samples, collect
+from unetfast.export.settings import ExportSettings
+from unetfast.imaging import atomic_write
+from unetfast.models.deployable import Deployable
+from unetfast.spec import ModelSpec
+
+__all__ = ["Exported", "Job", "export", "open_job", "precision_of"]
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An artifact under its final name, and its certificate."""
+
+    path: Path
+    certificate: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every kind of export starts from."""
+
+    checkpoint: Path
+    model: nn.Module
+    spec: ModelSpec
+    reference: Backend
+    samples: Samples
+    limits: Limits
+    say: Say
+
+    def certify(self, candidate: Backend) -> dict[str, Any]:
+        """Compare a candidate with the checkpoint."""
+        found = certify(
+            self.reference, candidate, self.samples.images, self.samples.truths, limits=self.limits
+        )
+        return {**found, "images_from": self.samples.source, "checkpoint": self.checkpoint.name}
+
+    def refuse_unless_passed(self, certificate: dict[str, Any], candidate: Backend, final: Path) -> None:
+        """Raise ParityError with a picture of the worst image, unless the certificate holds."""
+        if certificate["passed"]:
+            return
+        image = self.samples.images[certificate["worst_image"]]
+        shown = final.with_name(final.name + ".refused.png")
+        wanted, got = predictor(self.reference)(image), predictor(candidate)(image)
+        picture(shown, image, wanted, got, len(self.spec.classes))
+        require_passed(certificate, final, shown)
+
+
+def precision_of(settings: ExportSettings) -> str:
+    """Return "fp32", "fp16", "bf16" or "int8".
+
+    Raises
+    ------
+    ConfigError
+        When more than one was asked for, or settings contradict each other.
+    """
+    asked = [name for name in ("half", "bf16", "int8") if getattr(settings, name)]
+    if len(asked) > 1:
+        raise ConfigError(f"give one of --half, --bf16, --int8; got {' and '.join('--' + n for n in asked)}")
+    if settings.openvino and settings.trt:
+        raise ConfigError("give one of --openvino and --trt")
+    if settings.bf16 and not (settings.openvino or settings.trt):
+        raise ConfigError(
+            "--bf16 needs --openvino or --trt: onnxruntime computes no bf16 convolutions on the CPU, "
+            "so a bf16 ONNX file could not be certified"
+        )
+    if settings.openvino and settings.half:
+        raise ConfigError("--openvino computes fp16 files in fp32 on a CPU; use --openvino --bf16 or --int8")
+    return {"half": "fp16", "bf16": "bf16", "int8": "int8"}[asked[0]] if asked else "fp32"
+
+
+def open_job(path: Path, settings: ExportSettings, say: Say = print) -> Job:
+    """Read the checkpoint and the images, and check that the checkpoint still gives its own answers."""
+    checkpoint = load(path)
+    precision = precision_of(settings)
+    spec = checkpoint.spec.replace(output=settings.output)
+    if settings.threshold is not None:
+        if spec.task != "binary":
+            raise ConfigError("--threshold is for models of two classes; this one takes the largest logit")
+        spec = spec.replace(threshold=settings.threshold)
+    model = build_model(checkpoint.spec, checkpoint.model_state, path)
+    if settings.threshold is None:
+        _check_memory(checkpoint, model, path)
+    samples = collect(checkpoint, settings.data, path)
+    say(f"certifying on {len(samples.images)} images from {samples.source}")
+    limits = limits_for(precision, differ=settings.max_differ, dice=settings.min_dice, drop=settings.max_drop)
+    reference = TorchBackend(model, spec, "cpu")
+    return Job(path, model, spec.replace(precision=precision), reference, samples, limits, say)
+
+
+def _check_memory(checkpoint: Checkpoint, model: nn.Module, path: Path) -> None:
+    """Refuse a checkpoint whose network, rebuilt here, no longer gives the labels that training kept."""
+    backend = TorchBackend(model, checkpoint.spec.replace(output="mask"), "cpu")
+    differing = pixels = 0
+    for image, labels in zip(checkpoint.parity_images, checkpoint.parity_labels, strict=True):
+        got = predictor(backend)(image.numpy())
+        differing += int(np.count_nonzero(got != labels.numpy()))
+        pixels += got.size
+    if differing > max(1, 1e-3 * pixels):  # bf16 training and other machines round differently
+        raise ParityError(
+            f"{path}: rebuilt from its spec, the network answers {100 * differing / pixels:.3f} % of pixels "
+            "otherwise than when it was saved; was it trained with another version of unetfast?"
+        )
+
+
+def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Exported]:
+    """Make the artifact that `settings` ask for.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.pt`` checkpoint.
+    settings : ExportSettings
+    say : callable
+        Told one line a step.
+
+    Returns
+    -------
+    list of Exported
+        The artifact asked for comes first.
+
+    Raises
+    ------
+    ParityError
+        When the artifact does not compute what the checkpoint computes. Then no file is left under
+        the artifact's name, and ``<name>.refused.png`` shows the worst image.
+    ConfigError, ArtifactError, BackendError, MissingDependencyError
+    """
+    if settings.openvino:
+        from unetfast.errors import require
+
+        require("openvino", "openvino")
+    if settings.trt:
+        from unetfast.backends.tensorrt_ import runtime
+
+        runtime()  # before the minutes of work
+    job = open_job(Path(path), settings, say)
+    proto, made_by = build_graph(job, settings)
+    if settings.openvino:
+        from unetfast.export.openvino import write_openvino
+
+        return [write_openvino(job, proto, made_by, _target(job, settings, ".xml"))]
+    final = _target(job, settings, ".onnx")
+    if settings.trt:
+        from unetfast.export.tensorrt import write_tensorrt
+
+        return [write_tensorrt(job, proto, made_by, settings, _target(job, settings, ".engine"))]
+    done = [write_onnx(job, proto, made_by, final)]
+    if settings.triton is not None:
+        from unetfast.export.triton import write_repository
+
+        say(f"Triton model repository: {write_repository(final, settings.triton)}")
+    return done
+
+
+def _target(job: Job, settings: ExportSettings, suffix: str) -> Path:
+    if settings.to is not None:
+        if settings.to.suffix != suffix:
+            raise ConfigError(f"{settings.to}: the file's name must end with {suffix}")
+        return settings.to
+    tag = "" if job.spec.precision == "fp32" else f".{job.spec.precision}"
+    return job.checkpoint.with_name(f"{job.checkpoint.stem}{tag}{suffix}")
+
+
+def build_graph(job: Job, settings: ExportSettings) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Return the ONNX model in the precision asked for, and what to note about how it was made."""
+    precision = job.spec.precision
+    job.say(f"building the {precision} graph")
+    if precision == "int8":
+        return _int8(job, "tensorrt" if settings.trt else "cpu")
+    # OpenVINO narrows fp32 weights to bf16 itself.
+    if precision == "fp32" or (precision == "bf16" and settings.openvino):
+        return graph.build(folded(job.model), job.spec), {}
+    return _narrow(job, DTYPES[precision])
+
+
+def _narrow(job: Job, dtype: torch.dtype) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Narrow a network, judged by torch's own narrow arithmetic.
+
+    onnxruntime computes narrow graphs in fp32 on a CPU, where nothing overflows: it would certify a
+    model that is black on a GPU.
+    """
+    tensors = [torch.from_numpy(np.ascontiguousarray(image[None])) for image in job.samples.images[:8]]
+    found: dict[str, Any] = {}
+
+    def passes(network: nn.Module) -> bool:
+        found.update(job.certify(_InMemory(network, job.spec, dtype)))
+        return bool(found["passed"])
+
+    network, kept = narrow(job.model, job.spec, dtype, tensors, passes)
+    if kept:
+        job.say(f"kept in fp32: {', '.join(kept)}")
+    arithmetic = {key: found[key] for key in ("differing_fraction", "dice")}
+    notes = {"kept_fp32": kept, f"torch_{job.spec.precision}_arithmetic": arithmetic}
+    return graph.build(network, job.spec, dtype=dtype), notes
+
+
+class _InMemory(TorchBackend):
+    """A narrowed network, not yet a file."""
+
+    def __init__(self, network: nn.Module, spec: ModelSpec, dtype: torch.dtype) -> None:
+        super().__init__(network, spec, "cpu")
+        self._model = Deployable(network, spec, dtype).eval()
+
+
+def _int8(job: Job, target: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """Quantise with every calibrator and keep the one whose thinnest class fares best."""
+    from unetfast.export.int8 import CALIBRATORS, quantize
+
+    plain = graph.build(folded(job.model), job.spec.replace(precision="fp32"))
+    best: tuple[float, str, onnx.ModelProto] | None = None
+    tried = {}
+    for calibrator in CALIBRATORS:
+        made = quantize(plain, job.spec, job.samples.calibration, target=target, calibrator=calibrator)
+        backend = onnxruntime_.load_bytes(made.SerializeToString())
+        certificate = job.certify(backend)
+        score = min(value for value in certificate["dice"].values() if value is not None)
+        tried[calibrator] = score
+        job.say(f"calibrated by {calibrator}: least Dice of a class against the checkpoint {score:.5f}")
+        if best is None or score > best[0]:
+            best = (score, calibrator, made)
+    assert best is not None
+    return best[2], {"calibrator": best[1], "calibrators_tried": tried}
+
+
+def write_onnx(job: Job, proto: onnx.ModelProto, made_by: dict[str, Any], final: Path) -> Exported:
+    """Write, reload and certify an ONNX file."""
+    spec = graph.get_spec(proto)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".unetfast-export-") as folder:
+        draft = Path(folder, "draft.onnx")
+        graph.write(proto, draft)
+        candidate = onnxruntime_.load(draft, device="cpu")
+        certificate = {**job.certify(candidate), **made_by}
+        job.refuse_unless_passed(certificate, candidate, final)
+        graph.put_spec(proto, spec.replace(certificate=certificate))
+        graph.write(proto, draft)
+        os.replace(draft, final)
+    return finish(job, final, certificate)
+
+
+def finish(job: Job, final: Path, certificate: dict[str, Any]) -> Exported:
+    """Write the certificate beside the artifact too, and say what was made."""
+    beside = final.with_name(final.name + ".certificate.json")
+    atomic_write(beside, (json.dumps(certificate, indent=2, sort_keys=True) + "\n").encode())
+    job.say(f"certified: {summary(certificate)}")
+    job.say(f"{final} ({final.stat().st_size / 1e6:.2f} MB)")
+    return Exported(final, certificate)

@@ -1,0 +1,51 @@
+"""OpenVINO models: the certified ONNX graph, converted, reloaded and certified again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from unetfast.backends import openvino_
+from unetfast.errors import BackendError, require
+from unetfast.export import onnx as graph
+from unetfast.export.build import Exported, Job, finish
+from unetfast.spec import SPEC_KEY
+
+__all__ = ["write_openvino"]
+
+
+def write_openvino(job: Job, proto: onnx.ModelProto, made_by: dict[str, Any], final: Path) -> Exported:
+    """Convert, reload and certify; ``.bin`` with the weights lies beside the ``.xml``.
+
+    Raises
+    ------
+    BackendError
+        When OpenVINO cannot convert the graph.
+    ParityError
+    """
+    ov = require("openvino", "openvino")
+    spec = graph.get_spec(proto)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".unetfast-export-") as folder:
+        source, draft = Path(folder, "draft.onnx"), Path(folder, final.name)
+        graph.write(proto, source)
+        try:
+            model = ov.Core().read_model(str(source))
+            model.set_rt_info(spec.to_json(), SPEC_KEY.split("."))
+            ov.save_model(model, str(draft), compress_to_fp16=False)
+        except Exception as exc:  # OpenVINO raises RuntimeError and its own kin
+            raise BackendError(f"OpenVINO cannot convert {spec.arch}: {exc}") from exc
+        candidate = openvino_.load(draft)
+        certificate = {**job.certify(candidate), **made_by}
+        job.refuse_unless_passed(certificate, candidate, final)
+        candidate.close()
+        model.set_rt_info(spec.replace(certificate=certificate).to_json(), SPEC_KEY.split("."))
+        ov.save_model(model, str(draft), compress_to_fp16=False)
+        # The weights first: an .xml under its final name always has its .bin.
+        os.replace(draft.with_suffix(".bin"), final.with_suffix(".bin"))
+        os.replace(draft, final)
+    return finish(job, final, certificate)

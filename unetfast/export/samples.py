@@ -1,0 +1,143 @@
+"""Real images to calibrate and certify on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.checkpoint import Checkpoint
+from unetfast.errors import ConfigError, DatasetError, InputError
+from unetfast.imaging import EXTENSIONS, network_input, read
+from unetfast.spec import ModelSpec
+
+__all__ = ["Samples", "collect"]
+
+MIN_IMAGES = 8
+MAX_IMAGES = 32
+_MAX_SIDE_PX = 1024  # of one image; the middle of larger ones
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images to certify and to calibrate on.
+
+    Attributes
+    ----------
+    images : list of (H, W, C) uint8
+        For the certificate: at least 8, of mixed sizes, some odd.
+    truths : list of (H, W) uint8 or None
+        Class ids, 255 = ignore.
+    calibration : list of (H, W, C) uint8
+        For int8. Other images than `images` where there are enough.
+    source : str
+        Where they come from, for people.
+    """
+
+    images: list[NDArray[np.uint8]]
+    truths: list[NDArray[np.uint8] | None]
+    calibration: list[NDArray[np.uint8]]
+    source: str
+
+
+def collect(checkpoint: Checkpoint, data: Path | None, source: Path) -> Samples:
+    """Take images from `data`, or else those that training kept in the checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    data : Path or None
+        A data set (its masks are the truth), or a folder of images or one image.
+    source : Path
+        The checkpoint's file; messages start with it.
+
+    Raises
+    ------
+    ConfigError
+        When there is no image.
+    DatasetError, ImageError
+        When `data` cannot be read.
+    """
+    spec = checkpoint.spec
+    if data is not None:
+        pairs, origin = _from_folder(data, spec), str(data)
+    else:
+        pairs = [(image.numpy(), None) for image in checkpoint.parity_images]
+        origin = "the images kept in the checkpoint"
+    if not pairs:
+        raise ConfigError(f"{source}: holds no images to certify on; give some with --data FOLDER")
+    # The certificate's images are not those that int8 was calibrated on, where there are enough.
+    certifying, calibrating = (pairs[::2], pairs[1::2]) if len(pairs) >= 2 * MIN_IMAGES else (pairs, pairs)
+    mixed = _mixed(certifying, resized=spec.preprocess.resize_px is not None)
+    return Samples(
+        [image for image, _ in mixed], [truth for _, truth in mixed], [i for i, _ in calibrating], origin
+    )
+
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
+
+
+def _from_folder(data: Path, spec: ModelSpec) -> list[Pair]:
+    from unetfast.data import open_dataset
+    from unetfast.data.labels import LabelEncoding, read_pair
+
+    if not data.exists():
+        raise DatasetError(f"{data}: no such folder")
+    channels = spec.preprocess.channels
+    try:
+        dataset = open_dataset(data)
+    except DatasetError:
+        # No masks: the checkpoint's own answer is still there to compare with.
+        paths = _pictures(data)
+        if not paths:
+            raise
+        return [(_middle(network_input(read(p).pixels, channels)), None) for p in _spread(paths)]
+    encoding = LabelEncoding.from_dict(spec.label_encoding) if spec.label_encoding else dataset.encoding
+    pairs: list[Pair] = []
+    for sample in _spread(dataset.samples):
+        image, truth = read_pair(sample, encoding, channels)
+        pairs.append((_middle(image), _middle(truth)))
+    return pairs
+
+
+def _pictures(data: Path) -> list[Path]:
+    endings = {ending for known in EXTENSIONS.values() for ending in known}
+    if data.is_file():
+        return [data] if data.suffix.lower() in endings else []
+    found = [Path(folder, name) for folder, _, names in os.walk(data) for name in names]
+    return sorted(path for path in found if path.suffix.lower() in endings)
+
+
+def _spread(items: Sequence[Path]) -> list[Path]:
+    """Return at most MAX_IMAGES items, evenly spaced."""
+    step = max(1.0, len(items) / MAX_IMAGES)
+    return [items[int(i * step)] for i in range(min(len(items), MAX_IMAGES))]
+
+
+def _middle(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    top = max(0, array.shape[0] - _MAX_SIDE_PX) // 2
+    left = max(0, array.shape[1] - _MAX_SIDE_PX) // 2
+    return np.ascontiguousarray(array[top : top + _MAX_SIDE_PX, left : left + _MAX_SIDE_PX])
+
+
+def _mixed(pairs: list[Pair], *, resized: bool) -> list[Pair]:
+    """Return at least MIN_IMAGES pairs; every third is cut by odd amounts, so that sizes are mixed.
+
+    An export that was right at one size only, or only at multiples of its stride, must show.
+    """
+    if any(image.ndim != 3 for image, _ in pairs):
+        raise InputError("images to certify on must be (H, W, C)")
+    mixed = []
+    for i in range(max(len(pairs), MIN_IMAGES)):
+        image, truth = pairs[i % len(pairs)]
+        turn = i // len(pairs)  # the second time round, another part of the same image
+        if not resized and (i % 3 == 1 or turn):
+            h, w = image.shape[:2]
+            cut = slice(turn * h // 8, max(turn * h // 8 + 1, h - 3)), slice(turn * w // 8, max(1, w - 5))
+            image, truth = image[cut], None if truth is None else truth[cut]
+        mixed.append((image, truth))
+    return mixed

@@ -1,0 +1,57 @@
+"""The settings of ``unetfast export``. Standard library only, so that ``--help`` is fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unetfast.settings import setting
+
+__all__ = ["ExportSettings"]
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What to make of a checkpoint, and how close it must stay."""
+
+    to: Path | None = setting(None, "File to write; default: beside the checkpoint.", type=Path)
+    output: str = setting(
+        "mask",
+        "What the artifact answers: class ids, or probabilities (N, H, W, K).",
+        choices=("mask", "prob"),
+    )
+    half: bool = setting(False, "fp16; layers that would overflow or cost accuracy stay fp32.")
+    bf16: bool = setting(False, "bf16 (with --openvino or --trt).")
+    int8: bool = setting(False, "Static int8, calibrated on --data; for CPUs, or with --trt for TensorRT.")
+    openvino: bool = setting(False, "Write an OpenVINO model (.xml and .bin).")
+    trt: bool = setting(False, "Build a TensorRT plan (.engine) for the GPU of this machine.")
+    triton: Path | None = setting(None, "Also write a Triton model repository into this folder.", type=Path)
+    data: Path | None = setting(
+        None,
+        "Images, or a data set, to calibrate and certify on; default: those in the checkpoint.",
+        type=Path,
+    )
+    threshold: float | None = setting(
+        None, "Another foreground threshold than the checkpoint's.", type=float, low=1e-6, high=1 - 1e-6
+    )
+    max_differ: float | None = setting(
+        None, "Largest fraction of pixels that may differ from the checkpoint.", type=float, low=0, high=1
+    )
+    min_dice: float | None = setting(
+        None, "Least Dice of any class against the checkpoint.", type=float, low=0, high=1
+    )
+    max_drop: float | None = setting(
+        None, "Most points of Dice against the truth that may be lost.", type=float, low=0, high=100
+    )
+    shapes: str | None = setting(
+        None,
+        "TensorRT: batch x height x width from smallest to largest, such as "
+        "1x256x256,1x512x512,8x1024x1024 (min, best, max).",
+    )
+    workspace: str = setting("4GB", "TensorRT: memory that the builder's layers may use.")
+    builder_level: int = setting(3, "TensorRT: how long to search for kernels.", low=0, high=5)
+    timing_cache: Path | None = setting(
+        None, "TensorRT: file of kernel timings kept between builds.", type=Path
+    )
+    hardware_compatible: bool = setting(False, "TensorRT: a plan for Ampere and all newer GPUs.")
+    version_compatible: bool = setting(False, "TensorRT: a plan for later versions of TensorRT too.")
