@@ -34,6 +34,8 @@ IMPORTERS = {
     "cv2": ("imaging", "preprocess", "inpainting", "measure", "metrics", "data"),
     "PIL": ("imaging",),
     "simplejpeg": ("imaging",),
+    "imagecodecs": ("imaging",),
+    "jpeglib": ("imaging",),
     "tifffile": ("imaging",),
     "onnxruntime": ("backends/onnxruntime_.py", "export"),
     "onnx": ("export",),
