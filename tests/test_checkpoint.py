@@ -13,7 +13,9 @@ from unetfast.errors import ArtifactError
 from unetfast.models.unet import UNet
 from unetfast.spec import ModelSpec, PreprocessSpec
 
-SPEC = ModelSpec(arch="unet", arch_args={"width": 2, "depth": 1}, preprocess=PreprocessSpec(1, (0.5,), (0.25,)))
+SPEC = ModelSpec(
+    arch="unet", arch_args={"width": 2, "depth": 1}, preprocess=PreprocessSpec(1, (0.5,), (0.25,))
+)
 
 
 @pytest.fixture
@@ -36,7 +38,8 @@ def test_round_trip(saved: tuple[Path, UNet]) -> None:
     found = checkpoint.load(path)
     assert found.spec == SPEC
     assert found.training_state == {"epoch": 3, "nested": [{"step": torch.tensor(1.5)}, (1, None, "x")]}
-    assert found.parity_images[0].shape == (4, 5, 1) and found.parity_labels[0].sum() == 20
+    assert found.parity_images[0].shape == (4, 5, 1)
+    assert found.parity_labels[0].sum() == 20
     image = torch.rand(1, 1, 8, 8)
     assert torch.equal(checkpoint.build_model(found.spec, found.model_state)(image), model(image))
     assert [p.name for p in path.parent.iterdir()] == ["best.pt"], "no temporary file is left"
@@ -101,7 +104,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "none.pt")
 
 
-@pytest.mark.parametrize("changes", [{"arch": "unetx"}, {"arch_args": {"width": 3}}, {"arch_args": {"wide": 3}}])
+@pytest.mark.parametrize(
+    "changes", [{"arch": "unetx"}, {"arch_args": {"width": 3}}, {"arch_args": {"wide": 3}}]
+)
 def test_weights_of_another_network_are_refused(saved: tuple[Path, UNet], changes: dict[str, object]) -> None:
     found = checkpoint.load(saved[0])
     with pytest.raises(ArtifactError, match=r"best\.pt: its weights do not fit"):

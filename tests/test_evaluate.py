@@ -16,7 +16,9 @@ BINARY = ModelSpec(threshold=0.35, classes=("background", "crack"), output="prob
 THREE = ModelSpec(classes=("sky", "road", "tree"), task="multiclass", output="prob")
 
 
-def _binary(rng: np.random.Generator, images: int = 4) -> tuple[Evaluation, list[tuple[NDArray[np.uint8], NDArray[np.float32]]]]:
+def _binary(
+    rng: np.random.Generator, images: int = 4
+) -> tuple[Evaluation, list[tuple[NDArray[np.uint8], NDArray[np.float32]]]]:
     pairs = []
     for _ in range(images):
         truth = (rng.random((16, 20)) < 0.2).astype(np.uint8)
@@ -108,4 +110,5 @@ def test_predictor_tiles_without_a_seam(rng: np.random.Generator) -> None:
 
     image = rng.integers(0, 256, (50, 70, 3), np.uint8)
     tiled, whole = predictor(Brightness(), 16)(image), predictor(Brightness(), 1024)(image)
-    assert tiled.shape == (50, 70, 1) and (tiled == whole).all()
+    assert tiled.shape == (50, 70, 1)
+    assert (tiled == whole).all()

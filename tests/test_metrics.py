@@ -35,7 +35,8 @@ def test_scores_are_those_of_scikit_learn(pair: tuple[NDArray[np.uint8], NDArray
     counts = confusion_matrix(truth, prediction, 4)
     keep = truth != 255
     if not keep.any():
-        assert counts.sum() == 0 and np.isnan(scores(counts)["accuracy"])
+        assert counts.sum() == 0
+        assert np.isnan(scores(counts)["accuracy"])
         return
     t, p = truth[keep], prediction[keep]
     assert (counts == oracle.confusion_matrix(t, p, labels=range(4))).all()
@@ -57,7 +58,8 @@ def test_pooled_and_image_mean_differ_as_named() -> None:
     parts = [confusion_matrix(small, small, 2), confusion_matrix(large, np.zeros_like(large), 2)]
     pooled = scores(parts[0] + parts[1])["dice"][1]
     image_mean = np.mean([scores(part)["dice"][1] for part in parts])
-    assert pooled == pytest.approx(2 * 1 / (4 + 1)) and image_mean == pytest.approx(0.5)
+    assert pooled == pytest.approx(2 * 1 / (4 + 1))
+    assert image_mean == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,9 @@ def test_pooled_and_image_mean_differ_as_named() -> None:
         (np.zeros((2, 2)), np.full((2, 2), 255), "class id 255"),
     ],
 )
-def test_bad_labels_are_refused(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], message: str) -> None:
+def test_bad_labels_are_refused(
+    truth: NDArray[np.uint8], prediction: NDArray[np.uint8], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         confusion_matrix(truth.astype(np.uint8), prediction.astype(np.uint8), 2)
 
@@ -78,7 +82,9 @@ def _slow_hits(truth: NDArray[np.uint8], predicted: NDArray[np.bool_], tolerance
     predicted_at = np.argwhere(predicted & (truth != 255))
 
     def near(points: NDArray[np.int64], others: NDArray[np.int64]) -> int:
-        return sum(bool(len(others)) and np.linalg.norm(others - p, axis=1).min() <= tolerance for p in points)
+        return sum(
+            bool(len(others)) and np.linalg.norm(others - p, axis=1).min() <= tolerance for p in points
+        )
 
     return [near(predicted_at, true_at), len(predicted_at), near(true_at, predicted_at), len(true_at)]
 
@@ -100,7 +106,9 @@ def test_tolerant_hits_are_those_of_all_pairs_of_pixels(data: st.DataObject, tol
 def test_f1_without_tolerance_is_dice(pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
     truth, prediction = pair
     found = f1(hit_counts(truth, prediction == 1, np.array([0.5])))
-    np.testing.assert_allclose(found[0], scores(confusion_matrix(truth, prediction, 2))["dice"][1], atol=1e-12)
+    np.testing.assert_allclose(
+        found[0], scores(confusion_matrix(truth, prediction, 2))["dice"][1], atol=1e-12
+    )
 
 
 def test_precision_recall_curve_is_that_of_scikit_learn() -> None:
@@ -168,7 +176,8 @@ def test_cldice_sees_a_gap_and_not_the_thickness() -> None:
     gap[:, 25:35] = False
     assert f1(cldice_counts(truth, thick)) > 0.97
     right, predicted, found, true = cldice_counts(truth, gap)
-    assert right == predicted and 0.7 < found / true < 0.9
+    assert right == predicted
+    assert 0.7 < found / true < 0.9
 
 
 def test_thresholds_count_down() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unetfast.errors import ArtifactError, ConfigError
+from unetfast.errors import ArtifactError
 from unetfast.imaging import atomic_write
 from unetfast.models import MODELS
 from unetfast.spec import ModelSpec
@@ -123,7 +123,9 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise ArtifactError(f"{path}: no such checkpoint")
     if not zipfile.is_zipfile(path):  # so that torch's reader of old-style pickles is never reached
-        raise ArtifactError(f"{path}: cannot be read as a checkpoint: empty, cut off, or not made by torch.save")
+        raise ArtifactError(
+            f"{path}: cannot be read as a checkpoint: empty, cut off, or not made by torch.save"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as exc:
@@ -146,7 +148,9 @@ def _is_state(content: Any) -> bool:
     )
 
 
-def build_model(spec: ModelSpec, model_state: dict[str, Tensor], source: Path | str = "checkpoint") -> nn.Module:
+def build_model(
+    spec: ModelSpec, model_state: dict[str, Tensor], source: Path | str = "checkpoint"
+) -> nn.Module:
     """Build the network that a spec describes, with its weights, ready to run.
 
     Parameters
@@ -169,6 +173,6 @@ def build_model(spec: ModelSpec, model_state: dict[str, Tensor], source: Path | 
     try:
         model: nn.Module = MODELS[spec.arch](spec.preprocess.channels, spec.logit_channels, **spec.arch_args)
         model.load_state_dict(model_state)
-    except (ConfigError, TypeError, RuntimeError) as exc:
+    except (TypeError, ValueError, RuntimeError) as exc:
         raise ArtifactError(f"{source}: its weights do not fit {spec.arch} {spec.arch_args}: {exc}") from exc
     return model.eval()

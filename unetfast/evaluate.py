@@ -101,7 +101,7 @@ class Evaluation:
         return float(np.median(THRESHOLDS[dice >= np.nanmax(dice) - 1e-12]))
 
     def at(self, threshold: float) -> Evaluation:
-        """The same binary evaluation with another threshold, read off the curves.
+        """Move the threshold of a binary evaluation, reading the counts off the curves.
 
         Scores of thin structures are left out: they need the images again.
         """
@@ -126,7 +126,9 @@ class Evaluation:
     def summary(self) -> dict[str, Any]:
         """All scores as plain values, for ``metrics.json``; None where a score is 0 / 0."""
         rows = self.image_rows()
-        image_mean = {name: _mean([row[name] for row in rows]) for name in rows[0] if name != "id"} if rows else {}
+        image_mean = (
+            {name: _mean([row[name] for row in rows]) for name in rows[0] if name != "id"} if rows else {}
+        )
         pooled = scores(self.confusion)
         content = {
             "images": len(self.images),
@@ -137,7 +139,8 @@ class Evaluation:
             "pooled": {**self.headline(), "accuracy": pooled["accuracy"], **self._thin()},
             "image_mean": image_mean,
             "pooled_per_class": {
-                name: {score: float(pooled[score][k]) for score in _NAMES} for k, name in enumerate(self.classes)
+                name: {score: float(pooled[score][k]) for score in _NAMES}
+                for k, name in enumerate(self.classes)
             },
             "confusion": self.confusion.tolist(),
         }
@@ -196,7 +199,11 @@ def predictor(backend: Backend, tile_px: int = 1024) -> Predict:
 
 
 def score(
-    id: str, truth: NDArray[np.uint8], answer: NDArray[Any], spec: ModelSpec, tolerance_px: float | None = None
+    id: str,
+    truth: NDArray[np.uint8],
+    answer: NDArray[Any],
+    spec: ModelSpec,
+    tolerance_px: float | None = None,
 ) -> ImageScore:
     """Count one image.
 

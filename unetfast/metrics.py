@@ -97,7 +97,8 @@ def scores(confusion: Counts) -> dict[str, Any]:
 def _ratio(numerator: Any, denominator: Any) -> NDArray[np.float64]:
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     undefined = np.full(np.broadcast(numerator, denominator).shape, np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+    ratio: NDArray[np.float64] = np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+    return ratio
 
 
 def hit_counts(

@@ -29,11 +29,17 @@ __all__ = ["eval_"]
     "--tolerance", type=click.FloatRange(0, 100), default=2.0, show_default=True,
     help="binary: px by which a thin structure may lie beside the truth in tolerance F1, ODS and OIS",
 )  # fmt: skip
-@click.option("--worst", type=click.IntRange(0, 50), default=8, show_default=True, help="worst images to draw")
+@click.option(
+    "--worst", type=click.IntRange(0, 50), default=8, show_default=True, help="worst images to draw"
+)
 @click.option("--backend", default="auto", help="torch, onnxruntime, openvino, tensorrt, or auto by the file")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-@click.option("--tile", type=click.IntRange(64), default=1024, show_default=True, help="larger images are tiled")
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="folder for the results")
+@click.option(
+    "--tile", type=click.IntRange(64), default=1024, show_default=True, help="larger images are tiled"
+)
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="folder for the results"
+)
 def eval_(
     model: Path, data: Path, threshold: float | None, tolerance: float, worst: int, backend: str, device: str,
     tile: int, output: Path | None, split: str | None, **source: Any,
@@ -62,7 +68,9 @@ def eval_(
     found = _open(data, loaded, source, split)
     stderr = Console(stderr=True)
     predict = predictor(loaded, tile)
-    samples = track(found.samples, "measuring", console=stderr, transient=True, disable=not stderr.is_terminal)
+    samples = track(
+        found.samples, "measuring", console=stderr, transient=True, disable=not stderr.is_terminal
+    )
     result = evaluate(predict, samples, found.encoding, loaded.spec, tolerance_px=tolerance)
     folder = new_folder(output, "eval")
     _write(folder, result, model, data)
@@ -97,8 +105,11 @@ def _open(root: Path, loaded: Backend, source: dict[str, Any], split: str | None
     import dataclasses
 
     from unetfast.data import open_dataset
+    from unetfast.data.labels import LabelEncoding
 
-    found = open_dataset(root, encoding=loaded.spec.label_encoding, **source)
+    stored = loaded.spec.label_encoding
+    encoding = LabelEncoding.from_dict(stored) if stored else None
+    found = open_dataset(root, encoding=encoding, **source)
     if split is not None:
         samples = [sample for sample in found.samples if sample.split == split]
         if not samples:
@@ -172,7 +183,9 @@ def _print(result: Evaluation) -> None:
     console = Console()
     console.print(table)
     if not result.binary:
-        classes = Table("class", "Dice", "IoU", "precision", "recall", title="pooled, per class", title_justify="left")
+        classes = Table(
+            "class", "Dice", "IoU", "precision", "recall", title="pooled, per class", title_justify="left"
+        )
         for name, found in summary["pooled_per_class"].items():
             classes.add_row(name, *("–" if v is None else f"{v:.4f}" for v in found.values()))
         console.print(classes)

@@ -14,7 +14,7 @@ from unetfast.train.settings import TrainSettings
 __all__ = ["train"]
 
 
-class _Batch(click.ParamType):
+class _Batch(click.ParamType[int]):
     name = "integer|auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -74,8 +74,11 @@ def train(data: Path | None, config: Path | None, resume: Path | None, **said: A
         settings.data,
         layout=settings.layout,
         mask_name=settings.mask,
-        mask_values=settings.mask_values or None,
+        mask_values=settings.mask_values,
         ignore_label=settings.ignore_label,
+        skip_unmatched=settings.skip_unmatched,
     )
+    for about, decision in found.decisions:
+        click.echo(f"{about}: {decision}", err=True)
     folder = run(settings, found, resume=resume)
     click.echo(str(folder / "best.pt"))

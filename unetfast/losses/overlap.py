@@ -76,9 +76,12 @@ def lovasz(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tens
         sign = 2.0 * truth - 1.0
         return _lovasz_sum(functional.relu, 1 - rows[:, 0] * sign, truth)
     probability = rows.softmax(dim=1)
-    present = truth.unique()
+    present = torch.bincount(truth, minlength=classes).nonzero().flatten()
     losses = torch.stack(
-        [_lovasz_sum(None, (truth == c).to(rows.dtype).sub(probability[:, c]).abs(), truth == c) for c in present]
+        [
+            _lovasz_sum(None, (truth == c).to(rows.dtype).sub(probability[:, c]).abs(), truth == c)
+            for c in present
+        ]
     )
     return _class_mean(losses, None if weight is None else weight[present])
 

@@ -10,6 +10,7 @@ from unetfast.metrics import IGNORE
 
 __all__ = ["cross_entropy", "focal"]
 
+
 def cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy, the mean over the pixels that count; with one logit, binary cross-entropy.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -88,7 +89,7 @@ class UNet(nn.Module):
             raise ConfigError(f"width must be at least 1 and depth in 1 .. 8; got {width} and {depth}")
         widths = [width * 2**level for level in range(depth + 1)]
         self.stem = DoubleConv(in_channels, width)
-        self.encoder = nn.ModuleList(DoubleConv(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.encoder = nn.ModuleList(DoubleConv(a, b) for a, b in pairwise(widths))
         self.ups = nn.ModuleList(Up(2 * w, w, up) for w in reversed(widths[:-1]))
         self.decoder = nn.ModuleList(DoubleConv(2 * w, w) for w in reversed(widths[:-1]))
         self.head = nn.Conv2d(width, out_channels, 1)

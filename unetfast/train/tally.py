@@ -42,9 +42,12 @@ class Tally:
         counts = state["confusion"].numpy().reshape(self._classes, self._classes)
         found = scores(counts)
         # Two classes are a binary task, whose score is the foreground's.
-        of = (lambda s: float(s[1])) if self._classes == 2 else (lambda s: float(np.nanmean(s)))
-        loss = state["loss"].item() / steps / team.size
-        return {"train_loss": loss, "train_dice": of(found["dice"]), "train_iou": of(found["iou"])}
+        counted = slice(1, 2) if self._classes == 2 else slice(None)
+        return {
+            "train_loss": float(state["loss"].numpy()) / steps / team.size,
+            "train_dice": float(np.nanmean(found["dice"][counted])),
+            "train_iou": float(np.nanmean(found["iou"][counted])),
+        }
 
     def state(self, team: Team) -> dict[str, Tensor]:
         """Return the sums over all processes."""
