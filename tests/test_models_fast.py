@@ -12,7 +12,13 @@ from unetfast.models.fast import FastNet, RepConv  # noqa: E402
 SHAPES = [
     {},
     {"widths": (48, 64, 64), "depths": (1, 2, 3), "dilations": (1, 2, 1)},
-    {"stem_px": 2, "widths": (8, 16, 24, 32), "depths": (0, 1, 1, 2), "up_depths": (0, 1, 2), "dilations": (1, 3)},
+    {
+        "stem_px": 2,
+        "widths": (8, 16, 24, 32),
+        "depths": (0, 1, 1, 2),
+        "up_depths": (0, 1, 2),
+        "dilations": (1, 3),
+    },
     {"widths": (8, 16), "depths": (2, 1), "up_depths": (3,), "dilations": (1,)},
 ]
 

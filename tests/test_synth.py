@@ -31,8 +31,11 @@ def test_same_seed_same_pictures_on_any_number_of_workers() -> None:
 def test_pictures_are_rgb_and_masks_binary() -> None:
     shares = []
     for image, mask in scenes(30, 0, SIZE):
-        assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.uint8
-        assert mask.shape == (SIZE, SIZE) and mask.dtype == np.uint8 and mask.max() <= 1
+        assert image.shape == (SIZE, SIZE, 3)
+        assert image.dtype == np.uint8
+        assert mask.shape == (SIZE, SIZE)
+        assert mask.dtype == np.uint8
+        assert mask.max() <= 1
         shares.append(mask.mean())
     assert 0.3 < np.mean(np.array(shares) > 0) < 1.0
     assert 0.01 < np.mean(shares) < 0.25
@@ -45,7 +48,8 @@ def test_no_cracks_when_none_are_asked_for() -> None:
 @pytest.mark.parametrize("name", SURFACES)
 def test_each_surface_fills_the_picture(name: str, rng: np.random.Generator) -> None:
     image = SURFACES[name][0](rng, SIZE)
-    assert image.shape == (SIZE, SIZE, 3) and np.isfinite(image).all()
+    assert image.shape == (SIZE, SIZE, 3)
+    assert np.isfinite(image).all()
     assert image.std() > 1e-3
 
 
@@ -55,7 +59,8 @@ def test_each_distractor_changes_the_picture(name: str) -> None:
     for seed in range(3):
         before = np.full((SIZE, SIZE, 3), 0.5, np.float32)
         after, cover = DISTRACTORS[name](np.random.default_rng(seed), before.copy())
-        assert after.shape == before.shape and np.isfinite(after).all()
+        assert after.shape == before.shape
+        assert np.isfinite(after).all()
         assert cover is None or (cover.shape == (SIZE, SIZE) and cover.min() >= 0 and cover.max() <= 1)
         changed += float(np.abs(after - before).sum())
     assert changed > 0
@@ -122,4 +127,5 @@ def test_photos_must_be_there_and_large_enough(tmp_path: Path) -> None:
 
 def test_the_smallest_picture() -> None:
     image, mask = draw(np.random.default_rng(0), 64)
-    assert image.shape == (64, 64, 3) and mask.shape == (64, 64)
+    assert image.shape == (64, 64, 3)
+    assert mask.shape == (64, 64)

@@ -70,7 +70,9 @@ def _mask(path: Path) -> NDArray[np.uint8]:
 
 def _cracktile(root: Path) -> tuple[list[Pair], list[Pair]]:
     folder = root / "cracktile" / "train"
-    pairs = [(_rgb(path), _mask(folder / "label" / path.name)) for path in sorted((folder / "image").iterdir())]
+    pairs = [
+        (_rgb(path), _mask(folder / "label" / path.name)) for path in sorted((folder / "image").iterdir())
+    ]
     return [pair for i, pair in enumerate(pairs) if i % 5], pairs[::5]
 
 
@@ -144,7 +146,9 @@ def crop(rng: np.random.Generator, pair: Pair, side_px: int) -> Pair:
     turn[:, 2] += side_px / 2 - np.array(centre)
     if rng.random() < 0.5:
         turn[0] = [-turn[0, 0], -turn[0, 1], side_px - 1 - turn[0, 2]]
-    cut = cv2.warpAffine(image, turn, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    cut = cv2.warpAffine(
+        image, turn, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
     truth = cv2.warpAffine(
         labels, turn, (side_px, side_px), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101
     )

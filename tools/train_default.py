@@ -15,14 +15,13 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from default_data import IGNORE, Pair, RealData, crop, load
+from default_data import Pair, RealData, crop, load
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -43,8 +42,12 @@ THRESHOLDS = np.arange(0.05, 0.96, 0.05)
 
 def main() -> None:
     """Run all stages."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds cracktile/ and the others")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder that holds cracktile/ and the others"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/default"), help="where everything is kept")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=6000, help="drawn pictures, %(default)s")
@@ -218,7 +221,13 @@ def _rank(
             torch.save(whole, kept.with_suffix(".part"))
             kept.with_suffix(".part").replace(kept)
             scores = validate(average, batches.real, batches.drawn_held)
-            line = {"round": name, "step": step + 1, "loss": float(np.mean(losses)), "lr": rate, "steps_s": speed}
+            line = {
+                "round": name,
+                "step": step + 1,
+                "loss": float(np.mean(losses)),
+                "lr": rate,
+                "steps_s": speed,
+            }
             _log(args, {**line, **scores})
             began, shown, losses = time.time(), step + 1, []
     torch.distributed.barrier()
@@ -316,11 +325,17 @@ def finish(args: argparse.Namespace, net: nn.Module, real: RealData, drawn: list
         threshold=threshold,
         stride_px=shape.stride_px,
         halo_px=shape.halo_px,
-        training={"tool": "tools/train_default.py", "seed": args.seed, "scenes": args.scenes,
-                  "steps": args.steps, "hard_steps": args.hard_steps, "batch": args.batch, "lr": args.lr,
-                  "data": "cracktile/train, crackconcrete, br_cracks_potholes/train, 2 craquelure photos, drawn scenes",
-                  "validation": {"tile_dice": round(float(scores[0].max()), 4), "drawn_dice": round(float(scores[1].max()), 4)}},
-    )  # fmt: skip
+        training={
+            "tool": "tools/train_default.py",
+            **{
+                name: getattr(args, name) for name in ("seed", "scenes", "steps", "hard_steps", "batch", "lr")
+            },
+            "data": "cracktile/train, crackconcrete, br_cracks_potholes/train, 2 craquelure, drawn scenes",
+            "validation_dice": {
+                name: round(float(s.max()), 4) for name, s in zip(("tile", "drawn"), scores, strict=True)
+            },
+        },
+    )
     images = [image for image, _ in real.held_cracks[:12]] + [image for image, _ in real.held_roads[:4]]
     labels = [(probabilities(net, image) > threshold).astype(np.uint8) for image in images]
     checkpoint.save(

@@ -16,7 +16,9 @@ __all__ = ["synth"]
 @click.option(
     "--size", type=click.IntRange(64, 4096), default=320, show_default=True, help="Side of a picture, px."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same pictures.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same pictures."
+)
 @click.option(
     "--photos",
     type=click.Path(path_type=Path),

@@ -9,6 +9,7 @@ added, and the last layer writes `stem_px` x `stem_px` logits a position.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -67,7 +68,8 @@ class RepConv(nn.Module):
     def fused(self) -> nn.Sequential:
         """Return the equal ``Conv2d`` + ``ReLU``, with the batch norm's running statistics folded in."""
         norm = self.norm
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         # float64: the fold must not be what a parity certificate measures.
         gain = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
         kernel = self.kernel().double() * gain[:, None, None, None]
@@ -126,7 +128,7 @@ class FastNet(nn.Module):
                 f"convolution of the last level; got {widths}, {depths}, {up_depths}, {dilations}"
             )
         self.stem_px = stem_px
-        self.stride_px = stem_px * 2 ** (len(widths) - 1)
+        self.stride_px: int = stem_px * 2 ** (len(widths) - 1)
         self.blocks: nn.Module = nn.PixelUnshuffle(stem_px)
         self.down = nn.ModuleList()
         inside = in_channels * stem_px**2
@@ -137,9 +139,7 @@ class FastNet(nn.Module):
             self.down.append(nn.Sequential(*convs))
             inside = width
         # 1x1 before the enlargement: a quarter of the work, and the same result.
-        self.narrow = nn.ModuleList(
-            nn.Conv2d(coarse, fine, 1) for fine, coarse in zip(widths, widths[1:], strict=False)
-        )
+        self.narrow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in itertools.pairwise(widths))
         self.up = nn.ModuleList(
             nn.Sequential(*(RepConv(width, width) for _ in range(depth)))
             for width, depth in zip(widths, up_depths, strict=False)
@@ -181,26 +181,27 @@ class FastNet(nn.Module):
             for index, layer in enumerate(stage):
                 if isinstance(layer, RepConv):
                     stage[index] = layer.fused()
-        first = plain.down[0]
-        assert isinstance(first, nn.Sequential)
-        first[0][0] = _on_pixels(first[0][0], self.stem_px)
+        entry = plain.down[0].get_submodule("0")
+        entry.register_module("0", _on_pixels(entry.get_submodule("0"), self.stem_px))
         plain.blocks = nn.Identity()
         return plain
 
 
 @torch.no_grad()
-def _on_pixels(conv: nn.Conv2d, block_px: int) -> nn.Conv2d:
+def _on_pixels(conv: nn.Module, block_px: int) -> nn.Conv2d:
     """Turn a 3x3 convolution of pixel blocks into the equal one of pixels, with the block as its stride.
 
     Runtimes have a fast first convolution, but cut blocks by a transposition in six dimensions,
     which cost a ninth of the whole network.
     """
+    assert isinstance(conv, nn.Conv2d)
     outside, inside = conv.weight.shape[:2]
     colours = inside // block_px**2
     # pixel_unshuffle's channel is (colour, y, x in the block)
     kernel = conv.weight.view(outside, colours, block_px, block_px, 3, 3).permute(0, 1, 4, 2, 5, 3)
     plain = nn.Conv2d(colours, outside, 3 * block_px, stride=block_px, padding=block_px)
     plain.weight.copy_(kernel.reshape(outside, colours, 3 * block_px, 3 * block_px))
-    assert conv.bias is not None and plain.bias is not None
+    assert conv.bias is not None
+    assert plain.bias is not None
     plain.bias.copy_(conv.bias)
     return plain.to(conv.weight.device)

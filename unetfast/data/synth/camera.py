@@ -30,7 +30,9 @@ def photograph(rng: Rng, image: Field) -> NDArray[np.uint8]:
     if chance(rng, 0.6):
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 97))]
         # The channel order does not matter to a round trip.
-        picture = np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR), np.uint8)
+        picture = np.asarray(
+            cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR), np.uint8
+        )
     if chance(rng, 0.12):
         picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
     return picture
@@ -44,7 +46,9 @@ def _light(rng: Rng, image: Field) -> Field:
         lamp = lamp - rng.uniform(0, 0.9) * (x**2 + y**2)
     if chance(rng, 0.15):  # a lamp's or the sun's reflection
         cx, cy, width = rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.05, 0.3)
-        image = image + (rng.uniform(0.1, 0.6) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / width**2))[..., None]
+        image = (
+            image + (rng.uniform(0.1, 0.6) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / width**2))[..., None]
+        )
     image = image * np.clip(lamp, 0.2, 2)[..., None]
     contrast, middle = np.exp(rng.normal(0, 0.25)), image.mean()
     # An exposure that leaves the surface inside the sensor's range, so that its cracks stay visible.
@@ -65,9 +69,13 @@ def _lens(rng: Rng, image: Field) -> Field:
         image = cv2.filter2D(image, -1, kernel / kernel.sum())
     elif kind < 0.52:  # enlarged from a smaller picture
         small = int(size_px * rng.uniform(0.45, 0.9))
-        image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (size_px, size_px))
+        image = cv2.resize(
+            cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (size_px, size_px)
+        )
     if chance(rng, 0.35):  # sharpened by the phone
-        image = image + rng.uniform(0.2, 1.2) * (image - cv2.GaussianBlur(image, (0, 0), rng.uniform(0.6, 1.6)))
+        image = image + rng.uniform(0.2, 1.2) * (
+            image - cv2.GaussianBlur(image, (0, 0), rng.uniform(0.6, 1.6))
+        )
     return np.asarray(image, np.float32)
 
 

@@ -38,7 +38,9 @@ class Strand:
     widths: Field
 
 
-def _strand(rng: Rng, start: Field, heading: float, length_px: float, width_px: float, rough_px: float) -> Strand:
+def _strand(
+    rng: Rng, start: Field, heading: float, length_px: float, width_px: float, rough_px: float
+) -> Strand:
     """Walk from `start` along a slowly turning heading, jagged at all scales."""
     count = max(4, int(length_px / STEP_PX))
     bend = rng.uniform(0.05, 0.5)
@@ -82,7 +84,11 @@ def single(rng: Rng, size_px: int, width_px: float) -> list[Strand]:
         ahead = float(np.arctan2(*(parent.points[at] - before)[::-1]))
         angle = ahead + rng.choice([-1, 1]) * rng.uniform(0.3, 1.5)
         thin = float(parent.widths[at]) * rng.uniform(0.3, 0.9)
-        strands.append(_strand(rng, parent.points[at], angle, length_px * rng.uniform(0.08, 0.5), thin, _rough_px(rng, thin)))
+        strands.append(
+            _strand(
+                rng, parent.points[at], angle, length_px * rng.uniform(0.08, 0.5), thin, _rough_px(rng, thin)
+            )
+        )
     return strands
 
 
@@ -104,14 +110,20 @@ def network(rng: Rng, size_px: int, width_px: float) -> list[Strand]:
     width_px = min(width_px, cell_px / 14)
     rough_px = min(_rough_px(rng, width_px), 0.06 * cell_px + 0.3)
     edges: dict[tuple[int, ...], tuple[Field, Field]] = {}
-    for facet in facets:
+    for facet in (np.asarray(corners) for corners in facets):
         for a, b in zip(facet, np.roll(facet, -1, axis=0), strict=True):
-            key = tuple(sorted([hash((round(float(a[0])), round(float(a[1])))), hash((round(float(b[0])), round(float(b[1]))))]))
+            ends = (hash((round(float(x)), round(float(y)))) for x, y in (a, b))
+            key = tuple(sorted(ends))
             edges[key] = (a, b)  # a border belongs to two cells and is drawn once
     strands = []
     for a, b in edges.values():
         middle = (a + b) / 2
-        if np.any(middle < -10) or np.any(middle > size_px + 10) or np.hypot(*(middle - centre)) > reach or chance(rng, closed):
+        if (
+            np.any(middle < -10)
+            or np.any(middle > size_px + 10)
+            or np.hypot(*(middle - centre)) > reach
+            or chance(rng, closed)
+        ):
             continue
         strands.append(_border(rng, a, b, width_px * float(np.exp(rng.normal(0, 0.35))), rough_px))
     return strands
@@ -151,7 +163,7 @@ def rasterise(strands: list[Strand], size_px: int) -> tuple[Field, NDArray[np.ui
                 cv2.line(centre, coarse[i].tolist(), coarse[i + 1].tolist(), 1, 1, cv2.LINE_8, 4)
     coverage = cv2.resize(canvas, (size_px, size_px), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     marked = np.maximum((coverage > 0.3).astype(np.uint8), centre)
-    return coverage, cv2.dilate(marked, np.ones((3, 3), np.uint8))
+    return coverage, np.asarray(cv2.dilate(marked, np.ones((3, 3), np.uint8)), np.uint8)
 
 
 def cracked(rng: Rng, image: Field) -> tuple[Field, NDArray[np.uint8]]:
@@ -203,7 +215,9 @@ def _ragged(
     frayed = cv2.GaussianBlur(coverage, (0, 0), 1.0) + strength * band(rng, size_px, log_uniform(rng, 1.5, 5))
     near = cv2.GaussianBlur(coverage, (0, 0), 1.5) > 0.12
     coverage = np.asarray(np.clip((frayed - 0.42) * 2.5 + 0.5, 0, 1) * near, np.float32)
-    return coverage, np.maximum(mask, cv2.dilate((coverage > 0.3).astype(np.uint8), np.ones((3, 3), np.uint8)))
+    return coverage, np.maximum(
+        mask, cv2.dilate((coverage > 0.3).astype(np.uint8), np.ones((3, 3), np.uint8))
+    )
 
 
 def _shaken(rng: Rng, strand: Strand, width_px: float) -> Strand:
@@ -238,4 +252,4 @@ def _render(rng: Rng, image: Field, coverage: Field, bright: bool) -> Field:
         chips = (near * (1 + fractal(rng, size_px, 6, 2)) > 0.35) & (coverage < 0.2)
         soft = cv2.GaussianBlur(chips.astype(np.float32), (0, 0), 0.7)[..., None]
         made = made * (1 + soft * rng.uniform(-0.12, 0.2))
-    return np.clip(made, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(made, 0, 1), np.float32)

@@ -33,7 +33,9 @@ def distracted(rng: Rng, image: Field, most: int) -> tuple[Field, Field]:
 def _colour(rng: Rng) -> Field:
     """Draw a colour for a thing: mostly grey or black, sometimes strong."""
     if chance(rng, 0.6):
-        return np.full(3, rng.uniform(0.03, 0.95), np.float32) * (1 + rng.normal(0, 0.04, 3)).astype(np.float32)
+        return np.full(3, rng.uniform(0.03, 0.95), np.float32) * (1 + rng.normal(0, 0.04, 3)).astype(
+            np.float32
+        )
     return rng.uniform(0.03, 0.95, 3).astype(np.float32)
 
 
@@ -67,7 +69,7 @@ def _straight(rng: Rng, size_px: int) -> Field:
 
 
 def joint(rng: Rng, image: Field) -> Drawn:
-    """A straight joint, gap or board edge, often one of several, sometimes with a lit edge."""
+    """Draw a straight joint, gap or board edge, often one of several, sometimes with a lit edge."""
     size_px = image.shape[0]
     line, width_px = _straight(rng, size_px), log_uniform(rng, 0.5, 9)
     apart = rng.uniform(-90, 90, 2).astype(np.float32)
@@ -83,7 +85,7 @@ def joint(rng: Rng, image: Field) -> Drawn:
 
 
 def cable(rng: Rng, image: Field) -> Drawn:
-    """A cable, pipe or wire: constant width, round shading, a shadow beside it."""
+    """Draw a cable, pipe or wire: constant width, round shading, a shadow beside it."""
     size_px = image.shape[0]
     points, width_px = _curve(rng, size_px, rng.choice([0.0, 0.1, 0.8])), log_uniform(rng, 1.2, 22)
     cover = _stroke(points, size_px, width_px)
@@ -96,7 +98,7 @@ def cable(rng: Rng, image: Field) -> Drawn:
 
 
 def shadow(rng: Rng, image: Field) -> Drawn:
-    """The shadow of a wall, a pole, or of leaves and branches; sharp or soft."""
+    """Draw the shadow of a wall, a pole, or of leaves and branches; sharp or soft."""
     size_px = image.shape[0]
     kind = rng.random()
     if kind < 0.4:
@@ -107,12 +109,12 @@ def shadow(rng: Rng, image: Field) -> Drawn:
         cover = _stroke(_curve(rng, size_px, rng.choice([0.0, 0.3])), size_px, log_uniform(rng, 1.5, 40))
     else:
         cover = (fractal(rng, size_px, log_uniform(rng, 12, 80), 3) > rng.uniform(0, 1)).astype(np.float32)
-    cover = cv2.GaussianBlur(cover, (0, 0), log_uniform(rng, 0.5, 12))
-    return np.asarray(image * (1 - rng.uniform(0.15, 0.7) * cover[..., None]), np.float32), None
+    soft = cv2.GaussianBlur(cover, (0, 0), log_uniform(rng, 0.5, 12))
+    return np.asarray(image * (1 - rng.uniform(0.15, 0.7) * soft[..., None]), np.float32), None
 
 
 def scratch(rng: Rng, image: Field) -> Drawn:
-    """Thin, light, nearly straight scratches."""
+    """Draw thin, light, nearly straight scratches."""
     size_px = image.shape[0]
     for _ in range(int(rng.integers(1, 6))):
         points = _curve(rng, size_px, rng.uniform(0, 0.12))
@@ -123,7 +125,7 @@ def scratch(rng: Rng, image: Field) -> Drawn:
 
 
 def paint(rng: Rng, image: Field) -> Drawn:
-    """Chalk, marker or road paint: strokes of one colour, worn by the surface."""
+    """Draw chalk, marker or road paint: strokes of one colour, worn by the surface."""
     size_px = image.shape[0]
     points = _curve(rng, size_px, rng.uniform(0, 1.5)) if chance(rng, 0.6) else _straight(rng, size_px)
     cover = _stroke(points, size_px, log_uniform(rng, 1.2, 60))
@@ -135,7 +137,7 @@ def paint(rng: Rng, image: Field) -> Drawn:
 
 
 def writing(rng: Rng, image: Field) -> Drawn:
-    """Printed or written characters, a date stamp among them."""
+    """Draw printed or written characters, a date stamp among them."""
     size_px = image.shape[0]
     cover = np.zeros((size_px, size_px), np.uint8)
     letters = "ABCDEFGHJKLMNPRSTUVWXYZabcdefghikmnorstuvwxyz0123456789/:.-+"
@@ -150,7 +152,7 @@ def writing(rng: Rng, image: Field) -> Drawn:
 
 
 def stain(rng: Rng, image: Field) -> Drawn:
-    """Oil, rust, damp or moss: a blot with a soft or a dried edge, or streaks that ran down."""
+    """Draw oil, rust, damp or moss: a blot with a soft or a dried edge, or streaks that ran down."""
     size_px = image.shape[0]
     if chance(rng, 0.3):
         row = fractal(rng, size_px, log_uniform(rng, 6, 40), 2)[:1]
@@ -160,24 +162,28 @@ def stain(rng: Rng, image: Field) -> Drawn:
         y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32)
         cx, cy, radius = *(rng.uniform(0, size_px, 2)), log_uniform(rng, 5, 0.5 * size_px)
         ragged = 1 + 0.3 * fractal(rng, size_px, radius, 4)
-        field = np.clip((radius * ragged - np.hypot(x - cx, y - cy)) / (rng.uniform(0.02, 0.5) * radius + 1), 0, 1)
+        field = np.clip(
+            (radius * ragged - np.hypot(x - cx, y - cy)) / (rng.uniform(0.02, 0.5) * radius + 1), 0, 1
+        )
     tone = 1 - rng.uniform(-0.3, 0.8) * (1 + rng.normal(0, 0.12, 3)).astype(np.float32)
     return np.asarray(image * (1 - field[..., None] + field[..., None] * tone), np.float32), None
 
 
 def tyre_marks(rng: Rng, image: Field) -> Drawn:
-    """One or two broad dark tracks with a soft, grainy edge."""
+    """Draw one or two broad dark tracks with a soft, grainy edge."""
     size_px = image.shape[0]
     points, width_px = _curve(rng, size_px, 0.2), log_uniform(rng, 8, 70)
     for copy in range(int(rng.integers(1, 3))):
-        cover = cv2.GaussianBlur(_stroke(points + copy * 2.2 * width_px, size_px, width_px), (0, 0), 0.12 * width_px)
+        cover = cv2.GaussianBlur(
+            _stroke(points + copy * 2.2 * width_px, size_px, width_px), (0, 0), 0.12 * width_px
+        )
         grain = 1 + 0.3 * band(rng, size_px, 3)
         image = image * (1 - rng.uniform(0.05, 0.45) * np.clip(cover * grain, 0, 1)[..., None])
     return image, None
 
 
 def leaves(rng: Rng, image: Field) -> Drawn:
-    """Leaves, twigs and blades of grass lying on the surface."""
+    """Draw leaves, twigs and blades of grass lying on the surface."""
     size_px = image.shape[0]
     hidden = np.zeros((size_px, size_px), np.float32)
     for _ in range(int(rng.integers(1, 8))):
@@ -198,7 +204,7 @@ def leaves(rng: Rng, image: Field) -> Drawn:
 
 
 def holes(rng: Rng, image: Field) -> Drawn:
-    """Bolt holes, nails, pits and pebbles: dark or light dots, some with a rim."""
+    """Draw bolt holes, nails, pits and pebbles: dark or light dots, some with a rim."""
     size_px = image.shape[0]
     cover = np.zeros((size_px, size_px), np.float32)
     small = log_uniform(rng, 0.8, 12)
@@ -211,7 +217,7 @@ def holes(rng: Rng, image: Field) -> Drawn:
 
 
 def rings(rng: Rng, image: Field) -> Drawn:
-    """Circles, arcs and frames: covers, drains, prints of cups, ornaments."""
+    """Draw circles, arcs and frames: covers, drains, prints of cups, ornaments."""
     size_px = image.shape[0]
     turn = np.linspace(0, rng.choice([1.0, 0.4]) * 2 * np.pi, 120, dtype=np.float32)
     centre, radius = rng.uniform(-0.2, 1.2, 2) * size_px, log_uniform(rng, 6, 0.8 * size_px)

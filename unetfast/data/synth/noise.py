@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 __all__ = ["Field", "Rng", "band", "chance", "fractal", "line_noise", "log_uniform", "warp"]
 
-Field: TypeAlias = NDArray[np.float32]
+# Of floats; what a public function gives is float32.
+Field: TypeAlias = NDArray[Any]
 Rng: TypeAlias = np.random.Generator
 
 
@@ -75,7 +76,9 @@ def line_noise(rng: Rng, count: int, longest: float, rough: float = 0.55) -> Fie
     weight = 1.0
     while longest >= 2:
         knots = rng.standard_normal(int(count / longest) + 3).astype(np.float32)
-        total += weight * np.interp(at / longest + rng.random(), np.arange(knots.size), knots).astype(np.float32)
+        total += weight * np.interp(at / longest + rng.random(), np.arange(knots.size), knots).astype(
+            np.float32
+        )
         longest /= 2
         weight *= rough
     return total

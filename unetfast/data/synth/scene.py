@@ -100,7 +100,7 @@ _task: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]  # of this w
 
 
 def _start(task: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> None:
-    global _task
+    global _task  # noqa: PLW0603  # a pool's worker has no other place to keep what it shares
     _task = task
     cv2.setNumThreads(1)
 
@@ -124,4 +124,4 @@ def _ground(rng: Rng, size_px: int, photos: Photos) -> Field:
     if chance(rng, 0.5):  # the shadow in the corner
         dark = np.exp(-np.abs(side) / log_uniform(rng, 0.6, 12)) * rng.uniform(0.1, 0.8)
         ground = ground * (1 - dark[..., None])
-    return cv2.max(ground, 0.0).astype(np.float32)
+    return np.asarray(np.maximum(ground, 0.0), np.float32)

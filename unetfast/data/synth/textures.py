@@ -31,10 +31,10 @@ def surface(rng: Rng, size_px: int, photos: Sequence[NDArray[np.uint8]] = (), sh
     (size_px, size_px, 3) float32 in [0, 1]
     """
     if photos and chance(rng, share):
-        return patch(rng, size_px, photos[rng.integers(len(photos))])
+        return patch(rng, size_px, photos[int(rng.integers(len(photos)))])
     kinds, weights = zip(*SURFACES.values(), strict=True)
     kind = kinds[int(rng.choice(len(kinds), p=np.array(weights) / sum(weights)))]
-    return np.clip(kind(rng, size_px), 0, 1)
+    return np.asarray(np.clip(kind(rng, size_px), 0, 1))
 
 
 def patch(rng: Rng, size_px: int, photo: NDArray[np.uint8]) -> Field:
@@ -57,7 +57,8 @@ def _tint(rng: Rng, low: float, high: float, colour: float) -> Field:
     cast = rng.normal(0, colour, 3)
     # Surfaces are warm or cold far more often than green or purple.
     warmth = rng.normal(0, 1.5 * colour)
-    return np.clip(grey * (1 + cast + np.array([warmth, 0.2 * warmth, -warmth])), 0.02, 1).astype(np.float32)
+    colour_cast = 1 + cast + np.array([warmth, 0.2 * warmth, -warmth])
+    return np.asarray(np.clip(grey * colour_cast, 0.02, 1), np.float32)
 
 
 def _flat(size_px: int, colour: Field) -> Field:
@@ -72,23 +73,26 @@ def _stones(rng: Rng, size_px: int, grain_px: float) -> Field:
     shades = rng.standard_normal((cells, cells), np.float32)
     field = cv2.resize(shades, (size_px, size_px), interpolation=cv2.INTER_NEAREST)
     reach = 0.55 * grain_px
-    ragged = [reach * (band(rng, size_px, grain_px) + 0.5 * band(rng, size_px, max(1.0, grain_px / 3))) for _ in "xy"]
+    ragged = [
+        reach * (band(rng, size_px, grain_px) + 0.5 * band(rng, size_px, max(1.0, grain_px / 3)))
+        for _ in "xy"
+    ]
     return warp(field, ragged[0], ragged[1])
 
 
 def asphalt(rng: Rng, size_px: int) -> Field:
-    """Stones of several sizes in a binder, with dark pits between them."""
+    """Draw stones of several sizes in a binder, with dark pits between them."""
     grain_px = log_uniform(rng, 0.7, 12)
     stones = sum(_stones(rng, size_px, max(0.7, grain_px / 2**k)) * rng.uniform(0.2, 1) for k in range(3))
     relief = np.tanh(stones * rng.uniform(0.4, 1.0)) + rng.uniform(0, 0.5) * band(rng, size_px, 0.8)
     strength = rng.uniform(0.04, 0.3)
     base = _flat(size_px, _tint(rng, 0.25, 0.7, 0.025)) * (1 + strength * relief)[..., None]
     hue = fractal(rng, size_px, 2.5 * grain_px, 1)[..., None] * rng.normal(0, 0.012, 3).astype(np.float32)
-    return base * (1 + hue) + 0.03 * fractal(rng, size_px, size_px / 2)[..., None]
+    return np.asarray(base * (1 + hue) + 0.03 * fractal(rng, size_px, size_px / 2)[..., None])
 
 
 def concrete(rng: Rng, size_px: int) -> Field:
-    """Cement with clouds, fine grain and pores."""
+    """Draw cement with clouds, fine grain and pores."""
     clouds = fractal(rng, size_px, log_uniform(rng, 20, 200), 5, 0.6) * rng.uniform(0.01, 0.08)
     grain = band(rng, size_px, log_uniform(rng, 0.7, 3)) * rng.uniform(0.005, 0.08)
     base = _flat(size_px, _tint(rng, 0.3, 0.9, 0.03)) * (1 + clouds + grain)[..., None]
@@ -96,27 +100,42 @@ def concrete(rng: Rng, size_px: int) -> Field:
         centre = tuple(int(v) for v in rng.integers(0, size_px, 2))
         axes = (int(log_uniform(rng, 1, 5)), int(log_uniform(rng, 1, 4)))
         shade = float(rng.uniform(0.4, 0.95))
-        cv2.ellipse(base, centre, axes, float(rng.uniform(0, 180)), 0, 360, (float(base.mean()) * shade,) * 3, -1, cv2.LINE_AA)
+        cv2.ellipse(
+            base,
+            centre,
+            axes,
+            float(rng.uniform(0, 180)),
+            0,
+            360,
+            (float(base.mean()) * shade,) * 3,
+            -1,
+            cv2.LINE_AA,
+        )
     return base
 
 
 def plaster(rng: Rng, size_px: int) -> Field:
-    """Paint or plaster: one colour, bumps lit from one side."""
+    """Draw paint or plaster: one colour, bumps lit from one side."""
     height = fractal(rng, size_px, log_uniform(rng, 3, 40), 4, 0.6)
     angle = rng.uniform(0, 2 * np.pi)
     lit = np.cos(angle) * np.gradient(height, axis=1) + np.sin(angle) * np.gradient(height, axis=0)
     lit = lit / (lit.std() + 1e-6) * rng.uniform(0.0, 0.07)
     colour = _tint(rng, 0.35, 0.97, 0.1 if chance(rng, 0.3) else 0.025)
-    return _flat(size_px, colour) * (1 + lit + 0.02 * fractal(rng, size_px, size_px))[..., None]
+    relief = 1 + lit + 0.02 * fractal(rng, size_px, size_px)
+    return np.asarray(_flat(size_px, colour) * relief[..., None])
 
 
 def wood(rng: Rng, size_px: int) -> Field:
-    """Grain stretched along boards."""
+    """Draw grain stretched along boards."""
     across = rng.standard_normal((size_px, 6), np.float32)
-    fibres = cv2.resize(cv2.GaussianBlur(across, (1, 3), 0), (size_px, size_px), interpolation=cv2.INTER_CUBIC)
-    fibres = warp(fibres, fractal(rng, size_px, 100, 1) * 2, fractal(rng, size_px, 90, 2) * rng.uniform(1, 12))
+    fibres = cv2.resize(
+        cv2.GaussianBlur(across, (1, 3), 0), (size_px, size_px), interpolation=cv2.INTER_CUBIC
+    )
+    fibres = warp(
+        fibres, fractal(rng, size_px, 100, 1) * 2, fractal(rng, size_px, 90, 2) * rng.uniform(1, 12)
+    )
     base = _flat(size_px, np.array([0.62, 0.45, 0.3], np.float32) * rng.uniform(0.5, 1.5))
-    return base * (1 + rng.uniform(0.03, 0.18) * fibres)[..., None]
+    return np.asarray(base * (1 + rng.uniform(0.03, 0.18) * fibres)[..., None])
 
 
 def _grid_lines(rng: Rng, size_px: int) -> tuple[Field, NDArray[np.int64]]:
@@ -141,7 +160,7 @@ def _grid_lines(rng: Rng, size_px: int) -> tuple[Field, NDArray[np.int64]]:
 
 
 def masonry(rng: Rng, size_px: int) -> Field:
-    """Bricks or tiles with joints; each stone has its own shade."""
+    """Draw bricks or tiles with joints; each stone has its own shade."""
     distance, stone = _grid_lines(rng, size_px)
     rough = rng.uniform(0, 1.5) if chance(rng, 0.5) else 0.0
     distance = distance + rough * fractal(rng, size_px, 12, 3)
@@ -162,14 +181,24 @@ def masonry(rng: Rng, size_px: int) -> Field:
 
 
 def patterned(rng: Rng, size_px: int) -> Field:
-    """A printed tile: ornament repeated by mirrors, with crisp edges."""
+    """Draw a printed tile: ornament repeated by mirrors, with crisp edges."""
     half = int(log_uniform(rng, 30, 150))
     canvas = np.zeros((half, half), np.float32)
     for _ in range(int(rng.integers(2, 9))):
         centre = tuple(int(v) for v in rng.integers(0, half, 2))
         size = tuple(int(v) for v in rng.integers(2, half // 2 + 3, 2))
         width = int(rng.choice([-1, 1, 2, 3]))
-        cv2.ellipse(canvas, centre, size, float(rng.uniform(0, 180)), 0, float(rng.uniform(90, 360)), 1.0, width, cv2.LINE_AA)
+        cv2.ellipse(
+            canvas,
+            centre,
+            size,
+            float(rng.uniform(0, 180)),
+            0,
+            float(rng.uniform(90, 360)),
+            1.0,
+            width,
+            cv2.LINE_AA,
+        )
     tile = np.hstack([canvas, canvas[:, ::-1]])
     tile = np.vstack([tile, tile[::-1]])
     times = size_px // tile.shape[0] + 2
