@@ -66,9 +66,10 @@ def read_photos(folder: Path) -> Photos:
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder of photos")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in imaging.EXTENSIONS)
+    endings = {ending for known in imaging.EXTENSIONS.values() for ending in known}
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
     if not paths:
-        raise DatasetError(f"{folder}: no pictures in it ({', '.join(sorted(imaging.EXTENSIONS))})")
+        raise DatasetError(f"{folder}: no pictures in it ({', '.join(sorted(endings))})")
     photos = [imaging.network_input(imaging.read(path).pixels, 3) for path in paths]
     for path, photo in zip(paths, photos, strict=True):
         if min(photo.shape[:2]) < 64:
