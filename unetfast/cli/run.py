@@ -160,7 +160,7 @@ def _dry_run(inputs: tuple[str, ...], output: Path, settings: RunSettings) -> in
         photos += 1
         results = ", ".join(str(output / path) for path in names(item, settings).values())
         click.echo(_printable(f"{item.path} -> {results}"))
-    click.echo(f"{photos} photos would be processed{_passed_over(found)}; nothing was written", err=True)
+    click.echo(f"{photos} photos would be processed{found}; nothing was written", err=True)
     return 0
 
 
@@ -173,18 +173,8 @@ def _closing_line(summary: Summary, output: Path) -> str:
     words.append(f"{summary.failed} failed")
     rate = summary.megapixels / summary.seconds if summary.seconds else 0.0
     line = f"{', '.join(words)}; {summary.megapixels:.0f} megapixels in {summary.seconds:.1f} s "
-    line += f"({rate:.1f} MP/s){_passed_over(summary.found)}; results in {output}"
+    line += f"({rate:.1f} MP/s){summary.found}; results in {output}"
     return ("interrupted; what was finished is kept: " if summary.interrupted else "") + line
-
-
-def _passed_over(found: Any) -> str:
-    kinds = (
-        (found.hidden, "hidden"),
-        (found.other, "no image by name"),
-        (found.folders, "sub-folders (-r takes them)"),
-    )
-    words = [f"{count} {what}" for count, what in kinds if count]
-    return f"; passed over: {', '.join(words)}" if words else ""
 
 
 def _show_profile(summary: Summary) -> None:

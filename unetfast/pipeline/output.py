@@ -42,12 +42,15 @@ class Output:
             folder.mkdir(parents=True, exist_ok=True)
             self._real = os.path.realpath(folder)
             _remove_dead(folder)
-            self.temp = folder / f"{_TEMP}{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
-            self.temp.mkdir()
-            self._lock: BinaryIO = open(self.temp / "lock", "wb")  # noqa: SIM115 - held as long as the run
+            name = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
+            unlocked = folder / f".unetfast-new-{name}"
+            unlocked.mkdir()
+            self._lock: BinaryIO = open(unlocked / "lock", "wb")  # noqa: SIM115 - held as long as the run
+            lock_file(self._lock)
+            # Only a locked folder gets the name that other runs look for.
+            self.temp = unlocked.rename(folder / f"{_TEMP}{name}")
         except OSError as exc:
             raise ImageError(f"{folder}: cannot be written: {exc.strerror or exc}") from exc
-        lock_file(self._lock)
         # macOS and Windows: two inputs that differ in case only would end in one file.
         self._taken: dict[str, str] | None = {} if (folder / self.temp.name.swapcase()).exists() else None
 

@@ -11,13 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from unetfast.errors import ConfigError
+from unetfast.errors import ConfigError, ImageError
 from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Engine, Stage
 from unetfast.pipeline.output import Output, refuse_overlap
 from unetfast.pipeline.settings import RunSettings
-from unetfast.pipeline.sources import Found, Item, Skipped, find, input_root, parse_shard
+from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard
 from unetfast.pipeline.stages import Context, Job
 from unetfast.segment import bundled, load
 
@@ -131,6 +131,9 @@ def run(
     check_run(settings)
     root, paths = input_root(inputs)
     refuse_overlap(output, root, inside=any(path.is_dir() for path in paths))
+    shard = parse_shard(settings.shard)
+    if shard is None:
+        _expect_photos(inputs, settings)
     workers = settings.workers or _cores()
     segmenter = load(
         model,
@@ -142,7 +145,6 @@ def run(
     )
     on_start(f"{bundled(model) or model}: {segmenter.backend.description}")
     context = Context(settings, _sha256(bundled(model) or Path(model)))
-    shard = parse_shard(settings.shard)
     summary = Summary()
     with Output(output) as folder, Journal(output, journal_name(shard)) as journal:
         engine = Engine(context, segmenter, folder, journal, workers)
@@ -163,6 +165,15 @@ def run(
         summary.stages = engine.stages
         write_csv(journal, output / journal_name(shard).replace(".jsonl", ".csv"), folder.temp)
     return summary
+
+
+def _expect_photos(inputs: Sequence[str], settings: RunSettings) -> None:
+    """Raise ImageError when there is nothing to do, before a model is loaded for it."""
+    found = Found()
+    if next(listing(inputs, settings, found), None) is None:
+        raise ImageError(
+            f"{', '.join(inputs)}: no photos found{found}; looked for {', '.join(sorted(ENDINGS))}"
+        )
 
 
 def _cores() -> int:

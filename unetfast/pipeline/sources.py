@@ -13,13 +13,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from unetfast.errors import ConfigError, ImageError
 from unetfast.imaging.formats import EXTENSIONS
 
-__all__ = ["Found", "Item", "Skipped", "find", "input_root", "parse_shard"]
+__all__ = ["ENDINGS", "Found", "Item", "Skipped", "find", "input_root", "parse_shard"]
 
 ENDINGS = {ending for endings in EXTENSIONS.values() for ending in endings}
 RESERVED = ("masks", "overlays", "results")
@@ -70,7 +70,16 @@ class Found:
     hidden: int = 0
     other: int = 0
     folders: int = 0
-    collisions: set[str] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        """Return the counts as the end of a sentence, empty where nothing was passed over."""
+        kinds = (
+            (self.hidden, "hidden"),
+            (self.other, "no image by name"),
+            (self.folders, "sub-folders (-r takes them)"),
+        )
+        words = [f"{count} {what}" for count, what in kinds if count]
+        return f"; passed over: {', '.join(words)}" if words else ""
 
 
 def parse_shard(text: str) -> tuple[int, int] | None:
@@ -136,11 +145,15 @@ def find(
     """
     inside = os.path.realpath(root)
     seen: set[str] | None = set() if len(paths) > 1 else None
+    named = [path.relative_to(root).as_posix() for path in paths if not path.is_dir()]
+    stems = {name: stem for group in _by_folder(named) for name, stem in _stems(group).items()}
     for path in paths:
-        entries = (
-            _walk(path, root, inside, found, recursive, follow_links, ())
-            if path.is_dir()
-            else _explicit(path, root)
+        relative = path.relative_to(root).as_posix()
+        # A file that was named itself is taken whatever its ending: its content will tell.
+        entries: Iterator[Item | Skipped] = (
+            iter([Item(path, relative, stems[relative])])
+            if relative in stems
+            else _walk(path, root, inside, found, recursive, follow_links, ())
         )
         for entry in entries:
             if not _wanted(entry.relative, include, exclude) or not _in_shard(entry.relative, shard):
@@ -152,10 +165,11 @@ def find(
             yield entry
 
 
-def _explicit(path: Path, root: Path) -> Iterator[Item | Skipped]:
-    """Yield a file that was named itself: its ending does not matter, its content will."""
-    relative = path.relative_to(root).as_posix()
-    yield Item(path, relative, _stems([relative])[relative])
+def _by_folder(relatives: Sequence[str]) -> Iterator[list[str]]:
+    folders: dict[str, list[str]] = {}
+    for relative in relatives:
+        folders.setdefault(relative.rpartition("/")[0], []).append(relative)
+    yield from folders.values()
 
 
 def _walk(

@@ -1,0 +1,292 @@
+"""The parts of a run: which files, which names, what the journal remembers, where results go."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unetfast.errors import ConfigError, ImageError
+from unetfast.pipeline.journal import Journal, journal_name, write_csv
+from unetfast.pipeline.local import Budget
+from unetfast.pipeline.output import Output, refuse_overlap
+from unetfast.pipeline.settings import RunSettings
+from unetfast.pipeline.sources import Found, Item, Skipped, find, input_root, parse_shard
+from unetfast.pipeline.stages import names
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def listed(folder: Path, **options: object) -> list[Item | Skipped]:
+    root, paths = input_root([str(folder)])
+    return list(find(root, paths, Found(), **options))
+
+
+def relatives(folder: Path, **options: object) -> list[str]:
+    return [item.relative for item in listed(folder, **options)]
+
+
+# -- sources
+
+
+def test_only_images_in_a_fixed_order(tmp_path: Path) -> None:
+    touch(tmp_path, "b.JPG", "a.png", ".hidden.jpg", "notes.txt", "sub/c.tif", ".git/d.png", "noending")
+    root, paths = input_root([str(tmp_path)])
+    found = Found()
+    assert [item.relative for item in find(root, paths, found)] == ["a.png", "b.JPG"]
+    assert (found.hidden, found.other, found.folders) == (2, 2, 1)
+    assert relatives(tmp_path, recursive=True) == ["a.png", "b.JPG", "sub/c.tif"]
+
+
+def test_include_and_exclude(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg", "s/a.jpg", "s/t/c.jpg")
+    assert relatives(tmp_path, recursive=True, include=["a*"]) == ["a.jpg", "s/a.jpg"]
+    assert relatives(tmp_path, recursive=True, include=["s/*"], exclude=["c.*"]) == ["s/a.jpg"]
+
+
+def test_odd_names_are_ordinary(tmp_path: Path) -> None:
+    odd = [b"-rf.jpg", b"a b.jpg", b"new\nline.jpg", "ü漢.jpg".encode(), b"caf\xe9.jpg", b"=1+1.jpg"]
+    for name in odd:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"x")
+    assert sorted(os.fsencode(name) for name in relatives(tmp_path)) == sorted(odd)
+
+
+def test_links_lead_nowhere_outside_unless_asked(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    touch(inside, "a.jpg", "sub/b.jpg")
+    touch(outside, "secret.jpg")
+    (inside / "to-secret.jpg").symlink_to(outside / "secret.jpg")
+    (inside / "to-a.jpg").symlink_to("a.jpg")
+    (inside / "broken.jpg").symlink_to("nothing")
+    (inside / "folder").symlink_to(outside)
+    (inside / "sub" / "loop").symlink_to("..")
+    items = listed(inside, recursive=True)
+    skipped = {item.relative: item.reason for item in items if isinstance(item, Skipped)}
+    assert set(skipped) == {"to-secret.jpg"}
+    assert "--follow-links" in skipped["to-secret.jpg"]
+    taken = [item.relative for item in items if isinstance(item, Item)]
+    assert taken == ["a.jpg", "broken.jpg", "to-a.jpg", "sub/b.jpg"]
+    followed = relatives(inside, recursive=True, follow_links=True)
+    assert "folder/secret.jpg" in followed
+    assert "to-secret.jpg" in followed
+    assert not any("loop" in name for name in followed)
+
+
+def test_pipes_are_skipped(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jpg")
+    (entry,) = listed(tmp_path)
+    assert isinstance(entry, Skipped)
+    assert "pipe" in entry.reason
+
+
+def test_a_missing_input_and_a_glob_without_match(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"none: no such file"):
+        input_root([str(tmp_path / "none")])
+    with pytest.raises(ImageError, match="no file matches"):
+        input_root([str(tmp_path / "*.jpg")])
+
+
+def test_several_inputs_are_named_below_what_they_share(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.jpg", "b/x.jpg", "b/y.png")
+    root, paths = input_root([str(tmp_path / "a"), str(tmp_path / "b" / "*"), str(tmp_path / "a" / "x.jpg")])
+    assert root == tmp_path
+    assert [item.relative for item in find(root, paths, Found())] == ["a/x.jpg", "b/x.jpg", "b/y.png"]
+
+
+NAMES = st.text(st.sampled_from("aAbm_. "), min_size=1, max_size=4)
+
+
+@given(
+    st.sets(
+        st.tuples(
+            st.sampled_from(["", "masks/", "Masks/", "masks_/", "overlays/", "s/", "results/"]),
+            NAMES,
+            st.sampled_from([".jpg", ".JPG", ".png", ".jpg.jpg", ".jpg.png"]),
+        ),
+        max_size=12,
+    )
+)
+def test_no_two_photos_share_an_output(parts: set[tuple[str, str, str]]) -> None:
+    from unetfast.pipeline.sources import _by_folder, _stems
+
+    relative = sorted({"".join(part) for part in parts if not part[1].startswith(".")})
+    stems = {name: stem for group in _by_folder(relative) for name, stem in _stems(group).items()}
+    items = [Item(Path(name), name, stems[name]) for name in relative]
+    every = RunSettings(inpaint=True, save_masks=True, overlay=True)
+    outputs = [path for item in items for path in names(item, every).values()]
+    assert len(set(outputs)) == len(outputs)
+    assert not {path for path in outputs if path.startswith(("results.jsonl", "results.csv"))}
+
+
+def test_plain_names_stay_plain() -> None:
+    every = RunSettings(inpaint=True, save_masks=True, overlay=True)
+    assert names(Item(Path("s/a.jpg"), "s/a.jpg", "s/a"), every) == {
+        "cleaned": "s/a.jpg",
+        "mask": "masks/s/a.png",
+        "overlay": "overlays/s/a.jpg",
+    }
+    assert names(Item(Path("a.jpg"), "a.jpg", "a"), RunSettings()) == {"mask": "masks/a.png"}
+
+
+@given(st.integers(1, 7))
+def test_shards_share_nothing_and_miss_nothing(count: int) -> None:
+    from unetfast.pipeline.sources import _in_shard
+
+    every = [f"s{i % 5}/{i}.jpg" for i in range(100)]
+    parts = [[name for name in every if _in_shard(name, (i, count))] for i in range(1, count + 1)]
+    assert sorted(name for part in parts for name in part) == sorted(every)
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "a/b", "1", "1/0", "-1/2", "1/2/3"])
+def test_bad_shards_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="i/n"):
+        parse_shard(text)
+
+
+# -- journal
+
+
+def entry(name: str, status: str = "done", **more: object) -> dict[str, object]:
+    return {"input": name, "status": status, **more}
+
+
+def test_the_latest_line_counts_and_survives_reopening(tmp_path: Path) -> None:
+    odd = "caf\udce9 \n.jpg"
+    with Journal(tmp_path, "results.jsonl") as journal:
+        journal.append([entry("a", "failed"), entry(odd, key="k" * 5000)])
+        journal.append([entry("a", key="1")])
+        assert journal.find("a") == entry("a", key="1")
+    with Journal(tmp_path, "results.jsonl") as journal:
+        assert journal.find("a") == entry("a", key="1")
+        assert journal.find(odd) == entry(odd, key="k" * 5000)
+        assert journal.find("b") is None
+        assert len(list(journal.latest())) == 2
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["input"] for line in lines] == ["a", odd, "a"]
+
+
+@given(st.integers(0, 400))
+def test_a_line_cut_short_by_a_crash_is_lost_alone(cut: int) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Journal(folder, "results.jsonl") as journal:
+            journal.append([entry(f"{i}", width=i) for i in range(8)])
+        path = folder / "results.jsonl"
+        whole = path.read_bytes()
+        path.write_bytes(whole[: min(cut, len(whole))])
+        kept = whole[: min(cut, len(whole))].count(b"\n")
+        with Journal(folder, "results.jsonl") as journal:
+            assert len(journal) in (kept, kept + 1)  # a line without its newline is whole if it parses
+            journal.append([entry("new")])
+            assert journal.find("new") == entry("new")
+        with Journal(folder, "results.jsonl") as journal:
+            assert journal.find("new") == entry("new")
+            assert len(journal) in (kept + 1, kept + 2)
+
+
+def test_two_runs_cannot_share_a_journal_but_shards_can_read_each_other(tmp_path: Path) -> None:
+    with Journal(tmp_path, journal_name((1, 2))) as first:
+        first.append([entry("a")])
+        with pytest.raises(ConfigError, match="another run"):
+            Journal(tmp_path, journal_name((1, 2)))
+        with Journal(tmp_path, journal_name((2, 2))) as second:
+            second.append([entry("b")])
+        with Journal(tmp_path, journal_name(None)) as whole:
+            assert whole.find("a") is not None
+            assert whole.find("b") is not None
+
+
+def test_the_table_has_a_row_a_photo_and_no_formulas(tmp_path: Path) -> None:
+    import csv
+
+    with Journal(tmp_path, "results.jsonl") as journal:
+        journal.append(
+            [entry("=cmd.jpg", outputs={"mask": "masks/x.png"}), entry("b", "failed", reason="why, so")]
+        )
+        journal.append([entry("b", "done")])
+        write_csv(journal, tmp_path / "results.csv")
+    rows = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
+    assert [(row["input"], row["status"], row["mask"]) for row in rows] == [
+        ("'=cmd.jpg", "done", "masks/x.png"),
+        ("b", "done", ""),
+    ]
+
+
+# -- output
+
+
+def test_temporaries_of_the_dead_are_removed_those_of_the_living_are_not(tmp_path: Path) -> None:
+    with Output(tmp_path) as living:
+        (living.temp / "half.tmp").write_bytes(b"half")
+        dead = tmp_path / ".unetfast-tmp-host-1-aa"
+        dead.mkdir()
+        (dead / "lock").write_bytes(b"")
+        (dead / "half.tmp").write_bytes(b"half")
+        with Output(tmp_path) as second:
+            assert not dead.exists()
+            assert (living.temp / "half.tmp").exists()
+            assert second.temp != living.temp
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_through_a_link_that_leads_out(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "elsewhere")
+    with Output(tmp_path / "out") as output:
+        with pytest.raises(ImageError, match="leads out"):
+            output.put("sub/a.jpg", b"x")
+        assert output.put("fine/a.jpg", b"xy") == 2
+        assert output.size("fine/a.jpg") == 2
+        assert output.size("none") is None
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_output_must_not_lie_in_the_input(tmp_path: Path) -> None:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to(tmp_path / "in")
+    for output in ("in", "in/sub", "in/new", "alias", "alias/new"):
+        with pytest.raises(ConfigError, match="input folder"):
+            refuse_overlap(tmp_path / output, tmp_path / "in", inside=True)
+    refuse_overlap(tmp_path / "input2", tmp_path / "in", inside=True)
+    refuse_overlap(tmp_path / "in" / "new", tmp_path / "in", inside=False)
+    with pytest.raises(ConfigError, match="is the input"):
+        refuse_overlap(tmp_path / "in", tmp_path / "in", inside=False)
+
+
+# -- budget
+
+
+def test_large_pictures_are_limited_by_count_small_ones_by_pixels() -> None:
+    stop, budget = threading.Event(), Budget(2, 100)
+    for _ in range(2):
+        budget.acquire(1000, stop)
+    entered = threading.Event()
+
+    def third() -> None:
+        budget.acquire(1000, stop)
+        entered.set()
+
+    thread = threading.Thread(target=third)
+    thread.start()
+    assert not entered.wait(0.3)
+    budget.release(1000)
+    assert entered.wait(5)
+    thread.join()
+    small = Budget(1, 100)
+    for _ in range(10):
+        small.acquire(10, stop)
+    stop.set()
+    small.acquire(10, stop)  # a stopped run waits for nothing

@@ -1,0 +1,418 @@
+"""``unetfast run`` from end to end, with a model whose answer is known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from darkness_model import darkness, write_darkness_model
+from PIL import Image
+
+import unetfast
+from unetfast import imaging
+from unetfast.errors import ConfigError, ImageError
+from unetfast.inpainting.mask import dilate
+from unetfast.pipeline.run import run
+from unetfast.pipeline.settings import RunSettings
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_darkness_model(tmp_path_factory.mktemp("model") / "dark.onnx")
+
+
+def photo(seed: int = 0, height: int = 120, width: int = 160, channels: int = 3) -> np.ndarray:
+    """Return a plaster-like (H, W, C) uint8 picture with a dark crack across it."""
+    rng = np.random.default_rng(seed)
+    image = np.full((height, width, channels), 170, np.uint8) + rng.integers(
+        0, 8, (height, width, channels), np.uint8
+    )
+    points = np.stack([np.linspace(0, width, 9), height / 2 + rng.normal(0, height / 12, 9)], axis=1)
+    crack = np.zeros((height, width), np.uint8)
+    cv2.polylines(crack, [points.astype(np.int32)], False, 255, 3)
+    image[crack > 0] = 30
+    return image
+
+
+def folder_of_photos(folder: Path, count: int = 3, **options: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        imaging.write(folder / f"p{i}.png", imaging.Picture(photo(i, **options), "png"))
+    return folder
+
+
+def settings(**changes: Any) -> RunSettings:
+    return RunSettings(**{"threads": 1, "workers": 2, "inpaint": True, "save_masks": True, **changes})
+
+
+def entries(output: Path) -> dict[str, dict[str, Any]]:
+    lines = (output / "results.jsonl").read_text().splitlines()
+    return {line["input"]: line for line in map(json.loads, lines)}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith("results")
+    }
+
+
+# -- what comes out
+
+
+def test_a_folder_becomes_cleaned_photos_and_masks(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in photos.iterdir()}
+    summary = run([str(photos)], tmp_path / "out", settings(overlay=True), model=model)
+    assert (summary.done, summary.failed, summary.exit_code) == (3, 0, 0)
+    assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in photos.iterdir()}
+    for i in range(3):
+        image = photo(i)
+        mask = dilate(darkness(image), 2)
+        cleaned = imaging.read(tmp_path / "out" / f"p{i}.png").pixels
+        assert np.array_equal(cleaned, unetfast.inpaint(image, mask, 15, method="reference"))
+        assert np.array_equal(cleaned[~mask], image[~mask])
+        saved = tmp_path / "out" / "masks" / f"p{i}.png"
+        with Image.open(saved) as opened:
+            assert opened.mode == "1"
+        assert np.array_equal(imaging.read_mask(saved).values.astype(bool), mask)
+        assert imaging.read(tmp_path / "out" / "overlays" / f"p{i}.jpg").pixels.shape == image.shape
+        line = entries(tmp_path / "out")[f"p{i}.png"]
+        assert line["masked_px"] == mask.sum()
+    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
+    assert {row["input"] for row in rows} == {"p0.png", "p1.png", "p2.png"}
+    assert not list((tmp_path / "out").glob(".unetfast*"))
+
+
+def test_without_inpaint_only_masks(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 1)
+    run([str(photos)], tmp_path / "out", settings(inpaint=False, save_masks=False), model=model)
+    assert list(tree(tmp_path / "out")) == ["masks/p0.png"]
+    mask = imaging.read_mask(tmp_path / "out" / "masks" / "p0.png").values
+    assert np.array_equal(mask.astype(bool), darkness(photo(0)))
+
+
+def test_tiles_batches_and_threads_change_no_byte(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 9)
+    run([str(photos)], tmp_path / "a", settings(workers=1, batch=1), model=model)
+    run([str(photos)], tmp_path / "b", settings(workers=4, batch=5, tile=64, threads=2), model=model)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+FORMATS: dict[str, Callable[[np.ndarray], bytes]] = {}
+
+
+def _pillow(name: str, mode: str = "RGB", **options: Any) -> None:
+    def make(image: np.ndarray) -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(image).convert(mode, dither=Image.Dither.NONE).save(
+            out, name.partition("-")[0].upper(), **options
+        )
+        return out.getvalue()
+
+    FORMATS[f"{name}-{mode}"] = make
+
+
+def _tiff(name: str, convert: Callable[[np.ndarray], np.ndarray], **options: Any) -> None:
+    def make(image: np.ndarray) -> bytes:
+        out = io.BytesIO()
+        array = convert(image)
+        tifffile.imwrite(out, array, photometric="rgb" if array.ndim == 3 else "minisblack", **options)
+        return out.getvalue()
+
+    FORMATS[f"tiff-{name}"] = make
+
+
+for mode in ("RGB", "RGBA", "L", "LA", "1"):
+    _pillow("png", mode)
+_pillow("bmp")
+_pillow("webp", lossless=True)
+_tiff("8", lambda image: image)
+_tiff("16-big-endian", lambda image: image.astype(np.uint16) * 257, byteorder=">", compression="lzw")
+_tiff("tiled-bigtiff", lambda image: image, tile=(32, 32), bigtiff=True, compression="zlib", predictor=True)
+_tiff("float", lambda image: (image[..., 0] / 255).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_lossless_formats_are_bit_identical_outside_the_mask(name: str, tmp_path: Path, model: Path) -> None:
+    (tmp_path / "in").mkdir()
+    ending = "tif" if name.startswith("tiff") else name.partition("-")[0]
+    path = tmp_path / "in" / f"a.{ending}"
+    path.write_bytes(FORMATS[name](photo()))
+    summary = run([str(path.parent)], tmp_path / "out", settings(), model=model)
+    assert summary.exit_code == 0, entries(tmp_path / "out")
+    before, after = imaging.read(path), imaging.read(tmp_path / "out" / path.name)
+    mask = imaging.read_mask(tmp_path / "out" / "masks" / "a.png").values.astype(bool)
+    assert mask.any()
+    assert after.pixels.dtype == before.pixels.dtype
+    assert after.pixels.shape == before.pixels.shape
+    assert np.array_equal(after.pixels[~mask], before.pixels[~mask])
+    assert not np.array_equal(after.pixels[mask], before.pixels[mask])
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_rotated_jpeg_keeps_untouched_blocks_and_its_tag(
+    orientation: int, tmp_path: Path, model: Path
+) -> None:
+    pytest.importorskip("jpeglib")
+    from unetfast.imaging import jpeg
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "in").mkdir()
+    Image.fromarray(photo()).save(tmp_path / "in" / "a.jpg", quality=90, exif=exif)
+    run([str(tmp_path / "in")], tmp_path / "out", settings(jpeg="lossless-blocks"), model=model)
+    before, after = imaging.read(tmp_path / "in" / "a.jpg"), imaging.read(tmp_path / "out" / "a.jpg")
+    assert after.orientation == orientation
+    mask = imaging.read_mask(tmp_path / "out" / "masks" / "a.png").values.astype(bool)
+    assert mask.shape == before.pixels.shape[:2]  # masks are upright, as the photo is seen
+    assert before.source is not None
+    assert after.source is not None
+    assert jpeg.difference(before.source, after.source, imaging.unorient(mask, orientation)) == ""
+    assert after.pixels[mask].mean() > before.pixels[mask].mean() + 30
+
+
+# -- names
+
+
+def test_names_never_collide(tmp_path: Path, model: Path) -> None:
+    source = tmp_path / "in"
+    pictures = {
+        name: photo(i)
+        for i, name in enumerate(
+            ["a.png", "a.bmp", "A.png", "sub/a.png", "masks/a.png", "-x y\n.png", "overlays/ü.png"]
+        )
+    }
+    for name, image in pictures.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        imaging.write(source / name, imaging.Picture(image, name[-3:]))
+    summary = run([str(source)], tmp_path / "out", settings(recursive=True), model=model)
+    assert (summary.done, summary.failed) == (len(pictures), 0)
+    for name, line in entries(tmp_path / "out").items():
+        wanted = unetfast.inpaint(pictures[name], dilate(darkness(pictures[name]), 2), 15)
+        assert np.array_equal(imaging.read(tmp_path / "out" / line["outputs"]["cleaned"]).pixels, wanted), (
+            name
+        )
+
+
+# -- what fails
+
+
+def bad_folder(folder: Path) -> Path:
+    folder_of_photos(folder, 2)
+    good = (folder / "p0.png").read_bytes()
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("I am a text\nof two lines")
+    (folder / "cut.png").write_bytes(good[: len(good) // 2])
+    (folder / "broken.jpg").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe.png")
+    return folder
+
+
+def test_bad_files_are_named_once_and_the_rest_is_done(
+    tmp_path: Path, model: Path, unetfast_command: Command
+) -> None:
+    photos = bad_folder(tmp_path / "in")
+    done = unetfast_command("run", photos, "--inpaint", "-m", model, "-o", tmp_path / "out", "--threads", 1)
+    assert done.returncode == 3, done.stderr
+    lines = [line for line in done.stderr.splitlines() if str(photos) in line]
+    assert len(lines) == 4, done.stderr
+    assert all(line.startswith(str(photos)) for line in lines)
+    assert "Traceback" not in done.stderr
+    assert "2 photos done, 1 skipped, 4 failed" in done.stdout
+    assert "MP/s" in done.stdout
+    assert sorted(tree(tmp_path / "out")) == ["p0.png", "p1.png"]
+    reasons = {name: line.get("reason", "") for name, line in entries(tmp_path / "out").items()}
+    assert "empty" in reasons["empty.jpg"]
+    assert "text" in reasons["text.jpg"]
+    assert "cut off" in reasons["cut.png"]
+    assert "no such file" in reasons["broken.jpg"]
+    assert "pipe" in reasons["pipe.png"]
+
+
+def test_fail_fast_stops_at_the_first(tmp_path: Path, model: Path) -> None:
+    photos = bad_folder(tmp_path / "in")
+    summary = run([str(photos)], tmp_path / "out", settings(fail_fast=True, workers=1), model=model)
+    assert summary.exit_code == 3
+    assert summary.failed >= 1
+    assert summary.done + summary.failed < 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["{in}/none"], 1, "{in}/none: no such file or folder"),
+        (["{in}/*.gif"], 1, "{in}/*.gif: no file matches"),
+        (["{in}", "-o", "{in}"], 2, "is the input folder"),
+        (["{in}", "-o", "{in}/out"], 2, "inside the input folder"),
+        (["{in}", "--window", "4"], 2, "odd"),
+        (["{in}", "--shard", "3/2"], 2, "i/n"),
+        (["{in}", "-m", "{in}/none.onnx"], 1, "{in}/none.onnx: no such model"),
+        (["{in}", "-o", "{in}/p0.png/out"], 2, "inside the input folder"),
+        (["{in}/p0.png", "-o", "/proc/none"], 1, "/proc/none: cannot be written"),
+        (["-", "{in}"], 2, "only input"),
+        (["{in}", "--shrad", "1/2"], 2, "--shard"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    arguments: list[str], code: int, words: str, tmp_path: Path, model: Path, unetfast_command: Command
+) -> None:
+    photos = folder_of_photos(tmp_path / "in", 1)
+    filled = [argument.replace("{in}", str(photos)) for argument in arguments]
+    if "-m" not in filled:
+        filled += ["-m", str(model)]
+    done = unetfast_command("run", *filled, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert words.replace("{in}", str(photos)) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in photos.iterdir()) == ["p0.png"]
+
+
+def test_an_empty_folder_is_named_with_what_was_passed_over(
+    tmp_path: Path, model: Path, unetfast_command: Command
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("x")
+    done = unetfast_command("run", tmp_path / "in", "-m", model, "-o", tmp_path / "out")
+    assert done.returncode == 1
+    assert f"{tmp_path / 'in'}: no photos found; passed over: 1 no image by name" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+# -- again
+
+
+def test_the_same_command_again_does_only_what_is_new(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 4)
+    output = tmp_path / "out"
+    run([str(photos)], output, settings(), model=model)
+    first = tree(output)
+    again = run([str(photos)], output, settings(), model=model)
+    assert (again.done, again.unchanged) == (0, 4)
+    imaging.write(photos / "p1.png", imaging.Picture(photo(77), "png"))  # changed
+    (output / "p2.png").unlink()  # lost
+    (output / "masks" / "p3.png").write_bytes(b"half")  # damaged
+    third = run([str(photos)], output, settings(), model=model)
+    assert (third.done, third.unchanged) == (3, 1)
+    same = {name for name in first if "p1" not in name}
+    assert {name: first[name] for name in same} == {name: tree(output)[name] for name in same}
+    assert run([str(photos)], output, settings(window_px=9), model=model).done == 4
+    assert run([str(photos)], output, settings(window_px=9, workers=1, tile=64), model=model).unchanged == 4
+
+
+def test_another_model_is_another_result(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 2)
+    run([str(photos)], tmp_path / "out", settings(), model=model)
+    grey = write_darkness_model(tmp_path / "grey.onnx", channels=1)
+    assert run([str(photos)], tmp_path / "out", settings(), model=grey).done == 2
+
+
+def test_shards_side_by_side_are_one_whole(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 7)
+    run([str(photos)], tmp_path / "whole", settings(), model=model)
+    done = [
+        run([str(photos)], tmp_path / "parts", settings(shard=f"{i}/3"), model=model).done for i in (1, 2, 3)
+    ]
+    assert sum(done) == 7
+    assert tree(tmp_path / "parts") == tree(tmp_path / "whole")
+    assert run([str(photos)], tmp_path / "parts", settings(), model=model).unchanged == 7
+
+
+# -- the command line
+
+
+def test_a_pipe_in_a_pipe_out(tmp_path: Path, model: Path) -> None:
+    data = io.BytesIO()
+    Image.fromarray(photo()).save(data, "PNG")
+    command = [sys.executable, "-m", "unetfast", "run", "-", "-o", "-", "--inpaint", "-m", str(model)]
+    done = subprocess.run(command, input=data.getvalue(), capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    wanted = unetfast.inpaint(photo(), dilate(darkness(photo()), 2), 15)
+    assert np.array_equal(imaging.read(done.stdout).pixels, wanted)
+    bad = subprocess.run(command, input=b"no image", capture_output=True, timeout=120, check=False)
+    assert bad.returncode == 1
+    assert b"<stdin>: not an image" in bad.stderr
+    assert bad.stdout == b""
+
+
+def test_dry_run_lists_and_writes_nothing(tmp_path: Path, unetfast_command: Command) -> None:
+    photos = folder_of_photos(tmp_path / "in", 3)
+    done = unetfast_command("run", photos, "--dry-run", "--limit", 2, "-o", tmp_path / "out", "--inpaint")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{photos}/p{i}.png -> {tmp_path}/out/p{i}.png" for i in range(2)]
+    assert not (tmp_path / "out").exists()
+
+
+def test_run_never_imports_torch(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 1)
+    code = (
+        "import sys\nfrom unetfast.cli.main import main\n"
+        f"try: main(['run', {str(photos)!r}, '-m', {str(model)!r}, '-o', {str(tmp_path / 'o')!r}])\n"
+        "except SystemExit as exc: assert exc.code == 0, exc.code\n"
+        "sys.exit(' '.join({'torch', 'matplotlib', 'onnx', 'ray'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_profile_shows_every_stage(tmp_path: Path, model: Path, unetfast_command: Command) -> None:
+    photos = folder_of_photos(tmp_path / "in", 2)
+    done = unetfast_command("run", photos, "--profile", "-m", model, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    for stage in ("read", "network", "clean", "write"):
+        assert any(line.startswith(stage) for line in done.stdout.splitlines())
+
+
+def test_a_vanished_input_is_one_failure(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 3)
+    seen: list[str] = []
+
+    def vanish(entry: dict[str, Any]) -> None:
+        seen.append(entry["input"])
+
+    from unetfast.pipeline import sources
+
+    original = sources._refusal
+
+    def remove(entry: os.DirEntry[str], inside: str, follow: bool) -> str:
+        if entry.name == "p2.png":
+            os.unlink(entry.path)
+            return ""
+        return original(entry, inside, follow)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_refusal", remove)
+        summary = run([str(photos)], tmp_path / "out", settings(), model=model, on_entry=vanish)
+    assert (summary.done, summary.failed) == (2, 1)
+    assert sorted(seen) == ["p0.png", "p1.png", "p2.png"]
+
+
+def test_settings_that_do_not_go_together(tmp_path: Path, model: Path) -> None:
+    with pytest.raises(ConfigError, match="odd"):
+        run([str(tmp_path)], tmp_path / "o", settings(window_px=2), model=model)
+    with pytest.raises(ImageError, match="no such file"):
+        run([str(tmp_path / "none")], tmp_path / "o", settings(), model=model)
+
+
+def test_real_photos(shared_data: Path, tmp_path: Path, model: Path) -> None:
+    photos = shared_data / "large_photos"
+    summary = run([str(photos / "craquelure_*.jpg")], tmp_path / "out", settings(), model=model)
+    assert (summary.done, summary.failed) == (2, 0)
+    rotated = imaging.read(tmp_path / "out" / "craquelure_ge230.jpg")
+    assert rotated.orientation == imaging.read(photos / "craquelure_ge230.jpg").orientation == 8
