@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -13,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from unetfast import checkpoint
 from unetfast.data import DataSet
-from unetfast.errors import ArtifactError
+from unetfast.errors import ArtifactError, DatasetError
 from unetfast.losses import loss_function
 from unetfast.models.deployable import Deployable
 from unetfast.report import plots
@@ -89,6 +90,8 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
         saved = checkpoint.load(resume / "last.pt")
         if saved.training_state is None:
             raise ArtifactError(f"{resume / 'last.pt'}: holds no training state to go on with")
+        if saved.spec.training["data"] != spec.training["data"]:
+            raise DatasetError(f"{data.root}: is not what {resume} was trained on; start a new run for it")
         at = restore(saved.training_state, model, optimizer, scaler)
         average.model.load_state_dict(saved.model_state)
         tally.load(at.pop("tally"), team)
@@ -133,7 +136,14 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
         f"{' in ' + str(amp)[6:] if amp else ''}; {len(train_samples)} images to train, {len(val_samples)} "
         f"to validate; {steps} steps of {settings.batch * team.size} an epoch; {folder}/"
     )
-    with stop_on_signal() as stopping, display:
+    if at["epoch"] >= settings.epochs:
+        display.say(f"all {settings.epochs} epochs are done; for more: --epochs {2 * settings.epochs}")
+    drawn = 0.0
+    with contextlib.ExitStack() as at_the_end, stop_on_signal() as stopping, display:
+        for logger in loggers:
+            at_the_end.callback(logger.close)
+        if team.leads:
+            at_the_end.callback(plots.curves, folder / "curves.png", rows)  # also of a stopped run
         for epoch in range(at["epoch"], settings.epochs):
             start, rate = time.monotonic() - at["seconds"], settings.lr
             model.train()
@@ -198,7 +208,9 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
                     )
                     save_best(folder / "best.pt", average.model, chosen, truths.few(4))
                 run_folder.write_results(folder, rows)
-                plots.curves(folder / "curves.png", rows)
+                if time.monotonic() - drawn > 15:  # drawing takes half a second
+                    plots.curves(folder / "curves.png", rows)
+                    drawn = time.monotonic()
                 due = settings.samples_every and (epoch + 1) % settings.samples_every == 0
                 if due or epoch + 1 == settings.epochs:
                     draw_samples(folder / "val_samples.png", folder / "best.pt", truths.few(4), device)
@@ -210,6 +222,4 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
             if settings.patience and at["since_best"] >= settings.patience:
                 display.say(f"stopped early: no better validation Dice for {settings.patience} epochs")
                 break
-    for logger in loggers:
-        logger.close()
     return folder

@@ -1,0 +1,337 @@
+"""Training: it learns, it can be stopped anywhere, and the same settings give the same weights."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.util
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from unetfast import checkpoint
+from unetfast.data import DataSet, open_dataset
+from unetfast.errors import BackendError, ConfigError, DatasetError, MissingDependencyError
+from unetfast.imaging import write_mask
+from unetfast.train import prepare, run_folder
+from unetfast.train.loggers import open_loggers
+from unetfast.train.loop import train
+from unetfast.train.progress import Display
+from unetfast.train.schedule import learning_rate
+from unetfast.train.settings import TrainSettings
+from unetfast.train.state import Average
+
+TINY = TrainSettings(
+    arch="unet",
+    width=4,
+    depth=2,
+    imgsz=32,
+    batch=4,
+    crops=2,
+    epochs=3,
+    lr=1e-2,
+    warmup=2,
+    workers=0,
+    val_fraction=0.25,
+    amp="off",
+    device="cpu",
+)
+
+
+def _draw(folder: Path, count: int, classes: int = 2) -> Path:
+    """Dark lines (and, as class 2, bright discs) on noise."""
+    rng = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for i in range(count):
+        image = rng.normal(150, 12, (48, 64, 3)).clip(0, 255).astype(np.uint8)
+        labels = np.zeros((48, 64), np.uint8)
+        ends = rng.integers(0, 48, 4)
+        cv2.line(labels, (int(ends[0]), 0), (int(ends[1]), 47), 1, 3)
+        if classes == 3:
+            cv2.circle(labels, (int(ends[2]) + 8, int(ends[3])), 7, 2, -1)
+        image[labels == 1] //= 3
+        image[labels == 2] = 240
+        cv2.imwrite(str(folder / "images" / f"{i:02}.png"), image)
+        write_mask(folder / "masks" / f"{i:02}.png", labels == 1 if classes == 2 else labels)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    return open_dataset(_draw(tmp_path_factory.mktemp("lines"), 8))
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    return open_dataset(_draw(tmp_path_factory.mktemp("shapes"), 8, classes=3))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in checkpoint.load(path).model_state.items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results.csv").open() as file:
+        return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_s")} for row in csv.DictReader(file)]
+
+
+def test_it_learns_and_leaves_what_people_look_at(lines: DataSet, tmp_path: Path) -> None:
+    folder = train(replace(TINY, epochs=12, output=tmp_path / "run"), lines)
+    rows = _rows(folder)
+    assert len(rows) == 12
+    assert max(float(row["val_dice"]) for row in rows) > 0.8
+    assert float(rows[-1]["train_loss"]) < 0.7 * float(rows[0]["train_loss"])
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "best.pt",
+        "last.pt",
+        "results.csv",
+        "args.toml",
+        "curves.png",
+        "val_samples.png",
+        "labels.png",
+    }
+    best = checkpoint.load(folder / "best.pt")
+    assert best.training_state is None
+    assert best.spec.classes == lines.classes
+    assert best.spec.training["data"]["train_images"] == 6
+    assert best.spec.training["metrics"]["val_dice"] == max(float(row["val_dice"]) for row in rows)
+    assert len(best.parity_images) == len(best.parity_labels) == 2
+    assert best.parity_images[0].shape[:2] == best.parity_labels[0].shape
+
+
+def test_the_same_seed_gives_the_same_weights(lines: DataSet, tmp_path: Path) -> None:
+    runs = [
+        train(replace(TINY, epochs=2, output=tmp_path / str(i), seed=seed, workers=workers), lines)
+        for i, (seed, workers) in enumerate([(0, 0), (0, 1), (1, 0)])
+    ]
+    hashes = [_hash(run / "last.pt") for run in runs]
+    assert hashes[0] == hashes[1], "the number of workers changes nothing"
+    assert hashes[0] != hashes[2]
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4, 7])
+def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
+    lines: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    """Stopped by a real SIGINT within an epoch and at its end (3 steps an epoch, two batches a step)."""
+    settings = replace(TINY, accumulate=2, batch=2)
+    straight = train(replace(settings, output=tmp_path / "straight"), lines)
+    steps = 0
+    shown = Display.step
+
+    def step(self: Display, *arguments: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        shown(self, *arguments)
+
+    monkeypatch.setattr(Display, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(settings, output=tmp_path / "stopped"), lines)
+    stopped = tmp_path / "stopped"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    changed = run_folder.read_settings(stopped, {})
+    assert train(changed, lines, resume=stopped) == stopped
+    assert _hash(stopped / "last.pt") == _hash(straight / "last.pt")
+    assert _hash(stopped / "best.pt") == _hash(straight / "best.pt")
+    assert _rows(stopped) == _rows(straight)
+
+
+def test_more_epochs_can_follow(lines: DataSet, tmp_path: Path) -> None:
+    folder = train(replace(TINY, epochs=1, schedule="constant", warmup=0, output=tmp_path / "a"), lines)
+    train(run_folder.read_settings(folder, {"epochs": 3}), lines, resume=folder)
+    straight = train(replace(TINY, epochs=3, schedule="constant", warmup=0, output=tmp_path / "b"), lines)
+    assert _hash(folder / "last.pt") == _hash(straight / "last.pt")
+
+
+def test_args_toml_reproduces_the_run(
+    lines: DataSet, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    first = train(replace(TINY, epochs=1, data=lines.root, output=tmp_path / "a"), lines)
+    done = unetfast_command(
+        "train", "--config", first / "args.toml", "-o", tmp_path / "b",
+        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "b" / "best.pt")
+    assert _hash(tmp_path / "b" / "best.pt") == _hash(first / "best.pt")
+
+
+def test_resume_refuses_what_would_be_another_run(lines: DataSet, shapes: DataSet, tmp_path: Path) -> None:
+    folder = train(replace(TINY, epochs=1, output=tmp_path / "a"), lines)
+    with pytest.raises(ConfigError, match="--lr cannot change"):
+        run_folder.read_settings(folder, {"lr": 0.5})
+    assert run_folder.read_settings(folder, {"lr": TINY.lr, "epochs": 9}).epochs == 9
+    with pytest.raises(DatasetError, match="is not what .* was trained on"):
+        train(run_folder.read_settings(folder, {"epochs": 2}), shapes, resume=folder)
+    with pytest.raises(ConfigError, match="holds a run already"):
+        train(replace(TINY, output=folder), lines)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "sgd", "schedule": "poly", "ema": 0.0, "clip": 0.0, "loss": "ce+lovasz"},
+        {"optimizer": "adam", "loss": "ce+dice", "class_weights": "auto", "amp": "bf16", "augment": "upright"},
+        {"up": "transposed", "loss": "focal+tversky", "class_weights": "1,2,2", "cache": "none"},
+        {"resize": True, "augment": "none", "channels": 1, "val_fraction": 0.0},
+        {"arch": "fast", "width": None, "depth": None, "imgsz": 64},
+    ],
+)
+def test_every_option_trains_three_classes(shapes: DataSet, tmp_path: Path, changes: dict[str, Any]) -> None:
+    folder = train(replace(TINY, **{"epochs": 2, "output": tmp_path / "run", **changes}), shapes)
+    best = checkpoint.load(folder / "best.pt")
+    assert best.spec.task == "multiclass"
+    assert best.spec.preprocess.channels == changes.get("channels", 3)
+    assert best.spec.preprocess.resize_px == (32 if "resize" in changes else None)
+    assert all(torch.isfinite(t).all() for t in best.model_state.values() if t.is_floating_point())
+    assert math.isnan(float(_rows(folder)[-1]["val_dice"])) == (changes.get("val_fraction") == 0.0)
+
+
+def test_early_stopping(lines: DataSet, tmp_path: Path) -> None:
+    folder = train(replace(TINY, epochs=50, lr=1e-9, patience=2, output=tmp_path / "run"), lines)
+    assert 3 <= len(_rows(folder)) < 50
+
+
+def test_two_processes_do_what_one_does_with_twice_the_batch(lines: DataSet, tmp_path: Path) -> None:
+    """The same crops and the same mean gradient; batch norm sees half a batch, hence the tolerance."""
+    settings = replace(TINY, data=lines.root, loss="bce", epochs=2, crops=4, optimizer="sgd", lr=0.05)
+    one = train(replace(settings, batch=8, output=tmp_path / "one"), lines)
+    config = tmp_path / "two.toml"
+    run_folder.atomic_write(config, run_folder.to_toml(settings).encode())
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29533"),
+            *("-m", "unetfast", "train", "--config", config, "-o", tmp_path / "two"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    for alone, together in zip(_rows(one), _rows(tmp_path / "two"), strict=True):
+        assert alone["lr"] == together["lr"]
+        for name in ("train_loss", "val_loss"):
+            assert float(together[name]) == pytest.approx(float(alone[name]), rel=0.05)
+
+
+def test_memory_that_is_not_there_is_explained() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)
+    assert prepare.is_memory_error(caught.value)
+    assert not prepare.is_memory_error(RuntimeError("shapes differ"))
+    message = str(prepare.memory_error(8, 512, "cuda:0"))
+    assert "batch 8 of 512x512 px" in message
+    assert "--batch 4 --accumulate 2" in message
+    assert isinstance(prepare.memory_error(1, 512, "cpu"), BackendError)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": 0}, "batch auto needs a CUDA device"),
+        ({"amp": "fp16"}, "fp16 needs CUDA"),
+        ({"arch": "fast", "imgsz": 64}, "fast does not take --width --depth"),
+        ({"imgsz": 30}, "imgsz must be a multiple of 4"),
+        ({"loss": "dise"}, "did you mean 'dice'"),
+        ({"class_weights": "1,2,3"}, "class_weights must be none, auto or 2 numbers"),
+        ({"device": "tpu"}, "device must be"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(
+    lines: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        train(replace(TINY, **changes), lines)
+    assert not any(tmp_path.rglob("best.pt"))
+
+
+def test_an_unknown_key_of_a_configuration_file(
+    lines: DataSet, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    config = tmp_path / "train.toml"
+    config.write_text("epoch = 3\n")
+    done = unetfast_command("train", lines.root, "--config", config, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{config}: unknown setting 'epoch'; did you mean 'epochs'?" in done.stderr
+
+
+def test_folders_count_up(tmp_path: Path) -> None:
+    names = [run_folder.new_folder(None, parent=tmp_path).name for _ in range(3)]
+    assert names == ["train", "train2", "train3"]
+
+
+def test_class_weights_by_hand() -> None:
+    cpu = torch.device("cpu")
+    assert prepare.class_weights("none", np.array([1, 1]), cpu) is None
+    # Shares .81 and .19 of ... here .8 and .2: 1/sqrt is 1.118 and 2.236; their mean over pixels is 1.342.
+    weight = prepare.class_weights("auto", np.array([80, 20]), cpu)
+    assert weight is not None
+    assert weight.tolist() == pytest.approx([1.1180 / 1.3416, 2.2361 / 1.3416], rel=1e-4)
+
+
+def test_schedules() -> None:
+    def rates(kind: str, warmup: int = 4) -> list[float]:
+        return [learning_rate(s, 20, peak=1.0, warmup=warmup, kind=kind) for s in range(20)]
+
+    for kind in ("cosine", "poly", "constant"):
+        assert rates(kind)[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    cosine = rates("cosine", warmup=0)
+    assert cosine[10] == pytest.approx(0.01 + 0.99 * 0.5)
+    assert cosine[-1] > 0
+    assert rates("poly", warmup=0)[10] == pytest.approx(0.5**0.9)
+    assert rates("constant")[-1] == 1
+    assert max(rates("cosine", warmup=1000)) == 1, "a warm-up longer than the training is cut to its half"
+
+
+def test_average_by_hand() -> None:
+    model = torch.nn.BatchNorm2d(1)
+    average = Average(model, 0.5)
+    assert model.running_mean is not None
+    model.running_mean.fill_(8.0)
+    model.num_batches_tracked.fill_(7)  # type: ignore[union-attr, operator]
+    average.update(model, 1)  # keeps min(0.5, 2 / 11)
+    assert average.model.running_mean.item() == pytest.approx(8 * (1 - 2 / 11))
+    average.update(model, 100)
+    assert average.model.running_mean.item() == pytest.approx(8 * (1 - 1 / 11))
+    assert average.model.num_batches_tracked.item() == 7
+
+
+def test_tensorboard_gets_every_number(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    (logger,) = open_loggers(["tensorboard"], tmp_path, {"epochs": 1})
+    logger.epoch(1, {"val_dice": 0.5})
+    logger.close()
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb", "mlflow"])
+def test_a_tracker_that_is_not_installed_says_how_to_get_it(name: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec(name):
+        pytest.skip(f"{name} is installed")
+    with pytest.raises(MissingDependencyError, match=r"pip install 'unetfast\[loggers\]'"):
+        open_loggers([name], tmp_path, {})
