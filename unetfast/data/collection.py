@@ -168,11 +168,13 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
                 f"{listing.root}: not laid out as {layout}: {_looks_for(layout)}. {_what(listing)}"
             )
         return layout, found
-    for name in LAYOUTS:
+    by_ending = {"json": ("coco", "labelme"), "csv": ("csv",), "tsv": ("csv",)}
+    named = by_ending.get(listing.focus.rpartition(".")[2].lower(), ("list",)) if listing.focus else LAYOUTS
+    for name in named:
         found = LAYOUTS[name](listing, mask_name)
         if found is not None and found.samples:
             return name, found
-    looked = "\n".join(f"  {name:10} {_looks_for(name)}" for name in LAYOUTS)
+    looked = "\n".join(f"  {name:10} {_looks_for(name)}" for name in named)
     mask = f" with masks called {mask_name!r}" if mask_name else ""
     raise DatasetError(
         f"{listing.root}: no images with masks{mask} found. {_what(listing)}\nLooked for:\n{looked}\n"

@@ -258,6 +258,7 @@ class _Decider:
             self._refuse(
                 f"two colours, {a} and {b}, and neither is black", f"{a}=foreground", f"{b}=foreground"
             )
+        self._check_one_code()
         values = sorted(values)  # black, 0x000000, comes first
         names = tuple(
             "background" if value == 0 else _COLOUR_NAMES.get(value, colour_text(value)) for value in values
@@ -271,6 +272,18 @@ class _Decider:
         )
         table = tuple((value, i) for i, value in enumerate(values))
         return LabelEncoding("colour", self._colour_rule(), table, None, names)
+
+    def _check_one_code(self) -> None:
+        """Refuse a set of which some masks are colour-coded and others use grey codes of their own."""
+        coloured = [stat for stat in self.found.stats if stat.kind != "grey"]
+        known = {code for stat in coloured for code in stat.counts}
+        strange = [stat for stat in self.found.stats if stat.kind == "grey" and not set(stat.counts) <= known]
+        if strange and not self.levels.smeared:
+            self._refuse(
+                f"{len(coloured)} masks are coded in colours, {len(strange)} in greys that those do not hold",
+                "#ff0000=NAME,#1d1d1d=NAME and so on for each colour and grey",
+                "leave one kind out",
+            )
 
     def _colour_rule(self) -> str:
         return "nearest" if self.levels.smeared else "exact"

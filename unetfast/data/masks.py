@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.errors import DatasetError, ImageError, require
+from unetfast.errors import DatasetError, require
 from unetfast.imaging import MaskFile, read_bytes, read_mask
 from unetfast.spec import FileRef, Sample
 
-__all__ = ["DOMAINS", "codes", "colour_text", "kind_of", "pack", "read_masks", "unpack"]
+__all__ = ["DOMAINS", "codes", "colour_text", "kind_of", "mat_arrays", "pack", "read_masks", "unpack"]
 
 DOMAINS = ("grey", "index", "colour", "alpha", "polygons")
 
@@ -37,20 +37,30 @@ def read_masks(sample: Sample) -> list[MaskFile]:
 _MAT_NAMES = ("segmentation", "groundtruth", "mask", "label", "labels", "gt", "annotation", "instance")
 
 
-def _read_mat(ref: FileRef) -> MaskFile:
+def mat_arrays(ref: FileRef) -> list[tuple[str, NDArray[Any]]]:
+    """Return the 2-D numeric arrays of a .mat file with their dotted names.
+
+    Raises
+    ------
+    ImageError, DatasetError
+        When it cannot be read; the message starts with its path.
+    MissingDependencyError
+        Without scipy.
+    """
     loadmat = require("scipy.io", "train").loadmat
+    data = read_bytes(ref)
     try:
         # No MATLAB object is run: loadmat builds arrays, structs and strings only.
-        content = loadmat(io.BytesIO(read_bytes(ref)), squeeze_me=True, struct_as_record=True)
+        content = loadmat(io.BytesIO(data), squeeze_me=True, struct_as_record=True)
     except NotImplementedError as exc:
         raise DatasetError(f"{ref}: a MATLAB 7.3 file; save it with -v7, or its mask as PNG") from exc
-    except ImageError:
-        raise
     except Exception as exc:  # damaged files raise almost anything
         raise DatasetError(f"{ref}: not a readable .mat file: {exc}") from exc
-    found = [
-        (name, array) for name, array in _arrays(content, "") if array.ndim == 2 and min(array.shape) > 1
-    ]
+    return [(name, array) for name, array in _arrays(content, "") if array.ndim == 2 and min(array.shape) > 1]
+
+
+def _read_mat(ref: FileRef) -> MaskFile:
+    found = mat_arrays(ref)
     if not found:
         raise DatasetError(f"{ref}: holds no 2-D array of labels")
     name, values = min(found, key=lambda item: _mat_rank(item[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from unetfast.errors import DatasetError
 from unetfast.imaging import Picture, orient
 from unetfast.spec import Sample
 
-__all__ = ["draw"]
+__all__ = ["decode_runs", "draw"]
 
 _SHIFT = 4  # OpenCV takes coordinates in sixteenths of a pixel
 
@@ -25,8 +26,8 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
     Parameters
     ----------
     sample : Sample
-        With ``polygons``: (class name, rings), each ring a sequence of (x, y) in px; pixel (0, 0)
-        covers 0..1. Several rings are filled by the even-odd rule, so one may be a hole.
+        With ``polygons``: (class name, outline); an outline is a tuple of rings, each of (x, y) in
+        px, where pixel (0, 0) covers 0..1, or a COCO run-length encoding (height, width, counts).
     classes : sequence of str
     picture : Picture
         Its image.
@@ -42,23 +43,89 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
         When a class is unknown or a point lies far outside the image.
     """
     height, width = picture.pixels.shape[:2]
-    shapes = [(name, [np.asarray(ring, np.float64) for ring in rings]) for name, rings in sample.polygons]
-    points = [ring for _, rings in shapes for ring in rings if len(ring)]
-    reach = np.concatenate(points).max(axis=0) if points else np.zeros(2)
+    shapes = [(name, _Shape(outline, str(sample.image))) for name, outline in sample.polygons]
+    reach = np.array([shape.reach for _, shape in shapes] or [(0, 0)]).max(axis=0)
     # Tools that ignore EXIF draw on the photo as it is stored: then x runs along the upright height.
     as_stored = picture.orientation >= 5 and (reach[0] > width + 1 or reach[1] > height + 1)
     labels = np.zeros((width, height) if as_stored else (height, width), np.uint8)
-    shapes.sort(key=lambda shape: -sum(_area(ring) for ring in shape[1]))
-    for name, rings in shapes:
+    for name, shape in sorted(shapes, key=lambda item: -item[1].area):
         if name not in classes:
             raise DatasetError(f"{sample.image}: a polygon of class {name!r}; known are {', '.join(classes)}")
-        for ring in rings:
-            if (np.abs(ring) > 4 * max(height, width) + 16).any():
-                raise DatasetError(f"{sample.image}: a polygon of {name!r} lies far outside the image")
-        fixed = [np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32) for ring in rings if len(ring) >= 3]
-        if fixed:
-            cv2.fillPoly(labels, fixed, (classes.index(name),), cv2.LINE_8, _SHIFT)
+        if max(shape.reach) > 4 * max(height, width) + 16:
+            raise DatasetError(f"{sample.image}: a polygon of {name!r} lies far outside the image")
+        shape.fill(labels, classes.index(name))
     return np.ascontiguousarray(orient(labels, picture.orientation)) if as_stored else labels
+
+
+class _Shape:
+    """One outline: rings, or runs."""
+
+    def __init__(self, outline: Any, source: str) -> None:
+        self.source = source
+        self.rings: list[NDArray[np.float64]] = []
+        self.runs: NDArray[np.bool_] | None = None
+        if outline and isinstance(outline[0], int):
+            height, width, counts = outline
+            self.runs = decode_runs(height, width, counts, source)
+            self.reach = (float(width), float(height))
+            self.area = float(self.runs.sum())
+            return
+        self.rings = [np.asarray(ring, np.float64) for ring in outline if len(ring) >= 3]
+        points = np.concatenate(self.rings) if self.rings else np.zeros((1, 2))
+        self.reach = (float(np.abs(points[:, 0]).max()), float(np.abs(points[:, 1]).max()))
+        self.area = sum(map(_area, self.rings))
+
+    def fill(self, labels: NDArray[np.uint8], class_id: int) -> None:
+        if self.runs is not None:
+            if self.runs.shape != labels.shape:
+                raise DatasetError(f"{self.source}: a run-length mask has another size than the image")
+            labels[self.runs] = class_id
+        for ring in self.rings:
+            points = np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32)
+            cv2.fillPoly(labels, [points], (class_id,), cv2.LINE_8, _SHIFT)
+
+
+def decode_runs(height: int, width: int, counts: str | Sequence[int], source: str) -> NDArray[np.bool_]:
+    """Decode a COCO run-length mask: runs of 0 and 1 in turn, down the columns.
+
+    Parameters
+    ----------
+    height, width : int
+    counts : str or sequence of int
+        Lengths; a string holds differences to the length before the last, in units of 5 bits, low
+        first, each a character from 48 on, bit 5 saying that more follow (pycocotools' maskApi).
+    source : str
+        For messages.
+
+    Returns
+    -------
+    (height, width) bool
+
+    Raises
+    ------
+    DatasetError
+        When the runs do not fill the mask.
+    """
+    lengths = _run_lengths(counts) if isinstance(counts, str) else list(counts)
+    if min(lengths, default=0) < 0 or sum(lengths) != height * width:
+        raise DatasetError(f"{source}: a run-length mask does not fill its {width}x{height} pixels")
+    values = np.arange(len(lengths)) % 2 == 1
+    return np.ascontiguousarray(np.repeat(values, lengths).reshape(width, height).T)
+
+
+def _run_lengths(text: str) -> list[int]:
+    lengths: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+            value = shift = 0
+    return lengths
 
 
 def _area(ring: NDArray[np.float64]) -> float:

@@ -32,7 +32,7 @@ class MaskStats:
     Attributes
     ----------
     kind : {"grey", "index", "colour", "alpha"}
-        See ``unetfast.data.masks.kind_of``; the most particular one of the sample's masks.
+        What they are by themselves, see ``unetfast.data.masks.kind_of``; the most particular one.
     shape : (int, int)
         Of the first mask.
     counts : dict of int to int
@@ -105,7 +105,7 @@ def survey(samples: Sequence[Sample], progress: Callable[[], None] | None = None
     stats = list(in_threads(_looked_at, samples, progress))
     domain = _domain(stats)
     other = [i for i, stat in enumerate(stats) if stat.error is None and stat.kind != domain]
-    again = in_threads(lambda i: _looked_at(samples[i], domain), other, None)
+    again = in_threads(lambda i: _looked_at(samples[i], domain, stats[i].kind), other, None)
     for i, stat in zip(other, again, strict=True):
         stats[i] = stat
     return Survey(domain, stats)
@@ -150,26 +150,28 @@ def _domain(stats: Sequence[MaskStats]) -> str:
     return "grey"
 
 
-def _looked_at(sample: Sample, domain: str | None = None) -> MaskStats:
+def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey") -> MaskStats:
     try:
         masks = read_masks(sample)
     except UnetfastError as exc:
         return MaskStats(error=str(exc))
     kinds = {kind_of(mask) for mask in masks} if domain is None else {domain}
     kind = next((k for k in ("colour", "index", "alpha") if k in kinds), "grey")
-    counts: Counter[int] = Counter()
-    flat: Counter[int] = Counter()
+    found = codes(masks[0], kind)
+    for mask in masks[1:]:  # of single objects, which are merged
+        more = codes(mask, kind)
+        if more.shape != found.shape:
+            return MaskStats(error=f"{sample.masks[0]}: the masks of this image differ in size")
+        np.maximum(found, more, out=found)
+    values, numbers = _counted(found)
+    counts = dict(zip(values.tolist(), numbers.tolist(), strict=True))
+    flat = _flat(found) if len(values) > 2 else {}
     palette: dict[int, int] = {}
     for mask in masks:
-        found = codes(mask, kind)
-        values, numbers = _counted(found)
-        counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
-        if len(values) > 2:
-            flat.update(_flat(found))
         palette.update(_palette(mask))
-    height, width = masks[0].values.shape[:2] if masks else (0, 0)
     lossy = any(ref.name.lower().endswith((".jpg", ".jpeg", ".webp")) for ref in sample.masks)
-    return MaskStats(kind, (height, width), dict(counts), dict(flat), palette, lossy)
+    own = kind if domain is None else own_kind
+    return MaskStats(own, (found.shape[0], found.shape[1]), counts, flat, palette, lossy)
 
 
 def _counted(found: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[Any]]:

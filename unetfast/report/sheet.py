@@ -112,7 +112,8 @@ def figure_html(picture: NDArray[np.uint8], caption: str, side_px: int = 360) ->
     """
     data = base64.b64encode(encode(Picture(_shrunk(picture, side_px), "jpeg"))).decode("ascii")
     text = html.escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/jpeg;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    image = f'<img alt="{text}" src="data:image/jpeg;base64,{data}">'
+    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
 def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -127,7 +128,7 @@ def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def page_html(title: str, body: str) -> str:
     """Return a whole page, in one file and without scripts."""
     style = (
-        "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1180px;padding:0 1rem;color:#222}"
+        "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:1180px;padding:0 1rem}"
         "table{border-collapse:collapse;margin:1rem 0}td,th{padding:.3rem .8rem;text-align:left;"
         "border-bottom:1px solid #ddd;vertical-align:top;overflow-wrap:anywhere}"
         ".sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(260px,1fr));gap:.8rem}"

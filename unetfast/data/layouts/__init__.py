@@ -14,6 +14,14 @@ __all__ = ["LAYOUTS", "Found"]
 LAYOUTS = Registry(
     "layout",
     {
+        "dsb2018": "unetfast.data.layouts.dsb2018:find",
+        "isic": "unetfast.data.layouts.isic:find",
+        "csv": "unetfast.data.layouts.table:find",
+        "list": "unetfast.data.layouts.listed:find",
+        "variants": "unetfast.data.layouts.variants:find",
         "paired": "unetfast.data.layouts.paired:find",
+        "mat": "unetfast.data.layouts.mat:find",
+        "coco": "unetfast.data.layouts.coco:find",
+        "labelme": "unetfast.data.layouts.labelme:find",
     },
 )

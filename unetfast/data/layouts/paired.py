@@ -7,8 +7,8 @@ Folder names tell images from masks (``images`` x ``masks``, ``train`` x ``train
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.words import folder_parts, rank, shorter_stems, strip_word
@@ -16,7 +16,7 @@ from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
-__all__ = ["find"]
+__all__ = ["find", "pair"]
 
 
 @dataclass(frozen=True)
@@ -49,26 +49,55 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     DatasetError
         When the images have several sets of masks and no name stands out.
     """
-    files = _parsed(listing.images)
-    images, masks, notes = _roles(files, mask)
+    images, masks, notes = _roles(_parsed(listing.images), mask)
+    found = _paired(listing, images, masks, merge=mask is not None and "," in mask)
+    return found and replace(found, notes=notes + found.notes)
+
+
+def pair(listing: Listing, images: tuple[str, ...], masks: tuple[str, ...], mask: str | None) -> Found | None:
+    """Pair files whose roles are known by other means.
+
+    Parameters
+    ----------
+    listing : Listing
+    images, masks : tuple of str
+        Names in the listing; images of the same name as another image are no concern.
+    mask : str or None
+        As for :func:`find`.
+
+    Returns
+    -------
+    Found or None
+    """
+    files = {file.name: file for file in _parsed(images + masks)}
+    truths = [files[name] for name in masks if mask is None or _is_called(files[name], mask.casefold())]
+    photos = [files[name] for name in images if files[name].role != "mask"]
+    return _paired(listing, photos, truths, merge=False)
+
+
+def _paired(listing: Listing, images: list[_File], masks: list[_File], *, merge: bool) -> Found | None:
     if not images or not masks:
         return None
     matched, orphans = _match(images, masks)
     if not matched:
         return None
-    chosen, more = _choose_set(listing, matched, merge=mask is not None and "," in mask)
+    chosen, notes = _choose_set(listing, matched, merge)
     splits = {
-        image: image.split or next((m.split for m in ms if m.split), None) for image, ms in chosen.items()
+        image: image.split or next((m.split for m in found if m.split), None)
+        for image, found in chosen.items()
     }
     ids = unique_ids([image.name for image in chosen])
     samples = [
         Sample(
-            ids[image.name], listing.ref(image.name), tuple(listing.ref(m.name) for m in found), splits[image]
+            ids[image.name],
+            listing.ref(image.name),
+            tuple(listing.ref(m.name) for m in found),
+            splits[image],
         )
         for image, found in chosen.items()
     ]
     no_mask, unlabelled = _without_mask(images, set(chosen))
-    return Found(samples, no_mask, [file.name for file in orphans], notes + more + unlabelled)
+    return Found(samples, no_mask, [file.name for file in orphans], notes + unlabelled)
 
 
 def _parsed(names: tuple[str, ...]) -> list[_File]:
@@ -113,9 +142,12 @@ def _roles(files: list[_File], mask: str | None) -> tuple[list[_File], list[_Fil
         masks = [file for file in files if any(_is_called(file, word) for word in wanted)]
         taken |= {file.name for file in masks}
     rest = [file for file in files if file.name not in taken]
-    images = [file for file in rest if file.role == "image"] or rest
+    beside = {name.rpartition("/")[0] for name in marked}  # a mask beside it makes it an image
+    images = [file for file in rest if file.role == "image" or file.name.rpartition("/")[0] in beside]
+    images = images if any(file.role == "image" for file in images) else rest
     if len(images) < len(rest):
-        places = sorted({file.name.rpartition("/")[0] or "." for file in rest if file.role != "image"})
+        kept = {file.name for file in images}
+        places = sorted({file.name.rpartition("/")[0] or "." for file in rest if file.name not in kept})
         notes.append(
             f"{len(rest) - len(images)} pictures left out, in neither an image nor a mask folder: "
             + _some(places)
@@ -216,21 +248,23 @@ def _choose_set(
     listing: Listing, matched: Matched, merge: bool
 ) -> tuple[dict[_File, list[_File]], list[str]]:
     """Take one set of masks an image; sets that no image has two of are one set."""
-    names = sorted({name for sets in matched.values() for name in sets}, key=rank)
     if merge or all(len(sets) == 1 for sets in matched.values()):
         chosen = {image: [m for masks in sets.values() for m in masks] for image, sets in matched.items()}
         several = sum(len(masks) > 1 for masks in chosen.values())
         return chosen, [f"{several} images have several masks, which are merged"] if several else []
-    counts = {name: sum(name in sets for sets in matched.values()) for name in names}
-    table = ", ".join(f"{name!r} ({count} images)" for name, count in counts.items())
-    if round(rank(names[0]), 1) == round(rank(names[1]), 1):
-        example = names[0].replace("_", " ").split()[-1]
-        raise DatasetError(
-            f"{listing.root}: images have several sets of masks: {table}; say which with --mask, "
-            f"such as --mask {example}; --mask A,B merges two"
-        )
+    counts = Counter(name for sets in matched.values() for name in sets)
+    table = ", ".join(f"{name!r} ({counts[name]} images)" for name in sorted(counts, key=rank))
+    for together in {frozenset(sets) for sets in matched.values() if len(sets) > 1}:
+        first, second = sorted(together, key=rank)[:2]
+        if round(rank(first), 1) == round(rank(second), 1):
+            example = first.replace("_", " ").split()[-1]
+            raise DatasetError(
+                f"{listing.root}: images have several sets of masks: {table}; say which with --mask, "
+                f"such as --mask {example}; --mask A,B merges two"
+            )
     best = {image: sets[min(sets, key=rank)] for image, sets in matched.items()}
-    return best, [f"sets of masks: {table}; took {names[0]!r}; another: --mask NAME"]
+    taken = sorted({min(sets, key=rank) for sets in matched.values()}, key=rank)
+    return best, [f"sets of masks: {table}; took {', '.join(map(repr, taken))}; another: --mask NAME"]
 
 
 def _without_mask(images: list[_File], paired: set[_File]) -> tuple[list[str], list[str]]:

@@ -1,0 +1,117 @@
+"""Outlines in a JSON file as of the COCO data set: ``images``, ``annotations``, ``categories``.
+
+One file or one a split. Polygons and run-length encodings are read; boxes alone are not masks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from unetfast.data.layouts.found import Found, unique_ids
+from unetfast.data.layouts.paths import Resolver, split_in
+from unetfast.data.listing import Listing
+from unetfast.errors import DatasetError
+from unetfast.spec import Sample
+
+__all__ = ["find"]
+
+_MOST_FILES = 50  # looked into; a data set with more .json files has one an image
+
+
+def find(listing: Listing, mask: str | None) -> Found | None:
+    """Find the images of COCO files with their outlines; see :mod:`~unetfast.data.layouts`."""
+    names = listing.ending(".json")
+    if not names or len(names) > _MOST_FILES:
+        return None
+    files = {name: content for name in names if (content := _content(listing, name)) is not None}
+    if not files:
+        return None
+    resolver = Resolver(listing)
+    shapes: dict[str, list[Any]] = {}
+    splits: dict[str, str | None] = {}
+    missing: list[str] = []
+    boxes = 0
+    for name, content in files.items():
+        split = split_in(name)
+        by_image, only_boxes = _shapes(listing, name, content, mask)
+        boxes += only_boxes
+        for entry in content["images"]:
+            image = resolver.name(str(entry.get("file_name", "")), name)
+            if image is None:
+                missing.append(f"{name}: {entry.get('file_name')}")
+                continue
+            shapes.setdefault(image, []).extend(by_image.get(entry.get("id"), []))
+            if splits.setdefault(image, split or split_in(image)) != (split or split_in(image)):
+                raise DatasetError(f"{listing.root}: {image} is listed in two splits")
+    used = {shape[0] for found in shapes.values() for shape in found}
+    if not used:
+        return None
+    known = [str(c.get("name")) for content in files.values() for c in sorted(content["categories"], key=_id)]
+    classes = ("background", *[name for name in dict.fromkeys(known) if name in used])
+    ids = unique_ids(list(shapes))
+    samples = [
+        Sample(ids[image], listing.ref(image), (), splits[image], "polygons", tuple(found))
+        for image, found in shapes.items()
+    ]
+    notes = [f"outlines in {', '.join(files)}"]
+    if boxes:
+        notes.append(f"{boxes} annotations are boxes without an outline, and are left out")
+    return Found(samples, missing, [], notes, {"classes": classes})
+
+
+def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
+    try:
+        content = json.loads(listing.text(name))
+    except (json.JSONDecodeError, RecursionError) as exc:
+        if listing.focus:
+            raise DatasetError(f"{listing.ref(name)}: not JSON: {exc}") from exc
+        return None
+    parts = ("images", "annotations", "categories")
+    if isinstance(content, dict) and all(isinstance(content.get(part), list) for part in parts):
+        return content
+    return None
+
+
+def _id(entry: Mapping[str, Any]) -> int:
+    return int(entry.get("id", 0))
+
+
+def _shapes(
+    listing: Listing, name: str, content: Mapping[str, Any], mask: str | None
+) -> tuple[dict[Any, list[Any]], int]:
+    """Return the shapes of each image id, and the number of annotations that are only boxes."""
+    categories = {entry.get("id"): str(entry.get("name")) for entry in content["categories"]}
+    wanted = set(categories.values())
+    if mask is not None:
+        asked = {word.strip() for word in mask.split(",")}
+        if not asked <= wanted:
+            raise DatasetError(
+                f"{listing.ref(name)}: no category {mask!r}; it has {', '.join(sorted(wanted))}"
+            )
+        wanted = asked
+    by_image: dict[Any, list[Any]] = {}
+    boxes = 0
+    for entry in content["annotations"]:
+        category = categories.get(entry.get("category_id"))
+        if category is None:
+            raise DatasetError(f"{listing.ref(name)}: annotation {entry.get('id')} has an unknown category")
+        if category not in wanted:
+            continue
+        outline = _outline(entry.get("segmentation"))
+        if outline is None:
+            boxes += 1
+        else:
+            by_image.setdefault(entry.get("image_id"), []).append((category, outline))
+    return by_image, boxes
+
+
+def _outline(segmentation: Any) -> Any | None:
+    """Return rings of (x, y), or a run-length encoding as (height, width, counts)."""
+    if isinstance(segmentation, dict):
+        height, width = segmentation["size"]
+        counts = segmentation["counts"]
+        return int(height), int(width), counts if isinstance(counts, str) else tuple(counts)
+    rings = [ring for ring in segmentation or [] if len(ring) >= 6]
+    return tuple(tuple(zip(ring[::2], ring[1::2], strict=False)) for ring in rings) or None

@@ -1,0 +1,117 @@
+"""A CSV file with the columns ``image``, ``mask`` and, if wanted, ``split``.
+
+Paths are relative to the file, to the data set, or absolute. An image in several rows has several
+masks, which are merged.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from unetfast.data.layouts.found import Found, split_of, unique_ids
+from unetfast.data.layouts.paths import Resolver
+from unetfast.data.layouts.words import role_of, tokens
+from unetfast.data.listing import Listing
+from unetfast.errors import DatasetError
+from unetfast.spec import FileRef, Sample
+
+__all__ = ["find"]
+
+_MOST_BYTES = 256 * 2**20
+
+
+def find(listing: Listing, mask: str | None) -> Found | None:
+    """Find the samples of a data set's table; see :mod:`~unetfast.data.layouts`."""
+    resolver = Resolver(listing)
+    tables = [
+        (name, found)
+        for name in listing.ending(".csv", ".tsv")[:50]
+        if (found := _read(listing, resolver, name, mask))
+    ]
+    if not tables:
+        return None
+    if len(tables) > 1:
+        raise DatasetError(
+            f"{listing.root}: several tables list images and masks: {', '.join(name for name, _ in tables)}; "
+            "pass the one that is meant"
+        )
+    return tables[0][1]
+
+
+def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> Found | None:
+    if name.endswith(".tsv") and listing.focus is None:
+        return None  # lists of anything; only the user's word makes one a data set
+    text = listing.text(name, _MOST_BYTES)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    rows = [
+        row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)
+    ]
+    columns = _columns(rows[0], mask) if len(rows) > 1 else None
+    if columns is None:
+        if listing.focus:
+            head = ", ".join(cell for row in rows[:1] for cell in row)
+            raise DatasetError(
+                f"{listing.root / name}: the first line must name the columns image and {mask or 'mask'}, "
+                f"and split if there is one; it is: {head}"
+            )
+        return None
+    return _samples(listing, resolver, name, rows[1:], columns)
+
+
+def _columns(head: list[str], mask: str | None) -> tuple[int, int, int | None] | None:
+    names = [cell.strip().lower() for cell in head]
+    roles = [role_of(tokens(name)) for name in names]
+    images = [i for i, name in enumerate(names) if name == "image"] or [
+        i
+        for i, (name, role) in enumerate(zip(names, roles, strict=True))
+        if role == "image" or "file" in name
+    ]
+    wanted = mask.lower() if mask else "mask"
+    masks = [i for i, name in enumerate(names) if name == wanted]
+    if not masks and mask is None:
+        masks = [i for i, role in enumerate(roles) if role == "mask"]
+    splits = [i for i, name in enumerate(names) if name in ("split", "set", "subset", "fold", "phase")]
+    if not images or not masks or images[0] == masks[0]:
+        return None
+    return images[0], masks[0], splits[0] if splits else None
+
+
+def _samples(
+    listing: Listing,
+    resolver: Resolver,
+    name: str,
+    rows: list[list[str]],
+    columns: tuple[int, int, int | None],
+) -> Found | None:
+    at_image, at_mask, at_split = columns
+    masks: dict[FileRef, list[FileRef]] = {}
+    splits: dict[FileRef, str | None] = {}
+    missing, unknown = [], set()
+    for line, row in enumerate(rows, 2):
+        cells = [*row, *[""] * (1 + max(at_image, at_mask, at_split or 0) - len(row))]
+        image = resolver.ref(cells[at_image], name)
+        mask = resolver.ref(cells[at_mask], name) if cells[at_mask].strip() else None
+        if image is None or mask is None:
+            missing.append(
+                f"{name}:{line}: {cells[at_image if image is None else at_mask].strip() or 'empty'}"
+            )
+            continue
+        masks.setdefault(image, []).append(mask)
+        word = cells[at_split].strip() if at_split is not None else ""
+        split = split_of(word)
+        if word and split is None:
+            unknown.add(word)
+        if splits.setdefault(image, split) != split:
+            raise DatasetError(f"{listing.root}: {name}:{line}: {image.name} is in two splits")
+    if not masks or (len(missing) > len(masks) and not listing.focus):
+        return None
+    if unknown:
+        words = ", ".join(sorted(unknown)[:5])
+        raise DatasetError(f"{listing.root}: {name}: the split must be train, val or test; got {words}")
+    ids = unique_ids([str(image.member or image.path) for image in masks])
+    samples = [
+        Sample(ids[str(image.member or image.path)].rpartition("/")[2], image, tuple(found), splits[image])
+        for image, found in masks.items()
+    ]
+    return Found(samples, missing, [], [f"pairs listed in {name}"])

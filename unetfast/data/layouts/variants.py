@@ -1,0 +1,116 @@
+"""One image and several masks of it side by side: ``<id>_RAW.jpg``, ``<id>_CRACK.png``, ``<id>_LANE.png``.
+
+Or, in a folder an image, files of fixed names: ``0001/image.jpg``, ``0001/label.png``. ``--mask``
+says which mask to take.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from unetfast.data.layouts.found import Found
+from unetfast.data.layouts.paths import split_in
+from unetfast.data.layouts.words import rank, role_of, tokens
+from unetfast.data.listing import Listing
+from unetfast.errors import DatasetError
+from unetfast.spec import Sample
+
+__all__ = ["find"]
+
+Groups = dict[tuple[str, str], dict[str, str]]  # (folder, common start) -> kind -> name
+
+
+def find(listing: Listing, mask: str | None) -> Found | None:
+    """Find images with one of their masks; see :mod:`~unetfast.data.layouts`."""
+    folders: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in listing.images:
+        folder, _, file = name.rpartition("/")
+        folders[folder][file.rpartition(".")[0]] = name
+    groups = _fixed_names(folders) or _common_starts(folders)
+    kinds = Counter(kind for group in groups.values() for kind in group)
+    image_kind = _image_kind(groups, kinds)
+    if image_kind is None:
+        return None
+    # In every image's group, or it is not one of the data set's masks.
+    usual = [kind for kind, count in kinds.items() if kind != image_kind and 2 * count >= len(groups)]
+    wanted = _wanted(listing, mask, usual)
+    if not wanted:
+        return None
+    samples, bare, lone = [], [], []
+    for (folder, start), group in groups.items():
+        masks = [group[kind] for kind in wanted if kind in group]
+        if image_kind not in group:
+            lone += masks
+        elif not masks:
+            bare.append(group[image_kind])
+        else:
+            id_ = start or folder.replace("/", "-")
+            refs = tuple(map(listing.ref, masks))
+            samples.append(Sample(id_, listing.ref(group[image_kind]), refs, split_in(folder)))
+    if len({sample.id for sample in samples}) < len(samples):
+        return None
+    others = sorted(set(usual) - set(wanted))
+    notes = [
+        f"masks are {', '.join(wanted)}" + (f"; also there: {', '.join(others)} (--mask)" if others else "")
+    ]
+    telling = len(wanted) == 1 and role_of(tokens(wanted[0])) is None
+    return Found(samples, bare, lone, notes, {"name": wanted[0].lower()} if telling else {})
+
+
+def _fixed_names(folders: dict[str, dict[str, str]]) -> Groups:
+    """Return a group a folder where the same file names come back in most of them."""
+    small = {folder: files for folder, files in folders.items() if 2 <= len(files) <= 16}
+    if len(small) < 2 or len(small) < len(folders) / 2:
+        return {}
+    counts = Counter(stem for files in small.values() for stem in files)
+    fixed = {stem for stem, count in counts.items() if 2 * count >= len(small) and not stem.isdigit()}
+    if len(fixed) < 2 or any(len(fixed & set(files)) < 2 for files in small.values()):
+        return {}
+    if any(split_in(folder.rpartition("/")[2]) for folder in small):
+        return {}  # train/a.jpg and test/a.jpg
+    return {(folder, ""): {s: n for s, n in files.items() if s in fixed} for folder, files in small.items()}
+
+
+def _common_starts(folders: dict[str, dict[str, str]]) -> Groups:
+    """Return groups of three and more files that differ in their last word only."""
+    groups: Groups = defaultdict(dict)
+    for folder, files in folders.items():
+        for stem, name in files.items():
+            cut = max(stem.rfind(separator) for separator in "_-. ")
+            if cut > 0 and stem[cut + 1 :].isalpha():
+                groups[folder, stem[:cut]][stem[cut + 1 :]] = name
+        for stem, name in files.items():
+            if (folder, stem) in groups:
+                groups[folder, stem][""] = name
+    total = sum(map(len, folders.values()))
+    large = {key: group for key, group in groups.items() if len(group) >= 3}
+    return large if 2 * sum(map(len, large.values())) > total else {}
+
+
+def _image_kind(groups: Groups, kinds: Counter[str]) -> str | None:
+    usual = [kind for kind, count in kinds.items() if 2 * count >= len(groups)]
+    by_word = [kind for kind in usual if kind == "" or role_of(tokens(kind)) == "image"]
+    if len(by_word) == 1:
+        return by_word[0]
+    jpeg = [
+        kind
+        for kind in usual
+        if all(group[kind].lower().endswith((".jpg", ".jpeg")) for group in groups.values() if kind in group)
+    ]
+    return jpeg[0] if len(jpeg) == 1 else None
+
+
+def _wanted(listing: Listing, mask: str | None, usual: list[str]) -> list[str]:
+    if mask is not None:
+        known = {kind.lower(): kind for kind in usual}
+        asked = [word.strip().lower().lstrip("_-. ") for word in mask.split(",")]
+        return [known[word] for word in asked] if all(word in known for word in asked) else []
+    if len(usual) <= 1:
+        return usual
+    worded = sorted((kind for kind in usual if role_of(tokens(kind)) == "mask"), key=rank)
+    if worded and (len(worded) == 1 or round(rank(worded[0]), 1) < round(rank(worded[1]), 1)):
+        return worded[:1]
+    raise DatasetError(
+        f"{listing.root}: each image has {len(usual)} masks: {', '.join(sorted(usual))}; say which with "
+        f"--mask, such as --mask {sorted(usual)[0]}; --mask {','.join(sorted(usual)[:2])} merges two"
+    )
