@@ -244,6 +244,7 @@ class Engine:
     def _failed(self, job: Job, exc: Exception) -> None:
         cause = exc.__cause__
         if isinstance(cause, OSError) and (cause.errno in _FATAL or not self.output.temp.is_dir()):
+            job.entry["status"] = "aborted"  # goes nowhere: the photo is as good as not begun
             self._abort(exc)
             return
         stages.failed(job, exc)

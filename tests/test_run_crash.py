@@ -1,0 +1,146 @@
+"""Whatever ends a run, no partial file is left and the next run completes it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_run import entries, folder_of_photos, model, settings, tree
+
+from unetfast import imaging
+from unetfast.errors import ImageError
+from unetfast.pipeline.run import run
+
+__all__ = ["model"]
+
+PHOTOS = 24
+
+
+def command(photos: Path, output: Path, model: Path) -> list[str]:
+    arguments = ["run", photos, "--inpaint", "--save-masks", "-m", model, "-o", output, "--threads", "1"]
+    return [sys.executable, "-m", "unetfast", *map(str, arguments)]
+
+
+def wait_for_first_result(process: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not (output / "results.jsonl").is_file() or not (output / "results.jsonl").stat().st_size:
+        assert process.poll() is None, "it ended before its first photo"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def assert_whole(output: Path) -> None:
+    """Every file under its final name decodes, and every line's files are there."""
+    for name in tree(output):
+        if not name.startswith(".unetfast"):
+            imaging.read(output / name)
+
+
+def killed_until_done(kills: int, photos: Path, output: Path, model: Path) -> None:
+    """Start the same command again and again, killing it at a random moment, then let it finish."""
+    randomly = random.Random(kills)
+    for _ in range(kills):
+        process = subprocess.Popen(command(photos, output, model), stderr=subprocess.DEVNULL)
+        wait_for_first_result(process, output)
+        time.sleep(randomly.uniform(0, 0.25))
+        process.kill()
+        process.wait()
+        assert_whole(output)
+    done = subprocess.run(command(photos, output, model), capture_output=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert not list(output.glob(".unetfast*"))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return folder_of_photos(tmp_path_factory.mktemp("photos") / "in", PHOTOS, height=400, width=500)
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(24, marks=pytest.mark.slow)])
+def test_killed_runs_leave_whole_files_and_finish_byte_identical(
+    kills: int, photos: Path, tmp_path: Path, model: Path
+) -> None:
+    run([str(photos)], tmp_path / "uninterrupted", settings(), model=model)
+    killed_until_done(kills, photos, tmp_path / "killed", model)
+    assert tree(tmp_path / "killed") == tree(tmp_path / "uninterrupted")
+    assert all(line["status"] == "done" for line in entries(tmp_path / "killed").values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_130_and_keeps_what_is_done(
+    number: signal.Signals, photos: Path, tmp_path: Path, model: Path
+) -> None:
+    output = tmp_path / "out"
+    process = subprocess.Popen(
+        command(photos, output, model), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_first_result(process, output)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "interrupted; what was finished is kept" in stdout
+    assert_whole(output)
+    assert not list(output.glob(".unetfast*"))
+    done = [line for line in entries(output).values() if line["status"] == "done"]
+    assert 0 < len(done) < PHOTOS
+    assert len(tree(output)) == 2 * len(done)
+    again = run([str(photos)], output, settings(), model=model)
+    assert (again.done, again.unchanged) == (PHOTOS - len(done), len(done))
+
+
+def test_a_full_disk_is_one_clear_line(photos: Path, tmp_path: Path, model: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        done = subprocess.run(
+            command(photos, disk / "out", model), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("unetfast: ")]
+        assert "No space left on device" in line
+        assert line.startswith(f"unetfast: {disk}")
+        assert "Traceback" not in done.stderr
+        assert_whole(disk / "out")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_failing_disk_stops_the_run_and_keeps_what_is_done(
+    photos: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shim for machines where no small disk can be mounted: the 20th fsync finds it full."""
+    real, calls = os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) >= 20:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(ImageError, match="No space left on device"):
+        run([str(photos)], tmp_path / "out", settings(), model=model)
+    monkeypatch.setattr(os, "fsync", real)
+    assert_whole(tmp_path / "out")
+    assert not list((tmp_path / "out").glob(".unetfast*"))
+    summary = run([str(photos)], tmp_path / "out", settings(), model=model)
+    assert summary.done + summary.unchanged == PHOTOS
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path, model: Path) -> None:
+    (tmp_path / "out").mkdir(mode=0o500)
+    with pytest.raises(ImageError, match="cannot be written"):
+        run([str(photos)], tmp_path / "out", settings(), model=model)

@@ -1,0 +1,89 @@
+"""``unetfast inpaint``: a photo, a mask, a cleaned photo."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import unetfast
+from unetfast import imaging
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+RNG = np.random.default_rng(3)
+PHOTO = RNG.integers(100, 180, (60, 80, 3), np.uint8)
+MASK = np.zeros((60, 80), bool)
+MASK[10:13, 5:70] = True
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    imaging.write(tmp_path / "wall.png", imaging.Picture(PHOTO, "png"))
+    imaging.write_mask(tmp_path / "mask.png", MASK)
+    return tmp_path
+
+
+def test_the_mask_is_filled_and_nothing_else(folder: Path, unetfast_command: Command) -> None:
+    done = unetfast_command("inpaint", folder / "wall.png", folder / "mask.png", "--window", 7)
+    assert done.returncode == 0, done.stderr
+    cleaned = imaging.read(folder / "wall_clean.png").pixels
+    assert np.array_equal(cleaned, unetfast.inpaint(PHOTO, MASK, 7, method="reference"))
+    assert f"{MASK.sum()} pixels replaced" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["grey", "rgb", "rgba", "palette", "one"])
+def test_masks_of_every_kind_mean_the_same(kind: str, folder: Path) -> None:
+    from unetfast.cli.inpaint import _marked
+
+    grey = np.where(MASK, 255, 0).astype(np.uint8)
+    image = {
+        "grey": Image.fromarray(grey),
+        "rgb": Image.fromarray(np.stack([grey] * 3, axis=2)),
+        "rgba": Image.fromarray(np.dstack([grey] * 3 + [np.full_like(grey, 255)])),
+        "palette": Image.fromarray(MASK.astype(np.uint8), "L").convert("P"),
+        "one": Image.fromarray(MASK.astype(np.uint8)),
+    }[kind]
+    image.save(folder / "kind.png")
+    assert np.array_equal(_marked(imaging.read_mask(folder / "kind.png"), 127, folder / "kind.png"), MASK)
+
+
+def _wrong_size(folder: Path) -> list[object]:
+    imaging.write_mask(folder / "small.png", MASK[:9])
+    return ["wall.png", "small.png"]
+
+
+def _faint(folder: Path) -> list[object]:
+    imaging.write_mask(folder / "faint.png", MASK.astype(np.uint8) * 9)
+    return ["wall.png", "faint.png"]
+
+
+def _full(folder: Path) -> list[object]:
+    imaging.write_mask(folder / "full.png", np.ones_like(MASK))
+    return ["wall.png", "full.png"]
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "words"),
+    [
+        (_wrong_size, 1, "small.png: 80x9 px, but"),
+        (_faint, 1, "faint.png: no pixel is above 127 (the largest value is 9); set --mask-above"),
+        (_full, 1, "full.png: every pixel is masked"),
+        (lambda _: ["none.png", "mask.png"], 1, "none.png: no such file"),
+        (lambda _: ["wall.png", "none.png"], 1, "none.png: no such file"),
+        (lambda _: ["wall.png", "mask.png", "-o", "wall.png"], 2, "would replace an input"),
+        (lambda _: ["wall.png", "mask.png", "-o", "wall.gif"], 1, "wall.gif: unknown image ending"),
+        (lambda _: ["wall.png", "mask.png", "--window", "4"], 2, "4"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    make: Callable[[Path], list[object]], code: int, words: str, folder: Path, unetfast_command: Command
+) -> None:
+    done = unetfast_command("inpaint", *make(folder), cwd=folder)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert np.array_equal(imaging.read(folder / "wall.png").pixels, PHOTO)

@@ -1,0 +1,124 @@
+"""``unetfast inpaint``: remove what a mask marks from a photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unetfast.errors import ConfigError, ImageError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from unetfast.imaging import MaskFile
+
+__all__ = ["inpaint"]
+
+
+@click.command(no_args_is_help=True)
+@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("mask", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Default: IMAGE with _clean in its name."
+)
+@click.option("--window", "window_px", default=15, show_default=True, help="Side of the window in px, odd.")
+@click.option(
+    "--dilate", "dilate_px", default=0, show_default=True, help="Grow the mask by this many px first."
+)
+@click.option(
+    "--method",
+    default="native",
+    show_default=True,
+    type=click.Choice(["native", "numba", "reference", "telea", "ns"]),
+    help="How the masked pixels are filled.",
+)
+@click.option(
+    "--mask-above",
+    default=127,
+    show_default=True,
+    help="Grey value above which the mask marks a pixel; files that hold only 0 and 1 need no such limit.",
+)
+@click.option("--threads", default=0, show_default=True, help="0: one a core.")
+def inpaint(
+    image: Path,
+    mask: Path,
+    output: Path | None,
+    window_px: int,
+    dilate_px: int,
+    method: str,
+    mask_above: int,
+    threads: int,
+) -> int:
+    r"""Remove from IMAGE what MASK marks (white, or 1).
+
+    Each marked pixel becomes the median of the unmarked ones in the window around it. Pixels
+    that are not marked keep their bits in PNG, TIFF, BMP and lossless WebP; of a JPEG written as
+    JPEG, only the 8x8 blocks that the mask touches are encoded again.
+
+    \b
+    Examples:
+      unetfast inpaint wall.jpg wall_mask.png
+      unetfast inpaint wall.tif wall_mask.png -o wall_clean.tif --window 21 --dilate 2
+    """
+    from unetfast import imaging
+    from unetfast.inpainting import inpaint as fill
+    from unetfast.inpainting.mask import dilate
+
+    target = output or image.with_name(f"{image.stem}_clean{image.suffix}")
+    for source in (image, mask):
+        if target.exists() and source.exists() and target.samefile(source):
+            raise ConfigError(f"{target}: the output would replace an input; choose another --output")
+    picture = imaging.read(image)
+    marked = _marked(imaging.read_mask(mask), mask_above, mask)
+    if marked.shape != picture.pixels.shape[:2]:
+        raise ImageError(f"{mask}: {_size(marked)} px, but {image} has {_size(picture.pixels)} px")
+    try:
+        marked = dilate(marked, dilate_px)
+        cleaned = fill(picture.pixels, marked, window_px, method=method, threads=threads)
+    except ConfigError:
+        raise
+    except InputError as exc:
+        raise ImageError(f"{mask}: {exc}") from exc
+    how = _write(target, picture, cleaned, marked)
+    click.echo(f"{target}: {int(marked.sum())} pixels replaced; {how}")
+    return 0
+
+
+def _marked(file: MaskFile, above: int, path: Path) -> NDArray[np.bool_]:
+    """Turn a mask file's values into a mask; refuse one whose marks the limit would miss."""
+    import numpy as np
+
+    values = file.values
+    if values.ndim == 3:
+        colours = values[..., : values.shape[2] - 1 + values.shape[2] % 2]  # without alpha
+        values = colours.max(axis=2)
+    if file.mode == "P" or values.max() <= 1:
+        return np.asarray(values != 0)
+    limit = above if values.dtype == np.uint8 else above * 257
+    marked = np.asarray(values > limit)
+    if not marked.any():
+        raise ImageError(
+            f"{path}: no pixel is above {limit} (the largest value is {values.max()}); set --mask-above"
+        )
+    return marked
+
+
+def _size(array: NDArray[Any]) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"
+
+
+def _write(target: Path, picture: Any, cleaned: NDArray[Any], marked: NDArray[np.bool_]) -> str:
+    """Write the result in the format of the target's ending; return how, in words."""
+    import dataclasses
+
+    from unetfast import imaging
+
+    if target.suffix.lower() in imaging.EXTENSIONS[picture.format]:
+        made = imaging.patched(picture, cleaned, marked)
+        imaging.atomic_write(target, made.data)
+        return str(made.how)
+    imaging.write(target, dataclasses.replace(picture, pixels=cleaned))
+    return f"encoded as {target.suffix[1:].upper()}"
