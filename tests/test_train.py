@@ -130,13 +130,19 @@ def test_the_same_seed_gives_the_same_weights(lines: DataSet, tmp_path: Path) ->
     assert hashes[0] != hashes[2]
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 4, 7])
+STOPPABLE = replace(TINY, accumulate=2, batch=2, crops=1)  # three batches an epoch, two steps
+
+
+@pytest.fixture(scope="module")
+def straight(lines: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(replace(STOPPABLE, output=tmp_path_factory.mktemp("straight")), lines)
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
-    lines: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+    lines: DataSet, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
 ) -> None:
-    """Stopped by a real SIGINT within an epoch and at its end (3 steps an epoch, two batches a step)."""
-    settings = replace(TINY, accumulate=2, batch=2)
-    straight = train(replace(settings, output=tmp_path / "straight"), lines)
+    """Stopped by a real SIGINT between the batches of a step, at an epoch's end, and within one."""
     steps = 0
     shown = Display.step
 
@@ -149,7 +155,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
 
     monkeypatch.setattr(Display, "step", step)
     with pytest.raises(KeyboardInterrupt):
-        train(replace(settings, output=tmp_path / "stopped"), lines)
+        train(replace(STOPPABLE, output=tmp_path / "stopped"), lines)
     stopped = tmp_path / "stopped"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     changed = run_folder.read_settings(stopped, {})

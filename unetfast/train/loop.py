@@ -138,7 +138,7 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
     )
     if at["epoch"] >= settings.epochs:
         display.say(f"all {settings.epochs} epochs are done; for more: --epochs {2 * settings.epochs}")
-    drawn = 0.0
+    drawn = time.monotonic()
     with contextlib.ExitStack() as at_the_end, stop_on_signal() as stopping, display:
         for logger in loggers:
             at_the_end.callback(logger.close)
