@@ -230,23 +230,26 @@ class _InMemory(TorchBackend):
 
 
 def _int8(job: Job, target: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """Quantise with every calibrator and keep the one whose thinnest class fares best."""
-    from unetfast.export.int8 import CALIBRATORS, quantize
+    """Quantise with every calibrator and keep the best; if none passes, with both ends in float."""
+    from unetfast.export.int8 import CALIBRATORS, ends, quantize
 
     plain = graph.build(folded(job.model), job.spec.replace(precision="fp32"))
-    best: tuple[float, str, onnx.ModelProto] | None = None
-    tried = {}
-    for calibrator in CALIBRATORS:
-        made = quantize(plain, job.spec, job.samples.calibration, target=target, calibrator=calibrator)
-        backend = onnxruntime_.load_bytes(made.SerializeToString())
-        certificate = job.certify(backend)
-        score = min(value for value in certificate["dice"].values() if value is not None)
-        tried[calibrator] = score
-        job.say(f"calibrated by {calibrator}: least Dice of a class against the checkpoint {score:.5f}")
-        if best is None or score > best[0]:
-            best = (score, calibrator, made)
-    assert best is not None
-    return best[2], {"calibrator": best[1], "calibrators_tried": tried}
+    tried: list[tuple[bool, float, onnx.ModelProto, dict[str, Any]]] = []
+    for keep in ([], ends(plain)):
+        for calibrator in CALIBRATORS:
+            made = quantize(
+                plain, job.spec, job.samples.calibration, target=target, calibrator=calibrator, keep=keep
+            )
+            certificate = job.certify(onnxruntime_.load_bytes(made.SerializeToString()))
+            score = min(value for value in certificate["dice"].values() if value is not None)
+            notes = {"calibrator": calibrator, "kept_fp32": keep}
+            tried.append((certificate["passed"], score, made, notes))
+            kept = ", first and last layer in fp32" if keep else ""
+            job.say(f"calibrated by {calibrator}{kept}: Dice against the checkpoint {score:.5f}")
+        if any(passed for passed, *_ in tried):
+            break
+    _, _, made, notes = max(tried, key=lambda one: one[:2])
+    return made, notes
 
 
 def write_onnx(job: Job, proto: onnx.ModelProto, made_by: dict[str, Any], final: Path) -> Exported:

@@ -27,7 +27,7 @@ from unetfast.errors import BackendError
 from unetfast.export.onnx import INPUT, put_spec
 from unetfast.spec import ModelSpec
 
-__all__ = ["CALIBRATORS", "quantize"]
+__all__ = ["CALIBRATORS", "ends", "quantize"]
 
 # In order of cost; the certificate chooses among them.
 CALIBRATORS = {
@@ -49,6 +49,7 @@ def quantize(
     *,
     target: str,
     calibrator: str = "minmax",
+    keep: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """Return the int8 version of an fp32 ONNX model.
 
@@ -63,6 +64,8 @@ def quantize(
     target : {"cpu", "tensorrt"}
     calibrator : str
         A key of :data:`CALIBRATORS`.
+    keep : sequence of str
+        Names of nodes that stay in float.
 
     Raises
     ------
@@ -81,6 +84,7 @@ def quantize(
                 _Crops(images, spec.stride_px),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=_OPERATORS,
+                nodes_to_exclude=list(keep),
                 per_channel=True,
                 activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -92,6 +96,12 @@ def quantize(
         raise BackendError(f"onnxruntime cannot quantise {spec.arch}: {type(exc).__name__}: {exc}") from exc
     put_spec(quantized, spec.replace(precision="int8", target=target))
     return quantized
+
+
+def ends(model: onnx.ModelProto) -> list[str]:
+    """Name the first and the last convolution, which lose most by int8 and cost least in float."""
+    convolutions = [node.name for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    return [convolutions[0], convolutions[-1]]
 
 
 class _Crops(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types

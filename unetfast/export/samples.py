@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,7 @@ def collect(checkpoint: Checkpoint, data: Path | None, source: Path) -> Samples:
     )
 
 
+T = TypeVar("T")
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 
 
@@ -112,7 +114,7 @@ def _pictures(data: Path) -> list[Path]:
     return sorted(path for path in found if path.suffix.lower() in endings)
 
 
-def _spread(items: Sequence[Path]) -> list[Path]:
+def _spread(items: Sequence[T]) -> list[T]:
     """Return at most MAX_IMAGES items, evenly spaced."""
     step = max(1.0, len(items) / MAX_IMAGES)
     return [items[int(i * step)] for i in range(min(len(items), MAX_IMAGES))]

@@ -151,7 +151,7 @@ def build_plan(
     model: bytes,
     profile: Profile,
     precision: str,
-    options: PlanOptions = PlanOptions(),  # noqa: B008  # immutable
+    options: PlanOptions = PlanOptions(),
     on_step: OnStep | None = None,
 ) -> Plan:
     """Build a plan from an ONNX model.

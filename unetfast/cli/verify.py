@@ -1,0 +1,78 @@
+"""``unetfast verify`` says whether an artifact computes what its checkpoint computes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+__all__ = ["verify"]
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    help="The checkpoint; default: the one named in the certificate, beside the artifact.",
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Images or a data set to compare on.")
+@click.option("--backend", default="auto", show_default=True, help="What runs the artifact.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0 takes all cores.")
+@click.option("--max-differ", type=click.FloatRange(0, 1), help="Largest fraction of pixels that may differ.")
+@click.option(
+    "--min-dice", type=click.FloatRange(0, 1), help="Least Dice of any class against the checkpoint."
+)
+@click.option("--max-drop", type=click.FloatRange(0, 100), help="Most points of Dice lost against the truth.")
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
+def verify(
+    artifact: Path,
+    against: Path | None,
+    data: Path | None,
+    backend: str,
+    device: str,
+    threads: int,
+    max_differ: float | None,
+    min_dice: float | None,
+    max_drop: float | None,
+    as_json: bool,
+) -> None:
+    r"""Compare ARTIFACT (.onnx, .xml, .engine) with the checkpoint it came from, on real images.
+
+    Exit code 4 if it computes something else; then ARTIFACT.refused.png shows where.
+
+    \b
+    Examples:
+      unetfast verify best.onnx
+      unetfast verify best.int8.onnx --data data/test --backend openvino
+      unetfast verify best.engine --against best.pt --data data/val
+    """
+    from unetfast.errors import require
+
+    require("torch", "train")
+    from unetfast import backends
+    from unetfast.export.parity import limits_for, require_passed, summary
+    from unetfast.export.verify import checkpoint_of
+    from unetfast.export.verify import verify as measure
+
+    limits = limits_for(
+        backends.read_spec(artifact).precision, differ=max_differ, dice=min_dice, drop=max_drop
+    )
+    shown = artifact.with_name(artifact.name + ".refused.png")
+    certificate = measure(
+        artifact,
+        against or checkpoint_of(artifact),
+        data=data,
+        backend=backend,
+        device=device,
+        threads=threads,
+        limits=limits,
+        shown=shown,
+    )
+    if as_json:
+        click.echo(json.dumps(certificate, indent=2, sort_keys=True))
+    require_passed(certificate, artifact, shown)
+    if not as_json:
+        click.echo(f"{artifact}: holds on {certificate['candidate']}: {summary(certificate)}")

@@ -1,0 +1,86 @@
+"""Compare an artifact that is there already with the checkpoint it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unetfast import backends
+from unetfast.backends.torch_ import TorchBackend
+from unetfast.checkpoint import build_model, load
+from unetfast.errors import ArtifactError, ConfigError
+from unetfast.export.parity import Limits, certify, limits_for, picture, predictor
+from unetfast.export.samples import collect
+
+__all__ = ["checkpoint_of", "verify"]
+
+
+def checkpoint_of(artifact: Path) -> Path:
+    """Return the checkpoint that lies beside an artifact, by the name its certificate gives.
+
+    Raises
+    ------
+    ConfigError
+        When it is not there.
+    """
+    certificate = backends.read_spec(artifact).certificate or {}
+    name = certificate.get("checkpoint")
+    # Only a bare name: an artifact must not choose which other file is opened.
+    found = artifact.parent / Path(name).name if isinstance(name, str) and name else None
+    if found is None or not found.is_file():
+        raise ConfigError(
+            f"{artifact}: its checkpoint {name or ''} is not beside it; give it with --against FILE.pt"
+        )
+    return found
+
+
+def verify(
+    artifact: Path,
+    against: Path,
+    *,
+    data: Path | None = None,
+    backend: str = "auto",
+    device: str = "auto",
+    threads: int = 0,
+    limits: Limits | None = None,
+    shown: Path | None = None,
+) -> dict[str, Any]:
+    """Return a new certificate of an artifact.
+
+    Parameters
+    ----------
+    artifact, against : Path
+        The file to check, and the checkpoint (``.pt``).
+    data : Path, optional
+        Images or a data set; default: the images kept in the checkpoint.
+    backend, device, threads
+        As :func:`unetfast.backends.load`.
+    limits : Limits, optional
+        Default: those of the artifact's precision.
+    shown : Path, optional
+        Where to draw the worst image when the certificate does not hold.
+
+    Raises
+    ------
+    ArtifactError
+        When the two are models of different things.
+    """
+    checkpoint = load(against)
+    candidate = backends.load(artifact, backend=backend, device=device, threads=threads)
+    own, theirs = checkpoint.spec, candidate.spec
+    for name in ("classes", "task", "preprocess"):
+        if getattr(own, name) != getattr(theirs, name):
+            raise ArtifactError(
+                f"{artifact}: not an export of {against}: {name} {getattr(theirs, name)} "
+                f"against {getattr(own, name)}"
+            )
+    model = build_model(own, checkpoint.model_state, against)
+    reference = TorchBackend(model, own.replace(output=theirs.output, threshold=theirs.threshold), "cpu")
+    samples = collect(checkpoint, data, against)
+    found = certify(
+        reference, candidate, samples.images, samples.truths, limits=limits or limits_for(theirs.precision)
+    )
+    if not found["passed"] and shown is not None:
+        image = samples.images[found["worst_image"]]
+        picture(shown, image, predictor(reference)(image), predictor(candidate)(image), len(own.classes))
+    return {**found, "images_from": samples.source, "checkpoint": against.name}
