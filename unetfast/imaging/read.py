@@ -11,7 +11,9 @@ import logging
 import os
 import stat
 import zipfile
+import zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -118,20 +120,30 @@ def read_bytes(source: Source, *, max_bytes: int = MAX_BYTES) -> bytes:
             return file.read()
     except FileNotFoundError as exc:
         raise ImageError(f"{ref}: no such file") from exc
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, RuntimeError) as exc:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as exc:
         if isinstance(exc, ImageError):
             raise
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
         raise ImageError(f"{ref}: cannot be read: {reason}") from exc
 
 
+@lru_cache(maxsize=4)
+def _archive(path: Path, modified_ns: int, process: int) -> zipfile.ZipFile:
+    """Return an open archive: reading the directory of a large one again for every member takes hours.
+
+    ZipFile may be read from several threads; a forked process must not share the file's position.
+    """
+    del modified_ns, process
+    return zipfile.ZipFile(path)
+
+
 def _read_member(ref: FileRef, max_bytes: int) -> bytes:
-    with zipfile.ZipFile(ref.path) as archive:
-        info = archive.getinfo(str(ref.member))
-        if info.file_size > max_bytes:
-            raise ImageError(f"{ref}: {info.file_size / 1e9:.1f} GB is more than a picture may have")
-        with archive.open(info) as file:
-            data = file.read(max_bytes + 1)  # the directory's file_size is only a claim
+    archive = _archive(ref.path, os.stat(ref.path).st_mtime_ns, os.getpid())
+    info = archive.getinfo(str(ref.member))
+    if info.file_size > max_bytes:
+        raise ImageError(f"{ref}: {info.file_size / 1e9:.1f} GB is more than a picture may have")
+    with archive.open(info) as file:
+        data = file.read(max_bytes + 1)  # the directory's file_size is only a claim
     if len(data) > max_bytes:
         raise ImageError(f"{ref}: larger than a picture may be")
     return data
