@@ -27,10 +27,12 @@ def command(photos: Path, output: Path, model: Path) -> list[str]:
     return [sys.executable, "-m", "unetfast", *map(str, arguments)]
 
 
-def wait_for_first_result(process: subprocess.Popen[bytes], output: Path) -> None:
+def wait_for_a_result(process: subprocess.Popen[str], output: Path) -> None:
+    """Wait until the process has written to the journal, or has ended."""
+    journal = output / "results.jsonl"
+    size = journal.stat().st_size if journal.is_file() else 0
     deadline = time.monotonic() + 60
-    while not (output / "results.jsonl").is_file() or not (output / "results.jsonl").stat().st_size:
-        assert process.poll() is None, "it ended before its first photo"
+    while process.poll() is None and (not journal.is_file() or journal.stat().st_size <= size):
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
@@ -44,14 +46,19 @@ def assert_whole(output: Path) -> None:
 
 def killed_until_done(kills: int, photos: Path, output: Path, model: Path) -> None:
     """Start the same command again and again, killing it at a random moment, then let it finish."""
-    randomly = random.Random(kills)
+    randomly, amid = random.Random(kills), 0
     for _ in range(kills):
-        process = subprocess.Popen(command(photos, output, model), stderr=subprocess.DEVNULL)
-        wait_for_first_result(process, output)
-        time.sleep(randomly.uniform(0, 0.25))
+        there = [output / name for name in (tree(output) if output.is_dir() else ()) if "/" not in name]
+        for path in randomly.sample(there, min(len(there), PHOTOS // 2)):
+            path.unlink()  # so that there is always work to be killed in
+        process = subprocess.Popen(command(photos, output, model), stderr=subprocess.DEVNULL, text=True)
+        wait_for_a_result(process, output)
+        time.sleep(randomly.uniform(0, 0.2))
+        amid += process.poll() is None
         process.kill()
         process.wait()
         assert_whole(output)
+    assert amid > kills // 2
     done = subprocess.run(command(photos, output, model), capture_output=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     assert not list(output.glob(".unetfast*"))
@@ -80,7 +87,7 @@ def test_a_signal_ends_it_with_130_and_keeps_what_is_done(
     process = subprocess.Popen(
         command(photos, output, model), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    wait_for_first_result(process, output)
+    wait_for_a_result(process, output)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 130, stderr
