@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -112,3 +116,60 @@ def test_predictor_tiles_without_a_seam(rng: np.random.Generator) -> None:
     tiled, whole = predictor(Brightness(), 16)(image), predictor(Brightness(), 1024)(image)
     assert tiled.shape == (50, 70, 1)
     assert (tiled == whole).all()
+
+
+@pytest.fixture(scope="module")
+def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that finds dark pixels: its last layer reads one channel, without training."""
+    import torch
+
+    from unetfast import checkpoint
+    from unetfast.models.unet import UNet
+
+    model = UNet(3, 1, width=2, depth=1).eval()
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    first, norm = model.stem[0], model.stem[1]
+    assert isinstance(first, torch.nn.Conv2d)
+    first.weight.data[0, :, 1, 1] = -1 / 3  # dark is positive
+    norm.weight.data.fill_(1.0)
+    last = model.decoder[0]
+    model.stem[3].weight.data[0, 0, 1, 1] = model.stem[4].weight.data[0] = 1.0
+    last[0].weight.data[0, 0, 1, 1] = last[1].weight.data[0] = 1.0
+    last[3].weight.data[0, 0, 1, 1] = last[4].weight.data[0] = 1.0
+    model.head.weight.data[0, 0], model.head.bias.data[0] = 8.0, -4.0
+    spec = ModelSpec(arch="unet", arch_args={"width": 2, "depth": 1}, stride_px=2, halo_px=model.halo_px)
+    path = tmp_path_factory.mktemp("model") / "dark.pt"
+    checkpoint.save(path, model_state=model.state_dict(), spec=spec)
+    return path
+
+
+def test_eval_on_the_command_line(
+    checkpoint_file: Path, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    rng = np.random.default_rng(3)
+    for i in range(3):
+        truth = np.zeros((40, 50), bool)
+        truth[10 + i : 14 + i] = True
+        image = np.where(truth, 20, 200).astype(np.uint8) + rng.integers(0, 20, truth.shape, np.uint8)
+        image[0, : 5 * i] = 10  # false alarms
+        for folder, array in (("images", image), ("masks", truth.astype(np.uint8) * 255)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            assert cv2.imwrite(str(tmp_path / folder / f"{i}.png"), array)
+    out = tmp_path / "out"
+    done = unetfast_command("eval", checkpoint_file, tmp_path, "-o", out, "--tolerance", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith(f"{out}/")
+    assert {p.name for p in out.iterdir()} == {
+        "metrics.json",
+        "per_image.csv",
+        "confusion.png",
+        "pr_curve.png",
+        "worst.png",
+    }
+    found = json.loads((out / "metrics.json").read_text())
+    assert found["pooled"]["recall"] == 1
+    assert found["pooled"]["precision"] == pytest.approx(600 / 615)
+    each = [200 / 200, 200 / 205, 200 / 210]
+    assert found["image_mean"]["precision"] == pytest.approx(np.mean(each))
+    assert (out / "per_image.csv").read_text().count("\n") == 4

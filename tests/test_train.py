@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +93,10 @@ def _hash(path: Path) -> str:
 
 def _rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "results.csv").open() as file:
-        return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_s")} for row in csv.DictReader(file)]
+        return [
+            {k: v for k, v in row.items() if k not in ("seconds", "images_per_s")}
+            for row in csv.DictReader(file)
+        ]
 
 
 def test_it_learns_and_leaves_what_people_look_at(lines: DataSet, tmp_path: Path) -> None:
@@ -185,12 +189,32 @@ def test_args_toml_reproduces_the_run(
     assert _hash(tmp_path / "b" / "best.pt") == _hash(first / "best.pt")
 
 
+def test_ctrl_c_on_the_command_line(lines: DataSet, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    config = tmp_path / "tiny.toml"
+    long = replace(TINY, data=lines.root, epochs=100_000, workers=1, output=folder)
+    config.write_text(run_folder.to_toml(long))
+    command = [sys.executable, "-m", "unetfast", "train", "--config", str(config)]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (folder / "results.csv").exists() and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert f"go on with: unetfast train --resume {folder}" in err
+    assert "Traceback" not in err
+    assert checkpoint.load(folder / "last.pt").training_state is not None
+
+
 def test_resume_refuses_what_would_be_another_run(lines: DataSet, shapes: DataSet, tmp_path: Path) -> None:
     folder = train(replace(TINY, epochs=1, output=tmp_path / "a"), lines)
     with pytest.raises(ConfigError, match="--lr cannot change"):
         run_folder.read_settings(folder, {"lr": 0.5})
     assert run_folder.read_settings(folder, {"lr": TINY.lr, "epochs": 9}).epochs == 9
-    with pytest.raises(DatasetError, match="is not what .* was trained on"):
+    with pytest.raises(DatasetError, match=r"is not what .* was trained on"):
         train(run_folder.read_settings(folder, {"epochs": 2}), shapes, resume=folder)
     with pytest.raises(ConfigError, match="holds a run already"):
         train(replace(TINY, output=folder), lines)
@@ -200,7 +224,13 @@ def test_resume_refuses_what_would_be_another_run(lines: DataSet, shapes: DataSe
     "changes",
     [
         {"optimizer": "sgd", "schedule": "poly", "ema": 0.0, "clip": 0.0, "loss": "ce+lovasz"},
-        {"optimizer": "adam", "loss": "ce+dice", "class_weights": "auto", "amp": "bf16", "augment": "upright"},
+        {
+            "optimizer": "adam",
+            "loss": "ce+dice",
+            "class_weights": "auto",
+            "amp": "bf16",
+            "augment": "upright",
+        },
         {"up": "transposed", "loss": "focal+tversky", "class_weights": "1,2,2", "cache": "none"},
         {"resize": True, "augment": "none", "channels": 1, "val_fraction": 0.0},
         {"arch": "fast", "width": None, "depth": None, "imgsz": 64},
@@ -229,7 +259,15 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(lines: DataSet, tmp
     run_folder.atomic_write(config, run_folder.to_toml(settings).encode())
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29533"),
+            *(
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nproc-per-node",
+                "2",
+                "--master-port",
+                "29533",
+            ),
             *("-m", "unetfast", "train", "--config", config, "-o", tmp_path / "two"),
         ],
         capture_output=True,

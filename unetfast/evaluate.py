@@ -19,7 +19,7 @@ from unetfast.spec import ModelSpec, Sample
 
 __all__ = ["THRESHOLDS", "Evaluation", "ImageScore", "Pair", "evaluate", "predictor", "read_pairs", "score"]
 
-THRESHOLDS = np.linspace(0.01, 0.99, 99)
+THRESHOLDS = np.arange(1, 100) / 100
 _NAMES = ("dice", "iou", "precision", "recall")
 
 Pair = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]  # id, image (H, W, C), truth (H, W)

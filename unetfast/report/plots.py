@@ -114,7 +114,8 @@ def compare(
     classes : sequence of str
     title : str
     """
-    figure = _figure(13, 0.6 + 2.5 * len(rows))
+    tall = max(min(2.0, truth.shape[0] / truth.shape[1]) for _, _, truth, _ in rows)
+    figure = _figure(13, 0.6 + (3.1 * tall + 0.1) * len(rows))
     figure.suptitle(title)
     axes = figure.subplots(len(rows), 4, squeeze=False)
     wrong = "errors: red invented, blue missed" if len(classes) == 2 else "errors: red wrong class"
@@ -185,7 +186,7 @@ def confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]) -> 
     )
     ax.set_yticks(range(count), classes)
     ax.set_xlabel("prediction")
-    ax.set_ylabel("truth (rows add up to 100 %)")
+    ax.set_ylabel("truth (a row is 100 %)")
     _save(figure, path)
 
 
