@@ -1,0 +1,1 @@
+"""Measurements side by side: artifacts and backends, the stages of a run, the inpainting kernel."""

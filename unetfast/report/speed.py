@@ -1,0 +1,57 @@
+"""Speed against quality, one point a candidate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from unetfast.errors import ConfigError
+from unetfast.imaging import atomic_write
+
+__all__ = ["speed_against_quality"]
+
+_COLOURS = {"torch": "#8C8C8C", "onnxruntime": "#0072B2", "openvino": "#E69F00", "tensorrt": "#009E73"}
+
+
+def speed_against_quality(path: Path, rows: list[dict[str, Any]], title: str) -> None:
+    """Draw p50 latency (logarithmic) against Dice, or against agreement where there is no truth.
+
+    Parameters
+    ----------
+    path : Path
+        A PNG.
+    rows : list of dict
+        As ``unetfast.bench.models.bench_models`` gives them.
+    title : str
+
+    Raises
+    ------
+    ConfigError
+        When no row was measured.
+    """
+    import io
+
+    shown = [row for row in rows if row["p50_ms"] is not None and row["differing"] is not None]
+    if not shown:
+        raise ConfigError(f"{path}: nothing to draw; no candidate could be measured")
+    with_truth = all(row["dice"] is not None for row in shown)
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for row in shown:
+        quality = row["dice"] if with_truth else 1 - row["differing"]
+        axes.scatter(row["p50_ms"], quality, color=_COLOURS.get(row["backend"], "black"), s=45, zorder=3)
+        label = f"{row['backend']} {row['precision']}"
+        axes.annotate(label, (row["p50_ms"], quality), xytext=(5, 4), textcoords="offset points", fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlabel("milliseconds an image (median, batch 1)")
+    axes.set_ylabel("Dice against the truth" if with_truth else "agreement with the reference")
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.margins(x=0.25, y=0.15)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    atomic_write(path, buffer.getvalue())
