@@ -96,37 +96,56 @@ class LabelEncoding:
         """
         found = codes(mask, self.domain)
         if self.rule == "threshold":
-            (low, low_id), (high, high_id) = sorted(self.table)
-            return np.where(found > (low + high) // 2, np.uint8(high_id), np.uint8(low_id))
+            return self.ids_of(found).astype(np.uint8)
         if self.rule == "nearest":
             return self._nearest(found, name)
         return self._exact(found, name)
 
+    def ids_of(self, found: NDArray[np.int32]) -> NDArray[np.int16]:
+        """Return the class id of each code, wherever it stands; -1 for unknown codes.
+
+        Parameters
+        ----------
+        found : (...) int32
+
+        Returns
+        -------
+        (...) int16
+        """
+        table = np.array(sorted(self.table), np.int32).reshape(-1, 2)
+        codes_, ids = table[:, 0], table[:, 1].astype(np.int16)
+        if self.rule == "threshold":
+            return np.asarray(np.where(found > (codes_[0] + codes_[1]) // 2, ids[1], ids[0]))
+        values, back = np.unique(found, return_inverse=True)
+        if self.rule == "nearest":
+            apart = self._apart(values)
+            return np.asarray(
+                np.array(self.table, np.int16)[apart.argmin(axis=1), 1][back].reshape(found.shape)
+            )
+        at = np.searchsorted(codes_, values).clip(0, len(codes_) - 1)
+        unknown = np.int16(-1 if self.other is None else self.other)
+        return np.asarray(np.where(codes_[at] == values, ids[at], unknown)[back].reshape(found.shape))
+
+    def _apart(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the largest difference per channel from each value to each code, (V, T)."""
+        table = np.array([code for code, _ in self.table], np.int32)
+        colour = self.domain == "colour"
+        points, centres = (unpack(values), unpack(table)) if colour else (values[:, None], table[:, None])
+        return np.asarray(np.abs(points[:, None] - centres[None]).max(axis=2))
+
     def _exact(self, found: NDArray[np.int32], name: str) -> NDArray[np.uint8]:
-        known = np.array(sorted(code for code, _ in self.table), np.int32)
-        ids = np.array([dict(self.table)[int(code)] for code in known], np.uint8)
-        if self.domain != "colour":
-            lut = np.full(65536, -1 if self.other is None else self.other, np.int16)
-            lut[known] = ids
-            labels = lut[found]
-            if self.other is None and labels.min() < 0:
-                self._unknown(found[labels < 0], name)
-            return labels.astype(np.uint8)
-        at = np.searchsorted(known, found).clip(0, len(known) - 1)
-        hit = known[at] == found
-        if self.other is None and not hit.all():
-            self._unknown(found[~hit], name)
-        return np.where(hit, ids[at], np.uint8(self.other or 0))
+        if self.domain != "colour":  # a table of all codes is faster than a search
+            labels = self.ids_of(np.arange(int(found.max()) + 1, dtype=np.int32))[found]
+        else:
+            labels = self.ids_of(found)
+        if labels.min() < 0:
+            self._unknown(found[labels < 0], name)
+        return labels.astype(np.uint8)
 
     def _nearest(self, found: NDArray[np.int32], name: str) -> NDArray[np.uint8]:
-        table = np.array(self.table, np.int32)
         values, back = np.unique(found, return_inverse=True)
-        colour = self.domain == "colour"
-        points = unpack(values) if colour else values[:, None]
-        centres = unpack(table[:, 0]) if colour else table[:, :1]
-        apart = np.abs(points[:, None] - centres[None]).max(axis=2)  # (V, T)
-        clear = (apart.min(axis=1) <= _NEAR)[back].reshape(found.shape)
-        labels: NDArray[np.uint8] = table[apart.argmin(axis=1), 1].astype(np.uint8)[back].reshape(found.shape)
+        clear = (self._apart(values).min(axis=1) <= _NEAR)[back].reshape(found.shape)
+        labels = self.ids_of(found).astype(np.uint8)
         if clear.all():
             return labels
         if not clear.any():

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.paths import split_in
-from unetfast.data.layouts.words import rank, role_of, tokens
+from unetfast.data.layouts.words import folder_parts, rank, role_of, tokens
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
@@ -59,16 +59,22 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 
 def _fixed_names(folders: dict[str, dict[str, str]]) -> Groups:
     """Return a group a folder where the same file names come back in most of them."""
-    small = {folder: files for folder, files in folders.items() if 2 <= len(files) <= 16}
-    if len(small) < 2 or len(small) < len(folders) / 2:
+    small = {
+        folder: files for folder, files in folders.items() if 2 <= len(files) <= 16 and _says_nothing(folder)
+    }
+    if len(small) < 2 or 2 * len(small) < len(folders):
         return {}
-    counts = Counter(stem for files in small.values() for stem in files)
-    fixed = {stem for stem, count in counts.items() if 2 * count >= len(small) and not stem.isdigit()}
-    if len(fixed) < 2 or any(len(fixed & set(files)) < 2 for files in small.values()):
+    counts = Counter(stem for files in small.values() for stem in files if not any(map(str.isdigit, stem)))
+    fixed = {stem for stem, count in counts.items() if 2 * count > len(small)}
+    if not any(role_of(tokens(stem)) == "image" for stem in fixed):
         return {}
-    if any(split_in(folder.rpartition("/")[2]) for folder in small):
-        return {}  # train/a.jpg and test/a.jpg
     return {(folder, ""): {s: n for s, n in files.items() if s in fixed} for folder, files in small.items()}
+
+
+def _says_nothing(folder: str) -> bool:
+    """Whether a folder is one sample's, and not ``images`` or ``train``."""
+    says = folder_parts(folder.rpartition("/")[2])
+    return says.role is None and says.split is None
 
 
 def _common_starts(folders: dict[str, dict[str, str]]) -> Groups:
@@ -84,7 +90,7 @@ def _common_starts(folders: dict[str, dict[str, str]]) -> Groups:
                 groups[folder, stem][""] = name
     total = sum(map(len, folders.values()))
     large = {key: group for key, group in groups.items() if len(group) >= 3}
-    return large if 2 * sum(map(len, large.values())) > total else {}
+    return large if len(large) > 1 and 2 * sum(map(len, large.values())) > total else {}
 
 
 def _image_kind(groups: Groups, kinds: Counter[str]) -> str | None:

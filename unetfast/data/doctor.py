@@ -1,0 +1,386 @@
+"""What is wrong with a data set, found before time is spent on training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.data.collection import DataSet
+from unetfast.data.labels import IGNORE, LabelEncoding, size_relation
+from unetfast.data.lookalikes import Fingerprint, fingerprint, lookalikes
+from unetfast.data.polygons import draw
+from unetfast.data.survey import MaskStats, in_threads
+from unetfast.errors import DatasetError, UnetfastError
+from unetfast.imaging import Picture, read
+from unetfast.spec import Sample
+
+__all__ = ["ClassShare", "Finding", "class_shares", "inspect", "refuse_errors"]
+
+_SHOWN = 5
+_RARE = 0.001  # of the pixels
+_FEW = 8  # samples
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found in a data set.
+
+    Attributes
+    ----------
+    severity : {"error", "warning", "note"}
+        An error keeps training from starting.
+    topic : str
+        A word or two: "sizes", "copies".
+    text : str
+        What it is and what to do.
+    files : tuple of str
+        Ids or names of the samples concerned.
+    """
+
+    severity: str
+    topic: str
+    text: str
+    files: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.files[:_SHOWN]) + (
+            f" and {len(self.files) - _SHOWN} more" if len(self.files) > _SHOWN else ""
+        )
+        return f"{self.text}{f': {shown}' if shown else ''}"
+
+
+@dataclass(frozen=True)
+class ClassShare:
+    """How much of a data set a class takes.
+
+    Attributes
+    ----------
+    name : str
+    share : float
+        Of the pixels that count.
+    images : int
+        That hold any of it.
+    """
+
+    name: str
+    share: float
+    images: int
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What reading one sample told."""
+
+    shape: tuple[int, int] = (0, 0)
+    channels: int = 0
+    orientation: int = 1
+    digest: str = ""
+    print: Fingerprint | None = None
+    counts: dict[int, int] = field(default_factory=dict)  # pixels of each class id
+    mask_shape: tuple[int, int] = (0, 0)
+    error: str | None = None
+
+
+def inspect(
+    dataset: DataSet,
+    *,
+    skip_unmatched: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Finding]:
+    """Look at every image and mask of a data set.
+
+    Parameters
+    ----------
+    dataset : DataSet
+    skip_unmatched : bool
+        Files without a partner are left out on purpose: a warning, not an error.
+    progress : callable, optional
+        Called with the number of images looked at and their total.
+
+    Returns
+    -------
+    list of Finding
+        Errors first, then warnings, then notes.
+    """
+    looks = _look_at_all(dataset, progress)
+    findings = [
+        *_unmatched(dataset, skip_unmatched),
+        *_unreadable(dataset, looks),
+        *_unknown_values(dataset),
+        *_sizes(dataset, looks),
+        *_copies(dataset, looks),
+        *_lookalikes(dataset, looks),
+        *_empty(dataset, looks),
+        *_balance(dataset, looks),
+        *_images(dataset, looks),
+    ]
+    order = ("error", "warning", "note")
+    return sorted(findings, key=lambda finding: order.index(finding.severity))
+
+
+def refuse_errors(dataset: DataSet, findings: Iterable[Finding]) -> None:
+    """Raise one DatasetError that lists all findings that are errors, if there are any."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        lines = "\n".join(f"  {finding.topic}: {finding}" for finding in errors)
+        raise DatasetError(f"{dataset.root}: not fit for training:\n{lines}")
+
+
+def class_shares(dataset: DataSet) -> list[ClassShare]:
+    """Return how much of the pixels each class takes, by class id, as the survey of the masks counted.
+
+    Data sets of polygons have no such survey: the list is empty.
+    """
+    if dataset.survey is None:
+        return []
+    counts = [_class_counts(stat, dataset.encoding) for stat in dataset.survey.stats]
+    return _shares(counts, dataset.classes)
+
+
+def _shares(counts: Sequence[dict[int, int]], classes: Sequence[str]) -> list[ClassShare]:
+    total = sum(n for one in counts for id_, n in one.items() if id_ != IGNORE) or 1
+    return [
+        ClassShare(name, sum(one.get(i, 0) for one in counts) / total, sum(i in one for one in counts))
+        for i, name in enumerate(classes)
+    ]
+
+
+def _class_counts(stat: MaskStats, encoding: LabelEncoding) -> dict[int, int]:
+    codes = np.array(list(stat.counts), np.int32)
+    if not codes.size:
+        return {}
+    found: dict[int, int] = defaultdict(int)
+    for id_, count in zip(encoding.ids_of(codes).tolist(), stat.counts.values(), strict=True):
+        if id_ >= 0:
+            found[id_] += count
+    return dict(found)
+
+
+def _look_at_all(dataset: DataSet, progress: Callable[[int, int], None] | None) -> list[_Look]:
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(dataset.samples))
+
+    stats = dataset.survey.stats if dataset.survey else [MaskStats() for _ in dataset.samples]
+    pairs = zip(dataset.samples, stats, strict=True)
+    return list(in_threads(lambda pair: _look_at(*pair, dataset.encoding), pairs, count))
+
+
+def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> _Look:
+    try:
+        picture = read(sample.image)
+        counts, mask_shape = _truth(sample, stat, encoding, picture)
+    except UnetfastError as exc:
+        return _Look(error=str(exc))
+    pixels = picture.pixels
+    small = pixels if pixels.dtype == np.uint8 else _as_uint8(pixels)
+    return _Look(
+        shape=(pixels.shape[0], pixels.shape[1]),
+        channels=pixels.shape[2],
+        orientation=picture.orientation,
+        digest=hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest(),
+        print=fingerprint(small),
+        counts=counts,
+        mask_shape=mask_shape,
+    )
+
+
+def _truth(
+    sample: Sample, stat: MaskStats, encoding: LabelEncoding, picture: Picture
+) -> tuple[dict[int, int], tuple[int, int]]:
+    if sample.reader != "polygons":
+        return _class_counts(stat, encoding), stat.shape
+    labels = draw(sample, encoding.classes, picture)
+    numbers = np.bincount(labels.ravel())
+    return {int(i): int(numbers[i]) for i in np.flatnonzero(numbers)}, (labels.shape[0], labels.shape[1])
+
+
+def _as_uint8(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    from unetfast.imaging import network_input
+
+    return network_input(pixels, 3 if pixels.shape[2] >= 3 else 1)
+
+
+def _good(dataset: DataSet, looks: Sequence[_Look]) -> list[tuple[Sample, _Look]]:
+    return [(s, look) for s, look in zip(dataset.samples, looks, strict=True) if look.error is None]
+
+
+def _unmatched(dataset: DataSet, skipped: bool) -> Iterable[Finding]:
+    severity, end = (
+        ("warning", "left out") if skipped else ("error", "complete them, or use --skip-unmatched")
+    )
+    if dataset.no_mask:
+        text = f"{len(dataset.no_mask)} images have no mask ({end})"
+        yield Finding(severity, "unmatched", text, dataset.no_mask)
+    if dataset.no_image:
+        text = f"{len(dataset.no_image)} masks have no image ({end})"
+        yield Finding(severity, "unmatched", text, dataset.no_image)
+
+
+def _unreadable(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+    for look in looks:
+        if look.error is not None:
+            yield Finding("error", "unreadable", look.error)
+    for stat in dataset.survey.stats if dataset.survey else []:
+        if stat.error is not None:
+            yield Finding("error", "unreadable", stat.error)
+
+
+def _unknown_values(dataset: DataSet) -> Iterable[Finding]:
+    if dataset.survey is None or dataset.encoding.rule != "exact" or dataset.encoding.other is not None:
+        return
+    strange: dict[int, list[str]] = defaultdict(list)
+    for sample, stat in zip(dataset.samples, dataset.survey.stats, strict=True):
+        codes = np.array(list(stat.counts), np.int32)
+        for code in codes[dataset.encoding.ids_of(codes) < 0].tolist():
+            strange[code].append(sample.id)
+    for code, ids in strange.items():
+        value = f"#{code:06x}" if dataset.encoding.domain == "colour" else str(code)
+        text = f"mask value {value} has no class; say what it means, such as --mask-values {value}=ignore"
+        yield Finding("error", "mask values", text, tuple(ids))
+
+
+_SIZES = {
+    "turned": (
+        "note",
+        "masks are drawn on the photo as stored, not as shown (EXIF); they are turned with it",
+    ),
+    "larger": ("note", "masks are smaller than their images by a whole factor; they are enlarged"),
+    "smaller": ("note", "masks are larger than their images by a whole factor; they are shrunk"),
+    "cut": (
+        "warning",
+        "masks are a pixel or two larger or smaller than their images; both are cut to what they share",
+    ),
+    "unrelated": ("error", "masks and their images differ in size and neither is a multiple of the other"),
+}
+
+
+def _sizes(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+    kinds: dict[str, list[str]] = defaultdict(list)
+    unsure = []
+    for sample, look in _good(dataset, looks):
+        if look.mask_shape == (0, 0):
+            continue
+        kind = size_relation(look.mask_shape, look.shape, look.orientation)
+        sizes = "{1}x{0} on {3}x{2}".format(*look.mask_shape, *look.shape)
+        kinds[kind].append(sample.id if kind == "same" else f"{sample.id} ({sizes})")
+        if (
+            kind == "same"
+            and look.orientation > 1
+            and (look.orientation < 5 or look.shape[0] == look.shape[1])
+        ):
+            unsure.append(sample.id)
+    for kind, (severity, text) in _SIZES.items():
+        if kinds[kind]:
+            yield Finding(severity, "sizes", f"{len(kinds[kind])} {text}", tuple(kinds[kind]))
+    if unsure:
+        text = (
+            f"{len(unsure)} photos carry an EXIF orientation and their masks would fit either way; the masks "
+            "are taken to be upright; look at the contact sheet"
+        )
+        yield Finding("warning", "orientation", text, tuple(unsure))
+
+
+def _copies(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for sample, look in _good(dataset, looks):
+        groups[look.digest].append(sample)
+    copies = [group for group in groups.values() if len(group) > 1]
+    across = [group for group in copies if _crosses(group)]
+    within = [group for group in copies if not _crosses(group)]
+    if across:
+        text = f"{len(across)} images are in training and in validation or test: scores will be too good"
+        yield Finding("error", "leakage", text, _named(across))
+    if within:
+        yield Finding("warning", "copies", f"{len(within)} images are there more than once", _named(within))
+
+
+def _crosses(group: Sequence[Sample]) -> bool:
+    splits = {sample.split for sample in group}
+    return len(splits) > 1 and bool(splits & {"val", "test"})
+
+
+def _named(groups: Iterable[Sequence[Sample]]) -> tuple[str, ...]:
+    return tuple(
+        " = ".join(f"{sample.split}/{sample.id}" if sample.split else sample.id for sample in group[:4])
+        for group in groups
+    )
+
+
+def _lookalikes(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+    samples = dataset.samples
+    pairs = [
+        (samples[a], samples[b])
+        for a, b in lookalikes([look.print for look in looks])
+        if looks[a].digest != looks[b].digest
+    ]
+    across = [pair for pair in pairs if _crosses(pair)]
+    within = [pair for pair in pairs if not _crosses(pair)]
+    if across:
+        text = f"{len(across)} pairs of nearly the same image in training and in validation or test"
+        yield Finding("warning", "leakage", text + ": scores will be too good", _named(across))
+    if within:
+        text = f"{len(within)} pairs of images are nearly the same"
+        if not any(sample.split == "val" for sample in samples):
+            text += "; a validation set drawn at random may hold one of each"
+        yield Finding("warning", "lookalikes", text, _named(within))
+
+
+def _empty(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+    good = _good(dataset, looks)
+    empty = [sample.id for sample, look in good if look.counts and not set(look.counts) - {0, IGNORE}]
+    if empty:
+        severity = "warning" if 2 * len(empty) > len(good) else "note"
+        text = f"{len(empty)} of {len(good)} masks hold nothing but background"
+        yield Finding(severity, "empty masks", text, tuple(empty))
+    void = [sample.id for sample, look in good if set(look.counts) == {IGNORE}]
+    if void:
+        yield Finding("warning", "empty masks", f"{len(void)} masks hold no pixel that counts", tuple(void))
+    full = [sample.id for sample, look in good if len(dataset.classes) == 2 and set(look.counts) == {1}]
+    if full:
+        text = f"{len(full)} masks are all {dataset.classes[1]}; look at them in the contact sheet"
+        yield Finding("warning", "full masks", text, tuple(full))
+
+
+def _balance(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+    good = _good(dataset, looks)
+    train = [look.counts for sample, look in good if sample.split not in ("val", "test")]
+    shares = _shares(train, dataset.classes)
+    if not any(share.images for share in shares[1:]):
+        yield Finding("error", "classes", "no training mask holds anything but background")
+        return
+    absent = [share.name for share in shares[1:] if not share.images]
+    if absent:
+        yield Finding("warning", "classes", "classes that no training mask holds", tuple(absent))
+    rare = [f"{share.name} ({share.share:.3%})" for share in shares if share.images and share.share < _RARE]
+    if rare:
+        weights = "--loss bce+dice or focal" if len(dataset.classes) == 2 else "--class-weights auto"
+        text = f"classes with less than {_RARE:.1%} of the pixels; consider {weights}"
+        yield Finding("warning", "imbalance", text, tuple(rare))
+    if len(train) < _FEW:
+        yield Finding("warning", "few images", f"{len(train)} images to train on are very few")
+
+
+def _images(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+    good = _good(dataset, looks)
+    turned = [sample.id for sample, look in good if look.orientation > 1]
+    if turned:
+        yield Finding("note", "orientation", f"{len(turned)} photos are turned upright (EXIF)", tuple(turned))
+    tiny = [f"{sample.id} ({look.shape[1]}x{look.shape[0]})" for sample, look in good if min(look.shape) < 32]
+    if tiny:
+        yield Finding("warning", "sizes", f"{len(tiny)} images are smaller than 32 px", tuple(tiny))
+    colour = sum(look.channels >= 3 for _, look in good)
+    if 0 < colour < len(good) and dataset.channels == 1:
+        text = (
+            f"{colour} of {len(good)} images are in colour, the others grey: use --channels 3 to see colour"
+        )
+        yield Finding("warning", "channels", text)
