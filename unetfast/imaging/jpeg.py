@@ -20,7 +20,7 @@ from unetfast.errors import MissingDependencyError, require
 from unetfast.imaging import metadata
 from unetfast.imaging.metadata import is_metadata, join_jpeg
 
-__all__ = ["available", "difference", "patch", "read_coefficients"]
+__all__ = ["available", "coefficient_difference", "difference", "patch", "read_coefficients"]
 
 
 def available() -> bool:
@@ -81,12 +81,13 @@ def patch(source: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> 
 
 def _touched(
     mask: NDArray[np.bool_], blocks: tuple[int, int], cell: NDArray[Any]
-) -> tuple[NDArray[Any], ...]:
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return rows and columns of the blocks in which the mask has a pixel."""
-    grid = np.zeros((blocks[0] * cell[0], blocks[1] * cell[1]), bool)
-    inside = mask[: grid.shape[0], : grid.shape[1]]
-    grid[: inside.shape[0], : inside.shape[1]] = inside
-    return np.nonzero(grid.reshape(blocks[0], cell[0], blocks[1], cell[1]).any(axis=(1, 3)))
+    grid = np.zeros(blocks, bool)
+    rows, columns = np.nonzero(mask)
+    grid[rows // cell[0], columns // cell[1]] = True
+    touched_rows, touched_columns = np.nonzero(grid)
+    return touched_rows, touched_columns
 
 
 def _patches(
@@ -136,21 +137,57 @@ def _written(dct: Any, source: bytes) -> bytes:
     )
 
 
-def difference(before: bytes, after: bytes, mask: NDArray[np.bool_]) -> str:
-    """Compare two JPEG files outside a mask, coefficient by coefficient.
+def difference(before: NDArray[np.uint8], source: bytes, written: bytes, mask: NDArray[np.bool_]) -> str:
+    """Compare a written JPEG file with its original where nothing may have changed.
+
+    The pixels are decoded by another library (libjpeg-turbo) than the one that wrote them.
 
     Parameters
     ----------
-    before, after : bytes
+    before : (H, W, C) uint8
+        The original's pixels as stored.
+    source, written : bytes
+        The two files.
     mask : (H, W) bool
         In the stored orientation.
 
     Returns
     -------
     str
-        Empty when tables, metadata and every block that the mask does not touch are equal;
-        otherwise what differs.
+        Empty when the metadata are equal and so is every pixel of the blocks that the mask does
+        not touch; otherwise what differs.
     """
+    if _metadata(source) != _metadata(written):
+        return "the metadata differ"
+    after = simplejpeg.decode_jpeg(written, "GRAY" if before.shape[2] == 1 else "RGB", strict=False)
+    if after.shape != before.shape:
+        return f"it came back as {after.shape[1]}x{after.shape[0]}"
+    places = np.flatnonzero(before.reshape(-1) != after.reshape(-1)) // before.shape[2]
+    count = int(np.count_nonzero(~_reached(places, mask, source)))
+    return f"{count} pixels differ in blocks outside the mask" if count else ""
+
+
+def _reached(places: NDArray[Any], mask: NDArray[np.bool_], source: bytes) -> NDArray[np.bool_]:
+    """Tell which pixels (flat indices) depend on a block under the mask: its MCU, and 1 px around it.
+
+    The decoder's smooth chroma upsampling mixes each chroma sample with its neighbour.
+    """
+    _height, _width, _colour, sampling = simplejpeg.decode_jpeg_header(source, strict=False)
+    sides = {"444": (8, 8), "Gray": (8, 8), "422": (8, 16), "440": (16, 8), "420": (16, 16)}
+    side = np.array(sides.get(sampling, (32, 32)))
+    touched = np.zeros((-(-mask.shape[0] // side[0]), -(-mask.shape[1] // side[1])), bool)
+    touched[_touched(mask, touched.shape, side)] = True
+    y, x = np.divmod(places, mask.shape[1])
+    reached = np.zeros(places.shape, bool)
+    for dy in (-1, 1):
+        for dx in (-1, 1):
+            row = np.clip(y + dy, 0, mask.shape[0] - 1) // side[0]
+            reached |= touched[row, np.clip(x + dx, 0, mask.shape[1] - 1) // side[1]]
+    return reached
+
+
+def coefficient_difference(before: bytes, after: bytes, mask: NDArray[np.bool_]) -> str:
+    """Compare two JPEG files outside a mask, coefficient by coefficient; as :func:`difference`."""
     old, new = read_coefficients(before), read_coefficients(after)
     if not np.array_equal(old.qt, new.qt):
         return "the quantisation tables differ"
