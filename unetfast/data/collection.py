@@ -188,7 +188,7 @@ def _looks_for(layout: str) -> str:
     import sys
 
     doc = sys.modules[LAYOUTS[layout].__module__].__doc__ or ""
-    return " ".join(doc.split("\n\n")[0].split()).rstrip(".")
+    return " ".join(doc.split("\n\n")[0].split()).rstrip(".").replace("``", "")
 
 
 def _what(listing: Listing) -> str:

@@ -12,9 +12,19 @@ from numpy.typing import NDArray
 
 from unetfast.imaging import Picture, encode, network_input, resize
 
-__all__ = ["class_colour", "contact_sheet", "figure_html", "overlay", "page_html", "table_html"]
+__all__ = [
+    "class_colour",
+    "class_key_html",
+    "contact_sheet",
+    "figure_html",
+    "overlay",
+    "page_html",
+    "table_html",
+]
 
 IGNORE = 255
+
+_WORDS = ("error", "warning")  # cells with a colour of their own
 
 # Okabe and Ito's colours, which people with colour-blindness can tell apart; strongest first.
 _FIRST = (
@@ -116,11 +126,24 @@ def figure_html(picture: NDArray[np.uint8], caption: str, side_px: int = 360) ->
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
 
 
+def class_key_html(classes: Sequence[str]) -> str:
+    """Return an HTML line that tells which colour each class is drawn in."""
+    keys = [
+        f'<span class="key" style="background:rgb{class_colour(i)}"></span>{html.escape(name)}'
+        for i, name in enumerate(classes)
+        if i
+    ]
+    return f"<p>{' &emsp; '.join(keys)} &emsp; striped: does not count</p>"
+
+
 def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return an HTML table of plain texts."""
     cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     lines = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>"
+        + "".join(f'<td class="{cell if cell in _WORDS else ""}">{html.escape(cell)}</td>' for cell in row)
+        + "</tr>"
+        for row in rows
     )
     return f"<table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"
 

@@ -272,8 +272,8 @@ def _without_mask(images: list[_File], paired: set[_File]) -> tuple[list[str], l
     labelled = {image.name.rpartition("/")[0] for image in paired}
     missing = [image.name for image in images if image not in paired]
     lone = [name for name in missing if name.rpartition("/")[0] in labelled]
-    folders = sorted({name.rpartition("/")[0] or "." for name in missing} - labelled)
-    note = f"{len(missing) - len(lone)} images left out, in folders without any masks: {_some(folders)}"
+    folders = sorted({name.rpartition("/")[0] for name in missing} - labelled)
+    note = f"{len(missing) - len(lone)} images left out, in folders without any masks: {_some([folder or '.' for folder in folders])}"
     return lone, [note] if folders else []
 
 

@@ -1,0 +1,225 @@
+"""``unetfast check``: what a data set holds, how it is read, and what is wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from unetfast.cli.options import config_option, from_command_line, settings_options
+from unetfast.errors import DatasetError
+from unetfast.train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from unetfast.data import DataSet
+    from unetfast.data.doctor import Finding
+
+__all__ = ["check", "examine"]
+
+_OF_DATA = ("layout", "mask", "mask_values", "ignore_label", "skip_unmatched")
+_OTHERS = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in _OF_DATA]
+_COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+@click.command("check")
+@click.argument("data", type=click.Path(path_type=Path))
+@settings_options(TrainSettings, leave_out=_OTHERS)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("check.html"),
+    show_default=True,
+    help="page with a contact sheet of images and their masks",
+)
+@click.option("--samples", type=click.IntRange(0, 500), default=24, show_default=True, help="pictures on it")
+@config_option
+def check(data: Path, output: Path, samples: int, config: Path | None, **said: Any) -> None:
+    r"""Inspect DATA before training on it: what was found, how masks are read, what is wrong.
+
+    DATA is a folder, a .zip (read in place), or a .csv, .json or .txt file that lists a data set.
+    Every image and mask is read once. Errors are what training would refuse; the exit code is
+    then 1. Nothing of DATA is changed.
+
+    \b
+    Examples:
+      unetfast check cracks/
+      unetfast check stage1_train.zip
+      unetfast check roads/ --mask CRACK
+      unetfast check masks_of_0_1_255/ --mask-values 1=crack --mask-values 255=ignore
+      unetfast check streets/ --ignore-label 11 -o streets.html
+    """
+    from rich.console import Console
+
+    from unetfast.data import open_dataset
+    from unetfast.data.doctor import inspect
+
+    settings = from_command_line(TrainSettings, said, config)
+    with _progress("reading masks") as advance:
+        # Files without a partner are findings here, beside everything else that is wrong.
+        found = open_dataset(
+            data,
+            layout=settings.layout,
+            mask_values=settings.mask_values,
+            mask_name=settings.mask,
+            ignore_label=settings.ignore_label,
+            skip_unmatched=True,
+            progress=advance,
+        )
+    with _progress("looking at images") as advance:
+        findings = inspect(found, skip_unmatched=settings.skip_unmatched, progress=advance)
+    console = Console()
+    _print_decisions(console, found)
+    _print_findings(console, findings)
+    if samples:
+        _write_page(output, found, findings, samples)
+        click.echo(str(output))
+    errors = sum(finding.severity == "error" for finding in findings)
+    if errors:
+        raise DatasetError(
+            f"{data}: {errors} {'error' if errors == 1 else 'errors'}; training would refuse it"
+        )
+
+
+def examine(dataset: DataSet, *, skip_unmatched: bool, console: Console) -> None:
+    """Do what training does first: inspect, print warnings, and refuse what is wrong.
+
+    Parameters
+    ----------
+    dataset : DataSet
+    skip_unmatched : bool
+        Files without a partner were left out on purpose.
+    console : rich.console.Console
+        Where decisions and warnings go.
+
+    Raises
+    ------
+    DatasetError
+        When there are errors, all of them in one message.
+    """
+    from unetfast.data.doctor import inspect, refuse_errors
+
+    with _progress("checking data") as advance:
+        findings = inspect(dataset, skip_unmatched=skip_unmatched, progress=advance)
+    for topic, decision in dataset.decisions:
+        console.print(f"[dim]{topic:8}[/dim] {_plain(decision)}", highlight=False)
+    for finding in findings:
+        if finding.severity == "warning":
+            console.print(
+                f"[yellow]warning[/yellow]  {finding.topic}: {_plain(str(finding))}", highlight=False
+            )
+    refuse_errors(dataset, findings)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    stderr = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield advance
+
+
+def _plain(text: str) -> str:
+    """Escape what rich would take for markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _summary(found: DataSet) -> list[tuple[str, str]]:
+    splits = [sample.split for sample in found.samples]
+    named = ", ".join(
+        f"{splits.count(split)} {split or 'without a split'}"
+        for split in ("train", "val", "test", None)
+        if split in splits
+    )
+    channels = "grey" if found.channels == 1 else "RGB"
+    return [("samples", f"{len(found.samples)} ({named}), {channels}"), *found.decisions]
+
+
+def _print_decisions(console: Console, found: DataSet) -> None:
+    from rich.table import Table
+
+    from unetfast.data.doctor import class_shares
+
+    table = Table("", "what was decided", title=_plain(str(found.root)), title_justify="left")
+    for topic, decision in _summary(found):
+        table.add_row(topic, _plain(decision))
+    console.print(table)
+    if shares := class_shares(found):
+        table = Table("id", "class", "share of pixels", "images")
+        for i, share in enumerate(shares):
+            table.add_row(str(i), _plain(share.name), f"{share.share:.3%}", str(share.images))
+        console.print(table)
+
+
+def _print_findings(console: Console, findings: list[Finding]) -> None:
+    from rich.table import Table
+
+    if not findings:
+        console.print("Nothing is wrong.")
+        return
+    table = Table("", "topic", "finding")
+    for finding in findings:
+        colour = _COLOURS[finding.severity]
+        table.add_row(f"[{colour}]{finding.severity}[/]", finding.topic, _plain(str(finding)))
+    console.print(table)
+
+
+def _write_page(path: Path, found: DataSet, findings: list[Finding], count: int) -> None:
+    from unetfast.data.doctor import class_shares
+    from unetfast.data.labels import read_pair
+    from unetfast.errors import UnetfastError
+    from unetfast.imaging import atomic_write
+    from unetfast.report.sheet import class_key_html, figure_html, overlay, page_html, table_html
+
+    figures = []
+    for sample in _chosen(found, findings, count):
+        try:
+            image, labels = read_pair(sample, found.encoding, found.channels)
+        except UnetfastError:
+            continue  # it is among the findings
+        caption = f"{sample.split}/{sample.id}" if sample.split else sample.id
+        figures.append(figure_html(overlay(image, labels), caption, side_px=480))
+    shares = [
+        (str(i), share.name, f"{share.share:.3%}", str(share.images))
+        for i, share in enumerate(class_shares(found))
+    ]
+    rows = [(finding.severity, finding.topic, str(finding)) for finding in findings]
+    body = (
+        table_html(("", "what was decided"), _summary(found))
+        + (table_html(("id", "class", "share of pixels", "images"), shares) if shares else "")
+        + (table_html(("", "topic", "finding"), rows) if rows else "<p>Nothing is wrong.</p>")
+        + class_key_html(found.classes)
+        + f'<div class="sheet">{"".join(figures)}</div>'
+    )
+    atomic_write(path, page_html(f"unetfast check: {found.root.name}", body).encode())
+
+
+def _chosen(found: DataSet, findings: list[Finding], count: int) -> list[Any]:
+    """Return samples for the contact sheet: those that something was found about, then an even choice."""
+    named = {
+        file.partition(" ")[0]
+        for finding in findings
+        if finding.severity != "error"
+        for file in finding.files
+    }
+    flagged = [sample for sample in found.samples if sample.id in named][: count // 3]
+    rest = [sample for sample in found.samples if sample not in flagged]
+    wanted = count - len(flagged)
+    step = max(1.0, len(rest) / wanted) if wanted else 1.0
+    return flagged + [rest[int(i * step)] for i in range(min(wanted, len(rest)))]
