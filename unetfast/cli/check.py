@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from unetfast.data import DataSet
     from unetfast.data.doctor import Finding
 
-__all__ = ["check", "examine"]
+__all__ = ["check", "open_examined"]
 
 _OF_DATA = ("layout", "mask", "mask_values", "ignore_label", "skip_unmatched")
 _OTHERS = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in _OF_DATA]
@@ -57,21 +58,11 @@ def check(data: Path, output: Path, samples: int, config: Path | None, **said: A
     """
     from rich.console import Console
 
-    from unetfast.data import open_dataset
     from unetfast.data.doctor import inspect
 
-    settings = from_command_line(TrainSettings, said, config)
-    with _progress("reading masks") as advance:
-        # Files without a partner are findings here, beside everything else that is wrong.
-        found = open_dataset(
-            data,
-            layout=settings.layout,
-            mask_values=settings.mask_values,
-            mask_name=settings.mask,
-            ignore_label=settings.ignore_label,
-            skip_unmatched=True,
-            progress=advance,
-        )
+    settings = from_command_line(TrainSettings, {**said, "data": data}, config)
+    # Files without a partner are findings here, beside everything else that is wrong.
+    found = _opened(settings, skip_unmatched=True)
     with _progress("looking at images") as advance:
         findings = inspect(found, skip_unmatched=settings.skip_unmatched, progress=advance)
     console = Console()
@@ -87,34 +78,58 @@ def check(data: Path, output: Path, samples: int, config: Path | None, **said: A
         )
 
 
-def examine(dataset: DataSet, *, skip_unmatched: bool, console: Console) -> None:
-    """Do what training does first: inspect, print warnings, and refuse what is wrong.
+def open_examined(settings: TrainSettings) -> DataSet:
+    """Do what training does first: open the data, inspect it, say what was decided, refuse what is wrong.
 
     Parameters
     ----------
-    dataset : DataSet
-    skip_unmatched : bool
-        Files without a partner were left out on purpose.
-    console : rich.console.Console
-        Where decisions and warnings go.
+    settings : TrainSettings
+        With ``data``.
+
+    Returns
+    -------
+    DataSet
 
     Raises
     ------
     DatasetError
         When there are errors, all of them in one message.
     """
+    from rich.console import Console
+
     from unetfast.data.doctor import inspect, refuse_errors
 
+    found = _opened(settings, skip_unmatched=settings.skip_unmatched)
+    if os.environ.get("RANK", "0") != "0":
+        return found  # of the processes of torchrun the first one looks and speaks
     with _progress("checking data") as advance:
-        findings = inspect(dataset, skip_unmatched=skip_unmatched, progress=advance)
-    for topic, decision in dataset.decisions:
-        console.print(f"[dim]{topic:8}[/dim] {_plain(decision)}", highlight=False)
+        findings = inspect(found, skip_unmatched=settings.skip_unmatched, progress=advance)
+    console = Console(stderr=True, highlight=False)
+    for topic, decision in found.decisions:
+        console.print(f"[dim]{topic}[/dim]: {_plain(decision)}", soft_wrap=True)
     for finding in findings:
         if finding.severity == "warning":
             console.print(
-                f"[yellow]warning[/yellow]  {finding.topic}: {_plain(str(finding))}", highlight=False
+                f"[yellow]warning[/yellow]: {finding.topic}: {_plain(str(finding))}", soft_wrap=True
             )
-    refuse_errors(dataset, findings)
+    refuse_errors(found, findings)
+    return found
+
+
+def _opened(settings: TrainSettings, *, skip_unmatched: bool) -> DataSet:
+    from unetfast.data import open_dataset
+
+    assert settings.data is not None, "the command line gave it"
+    with _progress("reading masks") as advance:
+        return open_dataset(
+            settings.data,
+            layout=settings.layout,
+            mask_values=settings.mask_values,
+            mask_name=settings.mask,
+            ignore_label=settings.ignore_label,
+            skip_unmatched=skip_unmatched,
+            progress=advance,
+        )
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def train(data: Path | None, config: Path | None, resume: Path | None, **said: A
     """
     require("torch", "train")
     require("matplotlib", "train")
-    from unetfast.data import open_dataset
+    from unetfast.cli.check import open_examined
     from unetfast.train.loop import train as run
     from unetfast.train.run_folder import read_settings
 
@@ -70,15 +70,5 @@ def train(data: Path | None, config: Path | None, resume: Path | None, **said: A
         settings = from_command_line(TrainSettings, said, config)
     if settings.data is None:
         raise ConfigError("no data given: unetfast train DATA")
-    found = open_dataset(
-        settings.data,
-        layout=settings.layout,
-        mask_name=settings.mask,
-        mask_values=settings.mask_values,
-        ignore_label=settings.ignore_label,
-        skip_unmatched=settings.skip_unmatched,
-    )
-    for about, decision in found.decisions:
-        click.echo(f"{about}: {decision}", err=True)
-    folder = run(settings, found, resume=resume)
+    folder = run(settings, open_examined(settings), resume=resume)
     click.echo(str(folder / "best.pt"))

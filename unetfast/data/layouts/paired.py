@@ -273,7 +273,8 @@ def _without_mask(images: list[_File], paired: set[_File]) -> tuple[list[str], l
     missing = [image.name for image in images if image not in paired]
     lone = [name for name in missing if name.rpartition("/")[0] in labelled]
     folders = sorted({name.rpartition("/")[0] for name in missing} - labelled)
-    note = f"{len(missing) - len(lone)} images left out, in folders without any masks: {_some([folder or '.' for folder in folders])}"
+    places = _some([folder or "." for folder in folders])
+    note = f"{len(missing) - len(lone)} images left out, in folders without any masks: {places}"
     return lone, [note] if folders else []
 
 
