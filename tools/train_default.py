@@ -50,9 +50,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/default"), help="where everything is kept")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenes", type=int, default=6000, help="drawn pictures, %(default)s")
-    parser.add_argument("--steps", type=int, default=6500, help="steps of the first round, %(default)s")
-    parser.add_argument("--hard-steps", type=int, default=1500, help="steps of the second round, %(default)s")
+    parser.add_argument("--scenes", type=int, default=4000, help="drawn pictures, %(default)s")
+    parser.add_argument("--steps", type=int, default=6000, help="steps of the first round, %(default)s")
+    parser.add_argument("--hard-steps", type=int, default=1200, help="steps of the second round, %(default)s")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     args = parser.parse_args()
@@ -101,11 +101,11 @@ class Batches:
         return torch.from_numpy(images), torch.from_numpy(np.stack([truth for _, truth in pairs]))
 
     def _one(self, rng: np.random.Generator) -> Pair:
-        """Two thirds drawn, a quarter real cracks, the rest roads and known mistakes."""
+        """Most are drawn, a third are real cracks, the rest roads and known mistakes."""
         kind = rng.random()
-        if kind < 0.24:
+        if kind < 0.32:
             return crop(rng, self.labelled[rng.integers(len(self.labelled))], SIDE_PX)
-        if kind < (0.42 if self.hard else 0.31):
+        if kind < (0.48 if self.hard else 0.39):
             pool = self.hard if self.hard and rng.random() < 0.7 else self.real.roads
             return crop(rng, pool[rng.integers(len(pool))], SIDE_PX)
         return _window(rng, self.drawn[rng.integers(len(self.drawn))])

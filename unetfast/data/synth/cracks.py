@@ -39,11 +39,17 @@ class Strand:
 
 
 def _strand(
-    rng: Rng, start: Field, heading: float, length_px: float, width_px: float, rough_px: float
+    rng: Rng,
+    start: Field,
+    heading: float,
+    length_px: float,
+    width_px: float,
+    rough_px: float,
+    most_bend: float = 0.5,
 ) -> Strand:
     """Walk from `start` along a slowly turning heading, jagged at all scales."""
     count = max(4, int(length_px / STEP_PX))
-    bend = rng.uniform(0.05, 0.5)
+    bend = rng.uniform(0.02, most_bend)
     turn = heading + bend * line_noise(rng, count, max(4.0, rng.uniform(0.2, 1.2) * count))
     along = np.stack([np.cos(turn), np.sin(turn)], 1)
     course = start + np.cumsum(along * STEP_PX, 0)
@@ -76,7 +82,10 @@ def single(rng: Rng, size_px: int, width_px: float) -> list[Strand]:
     aim = rng.uniform(0.25, 0.75, 2) * size_px
     heading = float(np.arctan2(aim[1] - edge[1], aim[0] - edge[0]))
     length_px = size_px * rng.uniform(0.3, 1.6)
-    strands = [_strand(rng, edge, heading, length_px, width_px, _rough_px(rng, width_px))]
+    # Glazed tiles, glass and thin paint crack in long, nearly straight hairlines.
+    brittle = width_px < 2 and chance(rng, 0.5)
+    rough_px, bend = (rng.uniform(0.1, 0.7), 0.12) if brittle else (_rough_px(rng, width_px), 0.5)
+    strands = [_strand(rng, edge, heading, length_px, width_px, rough_px, bend)]
     for _ in range(int(rng.integers(0, 6)) if chance(rng, 0.6) else 0):
         parent = strands[int(rng.integers(len(strands)))]
         at = int(rng.integers(1, len(parent.points) - 1))
@@ -181,7 +190,7 @@ def cracked(rng: Rng, image: Field) -> tuple[Field, NDArray[np.uint8]]:
     """
     size_px = image.shape[0]
     course: Callable[[Rng, int, float], list[Strand]] = network if chance(rng, 0.16) else single
-    width_px = log_uniform(rng, 0.35, 3.5 if course is network else 18.0)
+    width_px = log_uniform(rng, 0.4, 3.5 if course is network else 16.0)
     bright = width_px < 2 and chance(rng, 0.1)
     strands = course(rng, size_px, width_px)
     if width_px > 2.5:  # a wide crack is several strands, so that its two edges differ

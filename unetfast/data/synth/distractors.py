@@ -71,7 +71,8 @@ def _straight(rng: Rng, size_px: int) -> Field:
 def joint(rng: Rng, image: Field) -> Drawn:
     """Draw a straight joint, gap or board edge, often one of several, sometimes with a lit edge."""
     size_px = image.shape[0]
-    line, width_px = _straight(rng, size_px), log_uniform(rng, 0.5, 9)
+    # Not thinner: a straight dark hairline is a crack more often than a joint.
+    line, width_px = _straight(rng, size_px), log_uniform(rng, 1.5, 10)
     apart = rng.uniform(-90, 90, 2).astype(np.float32)
     around = image.mean((0, 1))
     colour = around * rng.uniform(0.05, 0.7) if chance(rng, 0.7) else _colour(rng)
@@ -87,7 +88,7 @@ def joint(rng: Rng, image: Field) -> Drawn:
 def cable(rng: Rng, image: Field) -> Drawn:
     """Draw a cable, pipe or wire: constant width, round shading, a shadow beside it."""
     size_px = image.shape[0]
-    points, width_px = _curve(rng, size_px, rng.choice([0.0, 0.1, 0.8])), log_uniform(rng, 1.2, 22)
+    points, width_px = _curve(rng, size_px, rng.choice([0.0, 0.1, 0.8])), log_uniform(rng, 2, 22)
     cover = _stroke(points, size_px, width_px)
     shift = rng.integers(-8, 9, 2)
     shadow = np.roll(cv2.GaussianBlur(cover, (0, 0), rng.uniform(0.6, 4)), tuple(shift), (0, 1))
@@ -224,7 +225,7 @@ def rings(rng: Rng, image: Field) -> Drawn:
     corners = float(rng.choice([1.0, 1.0, 0.2]))  # 1: a circle; small: nearly a rectangle
     unit = np.stack([np.cos(turn), np.sin(turn)], 1)
     points = centre + radius * np.sign(unit) * np.abs(unit) ** corners
-    cover = _stroke(points.astype(np.float32), size_px, log_uniform(rng, 0.6, 10)) * rng.uniform(0.3, 1)
+    cover = _stroke(points.astype(np.float32), size_px, log_uniform(rng, 1.2, 10)) * rng.uniform(0.3, 1)
     return _blend(image, cover.astype(np.float32), _colour(rng)), None
 
 

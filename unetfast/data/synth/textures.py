@@ -164,7 +164,7 @@ def masonry(rng: Rng, size_px: int) -> Field:
     distance, stone = _grid_lines(rng, size_px)
     rough = rng.uniform(0, 1.5) if chance(rng, 0.5) else 0.0
     distance = distance + rough * fractal(rng, size_px, 12, 3)
-    half_px = log_uniform(rng, 0.35, 5)
+    half_px = log_uniform(rng, 0.6, 5)
     # One pixel of ramp: partial coverage of the pixels at the joint's edge.
     joint = np.clip(half_px - distance + 0.5, 0, 1)
     kinds: list[Callable[[Rng, int], Field]] = [concrete, plaster, plaster]
@@ -213,6 +213,6 @@ SURFACES: dict[str, tuple[Callable[[Rng, int], Field], float]] = {
     "concrete": (concrete, 3.0),
     "plaster": (plaster, 2.0),
     "masonry": (masonry, 2.5),
-    "patterned": (patterned, 0.7),
+    "patterned": (patterned, 1.2),
     "wood": (wood, 0.5),
 }
