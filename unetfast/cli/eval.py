@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ def eval_(
     stderr = Console(stderr=True)
     predict = predictor(loaded, tile)
     samples = track(
-        found.samples, "measuring", console=stderr, transient=True, disable=not stderr.is_terminal
+        found.samples, "measuring", console=stderr, transient=True, disable=not sys.stderr.isatty()
     )
     result = evaluate(predict, samples, found.encoding, loaded.spec, tolerance_px=tolerance)
     folder = new_folder(output, "eval")

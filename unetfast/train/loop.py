@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import math
 import time
@@ -83,7 +84,6 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
     weight = prepare.class_weights(settings.class_weights, pixels, device)
 
     # Where it stopped, if it did.
-    folder: Path = team.agreed((resume or run_folder.new_folder(settings.output)) if team.leads else None)
     at: dict[str, Any] = {"epoch": 0, "step": 0, "updates": 0, "best": -1.0, "since_best": 0, "seconds": 0.0}
     tally = Tally(len(spec.classes), device)
     if resume is not None:
@@ -95,7 +95,7 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
         at = restore(saved.training_state, model, optimizer, scaler)
         average.model.load_state_dict(saved.model_state)
         tally.load(at.pop("tally"), team)
-    rows = run_folder.read_results(folder, at["epoch"]) if resume else []
+    rows = run_folder.read_results(resume, at["epoch"]) if resume is not None else []
 
     # The same weights as they are run: compiled, over several processes, from uint8 to logits.
     network: torch.nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
@@ -111,12 +111,15 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
         return logits.detach(), loss.detach()
 
     if settings.batch == 0:
+        untouched = copy.deepcopy(model.state_dict())
         found = prepare.largest_batch(gradients, spec, settings.imgsz, device)
         settings = dataclasses.replace(settings, batch=team.agreed(found))
+        model.load_state_dict(untouched)  # the attempts moved the batch norms
         optimizer.zero_grad(set_to_none=True)
     batches = Batches(train_samples, data.encoding, spec, settings, team, device)
     truths = Truths(val_samples, data.encoding, spec.preprocess.channels, team, cached=batches.cached)
     steps, total = batches.steps, settings.epochs * batches.steps
+    folder: Path = team.agreed((resume or run_folder.new_folder(settings.output)) if team.leads else None)
     loggers = []
     if team.leads:
         run_folder.write_settings(folder, settings)

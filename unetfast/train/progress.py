@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ class Display:
             ),
             console=self.console,
             transient=True,
-            disable=not (shown and self.console.is_terminal),
+            disable=not (shown and sys.stderr.isatty()),  # rich takes a notebook for a terminal
         )
         self._task = self._bar.add_task("", total=steps, epoch="", loss=0.0, speed=0.0, left="?")
 
