@@ -102,7 +102,7 @@ def _table(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> N
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for name, heading in columns.items():
         number = any(isinstance(row[name], float | int) for row in rows)
         table.add_column(heading, justify="right" if number else "left", no_wrap=name != "status")
@@ -111,6 +111,7 @@ def _table(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> N
     console = Console(soft_wrap=False)
     if not console.is_terminal:
         console.width = 200  # a file has no edge to wrap at
+    console.print(title, highlight=False, markup=False)
     console.print(table)
 
 

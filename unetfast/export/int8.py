@@ -25,6 +25,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from unetfast.errors import BackendError
 from unetfast.export.onnx import INPUT, put_spec
+from unetfast.preprocess import fit
 from unetfast.spec import ModelSpec
 
 __all__ = ["CALIBRATORS", "ends", "quantize"]
@@ -81,7 +82,7 @@ def quantize(
             quantize_static(
                 str(ready),
                 str(done),
-                _Crops(images, spec.stride_px),
+                _Crops(images, spec),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=_OPERATORS,
                 nodes_to_exclude=list(keep),
@@ -105,20 +106,27 @@ def ends(model: onnx.ModelProto) -> list[str]:
 
 
 class _Crops(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    """The middle of every image, one at a time."""
+    """The middle of every image, one at a time; all of one size, as histograms need them."""
 
-    def __init__(self, images: Sequence[NDArray[np.uint8]], stride_px: int) -> None:
-        side = max(stride_px, _CROP_PX // stride_px * stride_px)
-        self._crops = iter([_middle(image, side)[None] for image in images])
+    def __init__(self, images: Sequence[NDArray[np.uint8]], spec: ModelSpec) -> None:
+        inputs = [fit(image, spec, max(image.shape))[0][1] for image in images]
+        height, width = (
+            min(_CROP_PX, int(np.median([image.shape[axis] for image in inputs]))) for axis in (0, 1)
+        )
+        self._crops = iter([_middle(image, height, width)[None] for image in inputs])
 
     def get_next(self) -> dict[str, Any] | None:
         crop = next(self._crops, None)
         return None if crop is None else {INPUT: crop}
 
 
-def _middle(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    top, left = max(0, image.shape[0] - side) // 2, max(0, image.shape[1] - side) // 2
-    return np.ascontiguousarray(image[top : top + side, left : left + side])
+def _middle(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Cut (height, width) out of an image; one that is smaller is mirrored at its edges first."""
+    short = max(0, height - image.shape[0]), max(0, width - image.shape[1])
+    if any(short):
+        image = np.pad(image, ((0, short[0]), (0, short[1]), (0, 0)), mode="symmetric")
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
 @contextlib.contextmanager

@@ -280,7 +280,7 @@ def summary(certificate: dict[str, Any]) -> str:
 def picture(
     path: Path, image: NDArray[np.uint8], wanted: NDArray[np.uint8], got: NDArray[np.uint8], classes: int
 ) -> None:
-    """Draw the image, both answers and (in red) where they differ, side by side, as a PNG.
+    """Draw the image, both answers and (in red, grown to be seen) where they differ, as a PNG.
 
     Parameters
     ----------
@@ -295,7 +295,17 @@ def picture(
     levels = (np.arange(256) * (255 // max(1, classes - 1))).clip(0, 255).astype(np.uint8)
     masks = [np.repeat(levels[labels][..., None], 3, axis=2) for labels in (wanted, got)]
     marked = np.repeat((grey // 2)[..., None], 3, axis=2)
-    marked[wanted != got] = (255, 0, 0)
+    marked[_grown(wanted != got)] = (255, 0, 0)
     rule = np.full((image.shape[0], 4, 3), 128, np.uint8)
     panels = [shown, rule, masks[0], rule, masks[1], rule, marked]
     write(path, Picture(np.concatenate(panels, axis=1), "png"))
+
+
+def _grown(mask: NDArray[np.bool_], by_px: int = 2) -> NDArray[np.bool_]:
+    """Return a mask grown by a square of `by_px` on every side."""
+    padded = np.pad(mask, by_px)
+    grown = np.zeros_like(mask)
+    for y in range(2 * by_px + 1):
+        for x in range(2 * by_px + 1):
+            grown |= padded[y : y + mask.shape[0], x : x + mask.shape[1]]
+    return grown

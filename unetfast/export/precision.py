@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unetfast.errors import BackendError, ParityError
 from unetfast.models.deployable import Deployable
@@ -42,9 +42,25 @@ def folded(model: nn.Module) -> nn.Module:
         fused: nn.Module = own().eval()
         return fused
     try:
-        traced: nn.Module = fuse(copy.deepcopy(model).eval())
+        traced = fx.symbolic_trace(copy.deepcopy(model).eval())
     except Exception as exc:  # torch.fx gives up with many unrelated types
         raise BackendError(f"cannot fold batch norms: torch.fx cannot trace the network: {exc}") from exc
+    modules = dict(traced.named_modules())
+    for node in list(traced.graph.nodes):
+        norm = modules.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(norm, nn.BatchNorm2d):
+            continue
+        before = node.args[0]
+        layer = modules.get(str(before.target)) if before.op == "call_module" else None
+        if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) or len(before.users) > 1:
+            continue
+        parent, _, own_name = str(before.target).rpartition(".")
+        transposed = isinstance(layer, nn.ConvTranspose2d)
+        setattr(traced.get_submodule(parent), own_name, fuse_conv_bn_eval(layer, norm, transposed))
+        node.replace_all_uses_with(before)
+        traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
     return traced.eval()
 
 
