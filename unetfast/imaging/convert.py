@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unetfast.errors import InputError
 
-__all__ = ["network_input", "orient", "resize", "unorient"]
+__all__ = ["distance_to_clear", "network_input", "orient", "resize", "unorient"]
 
 
 def orient(array: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -121,3 +121,8 @@ def resize(array: NDArray[Any], height: int, width: int, *, labels: bool = False
     how = cv2.INTER_NEAREST_EXACT if labels else cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     out = np.asarray(cv2.resize(array, (width, height), interpolation=how))
     return out.reshape(height, width, *array.shape[2:])  # OpenCV drops a channel axis of one
+
+
+def distance_to_clear(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return how far each pixel is from the nearest unmasked one, in px (chessboard), (H, W) float32."""
+    return np.asarray(cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_C, 3), np.float32)

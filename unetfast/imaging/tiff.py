@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
 
-__all__ = ["opened", "to_pixels"]
+__all__ = ["check_kind", "normal_values", "opened", "to_pixels"]
 
 # tifffile logs what it repairs; a file that it cannot read raises, and that is what we report.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -35,8 +35,9 @@ def opened(file: BinaryIO, name: str) -> Iterator[Any]:
     ImageError
         When it is no TIFF file, is cut off, or holds several pages.
     """
+    file.seek(0)  # tifffile takes the position it finds for the file's beginning
     try:
-        handle = tifffile.TiffFile(file)
+        handle = tifffile.TiffFile(file, name="picture")  # the name of an fdopen file is a number
     except Exception as exc:  # tifffile raises struct.error, ValueError, KeyError... on damage
         raise ImageError(f"{name}: damaged, cannot be read as TIFF: {exc}") from exc
     with handle:

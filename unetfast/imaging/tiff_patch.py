@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import imagecodecs
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError
 from unetfast.imaging.tiff import opened
 
-__all__ = ["Box", "boxes", "patch", "patch_file", "refuse_unpatchable", "stored_values"]
+__all__ = ["Box", "Segments", "boxes", "patch", "refuse_unpatchable", "stored_values"]
 
 # none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: what can be written without loss
 _LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
@@ -56,58 +56,57 @@ def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: st
         For a compression that cannot be written without loss.
     """
     file = io.BytesIO(source)
-    file.seek(0)
-    patch_file(
-        file,
-        name,
-        lambda box: bool(mask[box.top : box.bottom, box.left : box.right].any()),
-        lambda box: pixels[box.top : box.bottom, box.left : box.right],
-    )
+    with opened(file, name) as page:
+        segments = Segments(file, page, name)
+        for box in boxes(page):
+            rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
+            if mask[rows, columns].any():
+                segments.replace(box, pixels[rows, columns])
+        segments.finish()
     return file.getvalue()
 
 
-def patch_file(
-    file: BinaryIO,
-    name: str,
-    changed: Callable[[Box], bool],
-    pixels_of: Callable[[Box], NDArray[Any]],
-) -> int:
-    """Replace strips and tiles of an open TIFF file; return how many.
+class Segments:
+    """The strips or tiles of a TIFF page, to be replaced one by one.
 
     Parameters
     ----------
     file : binary file
-        Open for reading and writing.
-    changed : callable
-        Whether a box has new pixels.
-    pixels_of : callable
-        The new pixels of a box, (h, w, C) as ``tiff.to_pixels`` gives them. Boxes are asked for
-        in the order of the file.
+        Open for reading and writing; changed in place.
+    page : tifffile.TiffPage
+        Of that file.
+    name : str
+        Its path, for messages.
 
     Raises
     ------
     ImageError
-        As :func:`patch`.
+        When the page cannot be written back without loss.
     """
-    with opened(file, name) as page:
+
+    def __init__(self, file: BinaryIO, page: Any, name: str) -> None:
         refuse_unpatchable(page, name)
-        offsets, counts = list(page.dataoffsets), list(page.databytecounts)
-        shared = len(set(offsets)) != len(offsets)
-        count = 0
-        for box in boxes(page):
-            if not changed(box):
-                continue
-            data = _encoded(page, box, stored_values(page, pixels_of(box)), name)
-            count += 1
-            if offsets[box.number] and len(data) <= counts[box.number] and not shared:
-                file.seek(offsets[box.number])
-            else:
-                offsets[box.number] = _end(file)
-            file.write(data)
-            counts[box.number] = len(data)
-        if count:
-            _write_tables(file, page, offsets, counts, name)
-    return count
+        self._file, self._page, self._name = file, page, name
+        self._offsets, self._counts = list(page.dataoffsets), list(page.databytecounts)
+        self._shared = len(set(self._offsets)) != len(self._offsets)
+        self.replaced = 0
+
+    def replace(self, box: Box, pixels: NDArray[Any]) -> None:
+        """Write new pixels (h, w, C), as ``tiff.to_pixels`` gives them, into one strip or tile."""
+        data = _encoded(self._page, box, stored_values(self._page, pixels), self._name)
+        fits = len(data) <= self._counts[box.number] and not self._shared
+        if self._offsets[box.number] and fits:
+            self._file.seek(self._offsets[box.number])
+        else:
+            self._offsets[box.number] = _end(self._file)
+        self._file.write(data)
+        self._counts[box.number] = len(data)
+        self.replaced += 1
+
+    def finish(self) -> None:
+        """Write where the strips or tiles lie now."""
+        if self.replaced:
+            _write_tables(self._file, self._page, self._offsets, self._counts, self._name)
 
 
 def refuse_unpatchable(page: Any, name: str) -> None:

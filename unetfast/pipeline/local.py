@@ -21,7 +21,7 @@ from typing import Any
 
 from unetfast.errors import UnetfastError
 from unetfast.imaging import header
-from unetfast.pipeline import stages
+from unetfast.pipeline import stages, windowed
 from unetfast.pipeline.journal import Journal
 from unetfast.pipeline.output import Output
 from unetfast.pipeline.sources import Item, Skipped
@@ -116,6 +116,7 @@ class Engine:
         self.fatal: BaseException | None = None
         self._done: queue.Queue[Any] = queue.Queue()
         self._budget = Budget(2 * workers + 2, SMALL_PX)
+        self._max_memory = windowed.parse_bytes(context.settings.max_memory)
         self._lock = threading.Lock()
         self.stages = [
             Stage("read", self._read, workers, inbox=queue.Queue(4 * workers + 64)),
@@ -217,7 +218,11 @@ class Engine:
     def _gathered(self, stage: Stage, first: Job) -> list[Job]:
         """Return the job, with others of its size that wait already."""
         jobs = [first]
-        while len(jobs) < stage.gather and _size(first) <= SMALL_PX // stage.gather:
+        while (
+            len(jobs) < stage.gather
+            and first.picture is not None
+            and _size(first) <= SMALL_PX // stage.gather
+        ):
             try:
                 job = stage.inbox.get_nowait()
             except queue.Empty:
@@ -260,17 +265,26 @@ class Engine:
 
     def _read(self, jobs: list[Job]) -> None:
         (job,) = jobs
-        stages.load(job, self.context)
+        job.windowed = windowed.is_too_large(job.item.path, self._max_memory)
+        identify = windowed.identify if job.windowed else stages.load
+        identify(job, self.context)
         if self._is_done(job):
             job.entry["status"] = "unchanged"
             self._done.put(job.entry)
             return
-        assert job.data is not None
-        head = header(job.data, str(job.item.path))
-        pixels = head.width * head.height or SMALL_PX
+        pixels = SMALL_PX
+        if job.data is not None:
+            head = header(job.data, str(job.item.path))
+            pixels = head.width * head.height or SMALL_PX
+        begun = time.perf_counter()
         self._budget.acquire(pixels, self.stop)
         job.held_px = pixels
-        stages.decode(job, self.context)
+        with self._lock:
+            held = time.perf_counter() - begun
+            self.stages[0].busy_s -= held
+            self.stages[0].waiting_s += held
+        if not job.windowed:
+            stages.decode(job, self.context)
 
     def _is_done(self, job: Job) -> bool:
         before = self.journal.find(job.item.relative)
@@ -280,14 +294,19 @@ class Engine:
         return all(self.output.size(path) == sizes.get(kind) for kind, path in outputs.items())
 
     def _network(self, jobs: list[Job]) -> None:
-        stages.segment(jobs, self.segmenter, self.context.settings.scale)
+        if jobs[0].windowed:  # never gathered with others: all its stages run here, band by band
+            windowed.process(jobs[0], self.context, self.segmenter, self.output)
+        else:
+            stages.segment(jobs, self.segmenter, self.context.settings.scale)
 
     def _clean(self, jobs: list[Job]) -> None:
-        stages.clean(jobs[0], self.context)
+        if not jobs[0].windowed:
+            stages.clean(jobs[0], self.context)
 
     def _write(self, jobs: list[Job]) -> None:
         (job,) = jobs
-        stages.store(job, self.context, len(self.segmenter.spec.classes), self.output.put)
+        if not job.windowed:
+            stages.store(job, self.context, len(self.segmenter.spec.classes), self.output.put)
         self._release(job)
 
     def finish(self, timeout_s: float) -> bool:

@@ -19,6 +19,7 @@ from unetfast.pipeline.output import Output, refuse_overlap
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard
 from unetfast.pipeline.stages import Context, Job
+from unetfast.pipeline.windowed import parse_bytes
 from unetfast.segment import bundled, load
 
 __all__ = ["Summary", "check_run", "listing", "one", "run"]
@@ -75,6 +76,7 @@ def check_run(settings: RunSettings) -> None:
     if settings.window_px % 2 == 0:
         raise ConfigError(f"--window must be odd; got {settings.window_px}")
     parse_shard(settings.shard)
+    parse_bytes(settings.max_memory)
 
 
 def listing(inputs: Sequence[str], settings: RunSettings, found: Found) -> Iterator[Item | Skipped]:

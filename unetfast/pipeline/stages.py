@@ -97,6 +97,7 @@ class Job:
     labels: NDArray[np.uint8] | None = None
     mask: NDArray[np.bool_] | None = None
     cleaned: NDArray[Any] | None = None
+    windowed: bool = False  # too large to be held: see windowed.py
     held_px: int | None = None  # what it takes of the memory budget
 
 

@@ -1,0 +1,78 @@
+"""Rows of a TIFF page, without reading the others."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.errors import ImageError
+from unetfast.imaging.tiff import check_kind, normal_values
+from unetfast.imaging.tiff_patch import boxes
+
+__all__ = ["Rows"]
+
+
+class Rows:
+    """A page that is read a few rows at a time.
+
+    Parameters
+    ----------
+    file : binary file
+    page : tifffile.TiffPage
+        Of that file.
+    name : str
+        Its path, for messages.
+
+    Attributes
+    ----------
+    height, width : int
+    cell_px : int
+        Rows of one strip or tile; reading whole ones costs least.
+    """
+
+    def __init__(self, file: BinaryIO, page: Any, name: str) -> None:
+        check_kind(page, name)
+        self._file, self._page, self._name = file, page, name
+        self.height, self.width = page.imagelength, page.imagewidth
+        self.boxes = list(boxes(page))
+        self.cell_px = max(box.bottom - box.top for box in self.boxes)
+
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return the pixels of rows `top` to `bottom`, (h, W, C), as ``tiff.to_pixels`` gives them.
+
+        Raises
+        ------
+        ImageError
+            When a strip or tile is damaged or missing.
+        """
+        page = self._page
+        values = np.zeros((bottom - top, self.width, page.samplesperpixel), page.dtype)
+        for box in self.boxes:
+            if box.top >= bottom or box.bottom <= top:
+                continue
+            first, last = max(box.top, top), min(box.bottom, bottom)
+            part = self._segment(box.number)
+            if part is None:  # a hole in a sparse file: zeros
+                continue
+            part = part.reshape(-1, part.shape[-2], part.shape[-1])
+            inside = part[first - box.top : last - box.top, : box.right - box.left]
+            planes = slice(box.plane, box.plane + 1) if page.planarconfig == 2 else slice(None)
+            values[first - top : last - top, box.left : box.right, planes] = inside
+        return normal_values(page, values, self._name)[0]
+
+    def _segment(self, number: int) -> NDArray[Any] | None:
+        page = self._page
+        offset, count = page.dataoffsets[number], page.databytecounts[number]
+        if not offset or not count:
+            return None
+        self._file.seek(offset)
+        data = self._file.read(count)
+        if len(data) != count:
+            raise ImageError(f"{self._name}: the TIFF file is cut off")
+        try:
+            decoded = page.decode(data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader)[0]
+        except Exception as exc:  # codecs raise anything
+            raise ImageError(f"{self._name}: damaged, cannot be decoded: {exc}") from exc
+        return None if decoded is None else np.asarray(decoded)
