@@ -10,7 +10,7 @@ import re
 import stat
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class Listing:
     root: Path
     names: tuple[str, ...]
     zipped: bool = False
-    focus: str | None = field(default=None)  # the one file the user named: a CSV, a JSON, a list
+    focus: str | None = None  # the one file the user named: a CSV, a JSON, a list
 
     def ref(self, name: str) -> FileRef:
         """Return what `imaging` reads `name` from."""
@@ -113,12 +113,21 @@ def list_files(root: Path) -> Listing:
     if not root.is_file():
         raise DatasetError(f"{root}: not a folder, and not a regular file")
     if root.suffix.lower() in (".csv", ".tsv", ".json", ".txt", ".lst"):
-        return Listing(root.parent, _ordered(_walk(root.parent)), focus=root.name)
+        return _around(root)
     if zipfile.is_zipfile(root):
         return Listing(root, _ordered(_members(root)), zipped=True)
     raise DatasetError(
         f"{root}: a data set is a folder, a .zip archive, or a .csv, .json or .txt file that lists one"
     )
+
+
+def _around(file: Path) -> Listing:
+    """List the folder of a file that lists a data set, or the one above where that holds no pictures."""
+    folder = file.parent
+    listing = Listing(folder, _ordered(_walk(folder)), focus=file.name)
+    if listing.images or folder == folder.parent:
+        return listing
+    return Listing(folder.parent, _ordered(_walk(folder.parent)), focus=f"{folder.name}/{file.name}")
 
 
 def _ordered(names: Iterable[str]) -> tuple[str, ...]:

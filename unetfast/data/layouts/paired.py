@@ -118,7 +118,7 @@ def _parsed(names: tuple[str, ...]) -> list[_File]:
             if says.role:
                 role, role_folder = says.role, folder
         place = tuple(rest for folder in parts[shared:] if (rest := known[folder].rest))
-        stem = name.rpartition("/")[2].rpartition(".")[0].casefold()
+        stem = name.rpartition("/")[2].rpartition(".")[0]
         files.append(_File(name, split, place, role, role_folder, stem))
     return files
 
@@ -162,16 +162,15 @@ def _is_called(file: _File, word: str) -> bool:
     folders = [part.casefold() for part in file.name.split("/")[:-1]]
     if word in folders or "/".join(folders) == word.strip("/"):
         return True
-    return any(
-        file.stem.endswith(separator + word) or file.stem.startswith(word + separator) for separator in "_- ."
-    )
+    stem = file.stem.casefold()
+    return any(stem.endswith(sep + word) or stem.startswith(word + sep) for sep in "_- .")
 
 
 def _unnamed_masks(images: list[_File], rest: list[_File]) -> tuple[list[_File], list[_File], list[str]]:
     """Find masks that no name gives away: twins beside the photos, or a second folder of equal stems."""
     by_place: dict[tuple[str, str], list[_File]] = defaultdict(list)
     for file in images:
-        by_place[file.name.rpartition("/")[0], file.stem].append(file)
+        by_place[file.name.rpartition("/")[0], file.stem.casefold()].append(file)
     twins = [sorted(pair, key=_is_jpeg, reverse=True) for pair in by_place.values() if len(pair) == 2]
     if twins and all(_is_jpeg(a) and not _is_jpeg(b) for a, b in twins):
         masks = [b for _, b in twins]
@@ -229,6 +228,7 @@ class _Lookups:
 
     @staticmethod
     def _keys(file: _File, stem: str) -> list[tuple[object, ...]]:
+        stem = stem.casefold()
         return [(stem, file.split, file.place), (stem, file.split), (stem, file.place), (stem,)]
 
     def of(self, mask: _File) -> tuple[_File | None, str]:
@@ -253,9 +253,9 @@ def _choose_set(
         several = sum(len(masks) > 1 for masks in chosen.values())
         return chosen, [f"{several} images have several masks, which are merged"] if several else []
     counts = Counter(name for sets in matched.values() for name in sets)
-    table = ", ".join(f"{name!r} ({counts[name]} images)" for name in sorted(counts, key=rank))
+    table = ", ".join(f"{name!r} ({counts[name]} images)" for name in sorted(sorted(counts), key=rank))
     for together in {frozenset(sets) for sets in matched.values() if len(sets) > 1}:
-        first, second = sorted(together, key=rank)[:2]
+        first, second = sorted(sorted(together), key=rank)[:2]
         if round(rank(first), 1) == round(rank(second), 1):
             example = first.replace("_", " ").split()[-1]
             raise DatasetError(

@@ -60,21 +60,17 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 def _fixed_names(folders: dict[str, dict[str, str]]) -> Groups:
     """Return a group a folder where the same file names come back in most of them."""
     small = {
-        folder: files for folder, files in folders.items() if 2 <= len(files) <= 16 and _says_nothing(folder)
+        folder: files
+        for folder, files in folders.items()
+        if 2 <= len(files) <= 16 and folder_parts(folder.rpartition("/")[2]).split is None
     }
     if len(small) < 2 or 2 * len(small) < len(folders):
         return {}
     counts = Counter(stem for files in small.values() for stem in files if not any(map(str.isdigit, stem)))
     fixed = {stem for stem, count in counts.items() if 2 * count > len(small)}
-    if not any(role_of(tokens(stem)) == "image" for stem in fixed):
+    if len(fixed) < 2 or not any(role_of(tokens(stem)) == "image" for stem in fixed):
         return {}
     return {(folder, ""): {s: n for s, n in files.items() if s in fixed} for folder, files in small.items()}
-
-
-def _says_nothing(folder: str) -> bool:
-    """Whether a folder is one sample's, and not ``images`` or ``train``."""
-    says = folder_parts(folder.rpartition("/")[2])
-    return says.role is None and says.split is None
 
 
 def _common_starts(folders: dict[str, dict[str, str]]) -> Groups:

@@ -53,7 +53,7 @@ class NameParts:
 
 def tokens(text: str) -> list[str]:
     """Split a name into lower-case words: ``"ISIC_Training_GroundTruth"``, ``"trainannot"``, ``"img12"``."""
-    text = re.sub(r"(?i)ground[\s_.-]*truth", " Groundtruth ", text)
+    text = re.sub(r"(?i)ground[\s_.-]*truth", " Groundtruth ", text).replace("leftImg8bit", " Img ")
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+", text)
     found: list[str] = []
     for word in (word.lower() for word in words):

@@ -1,0 +1,437 @@
+"""Mask values become class ids: every way in which people store them, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from drawn_data import H, W, photo, save, truth
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from PIL import Image
+
+from unetfast.data import DataSet, open_dataset
+from unetfast.data.labels import IGNORE, LabelEncoding, read_pair
+from unetfast.errors import ConfigError, DatasetError, InputError
+from unetfast.imaging import MaskFile
+
+Labels = NDArray[np.uint8]
+COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]], np.uint8)
+
+
+def _dataset(
+    root: Path, draw: Callable[[int], Any], count: int = 5, ending: str = "png", **options: Any
+) -> Path:
+    for i in range(count):
+        save(root / f"images/{i}.png", photo(i))
+        save(root / f"masks/{i}.{ending}", draw(i), **options)
+    return root
+
+
+def _labels(found: DataSet, i: int = 0) -> Labels:
+    return read_pair(found.samples[i], found.encoding, 3)[1]
+
+
+def _palette(labels: Labels, colours: list[tuple[int, int, int]]) -> Image.Image:
+    image = Image.fromarray(labels, "P") if False else Image.fromarray(labels).convert("L")
+    indexed = Image.new("P", image.size)
+    indexed.putdata(labels.ravel().tolist())
+    indexed.putpalette([value for colour in colours for value in colour])
+    return indexed
+
+
+def _smooth(labels: Labels) -> Labels:
+    """Anti-aliased: drawn four times as large and averaged down."""
+    large = cv2.resize(labels * 255, (4 * W, 4 * H), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(cv2.GaussianBlur(large, (0, 0), 3), (W, H), interpolation=cv2.INTER_AREA))
+
+
+BINARY: dict[str, Callable[[int], Any]] = {
+    "0 and 1": truth,
+    "0 and 255": lambda i: truth(i) * 255,
+    "0 and 128": lambda i: truth(i) * 128,
+    "1 and 2": lambda i: truth(i) + 1,
+    "1 bit": lambda i: Image.fromarray(truth(i) * 255).convert("1"),
+    "RGB grey": lambda i: np.repeat(truth(i)[:, :, None] * 255, 3, axis=2),
+    "RGBA grey": lambda i: np.dstack([np.repeat(truth(i)[:, :, None] * 255, 3, axis=2), np.full((H, W), 255, np.uint8)]),
+    "alpha": lambda i: np.dstack([np.zeros((H, W, 3), np.uint8), truth(i) * 255]),
+    "transparent background": lambda i: np.dstack([np.full((H, W, 3), 255, np.uint8) * truth(i)[:, :, None] + 90 * (1 - truth(i)[:, :, None]), truth(i) * 255]),
+    "LA": lambda i: Image.merge("LA", [Image.fromarray(truth(i) * 255), Image.new("L", (W, H), 255)]),
+    "16 bit": lambda i: truth(i).astype(np.uint16) * 65535,
+    "red on black": lambda i: COLOURS[truth(i)],
+    "palette black and white": lambda i: _palette(truth(i), [(0, 0, 0), (255, 255, 255)]),
+    "palette inverted": lambda i: _palette(1 - truth(i), [(255, 255, 255), (0, 0, 0)]),
+    "palette red": lambda i: _palette(truth(i), [(0, 0, 0), (128, 0, 0)]),
+    "palette all black": lambda i: _palette(truth(i), [(0, 0, 0), (0, 0, 0)]),
+    "palette 0 and 255": lambda i: _palette(truth(i) * 255, [(v, v, v) for v in range(256)]),
+    "mixed 1 bit and 8 bit": lambda i: Image.fromarray(truth(i) * 255).convert("1" if i % 2 else "L"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BINARY)
+def test_two_values_are_background_and_foreground(case: str, tmp_path: Path) -> None:
+    found = open_dataset(_dataset(tmp_path, BINARY[case]))
+    assert found.classes == ("background", "foreground")
+    for i in range(3):
+        np.testing.assert_array_equal(_labels(found, i), truth(i), err_msg=f"{case} {i}")
+
+
+@pytest.mark.parametrize(
+    ("ending", "options"), [("png", {}), ("jpg", {"quality": 60}), ("jpg", {"quality": 95})]
+)
+def test_smeared_edges_are_split_at_the_middle(ending: str, options: dict[str, int], tmp_path: Path) -> None:
+    draw = (lambda i: truth(i) * 255) if ending == "jpg" else (lambda i: _smooth(truth(i)))
+    found = open_dataset(_dataset(tmp_path, draw, ending=ending, **options))
+    assert found.classes == ("background", "foreground")
+    assert found.encoding.rule == "threshold"
+    for i in range(3):
+        labels = _labels(found, i)
+        assert set(np.unique(labels)) == {0, 1}
+        assert (labels != truth(i)).mean() < 0.01
+
+
+def test_thin_anti_aliased_lines(tmp_path: Path) -> None:
+    """No white area anywhere: every pixel of the line is edge."""
+
+    def draw(i: int) -> Labels:
+        mask = np.zeros((H, W), np.uint8)
+        cv2.line(mask, (3, 5 + i), (60, 40), 255, 1, cv2.LINE_AA)
+        return mask
+
+    found = open_dataset(_dataset(tmp_path, draw))
+    assert found.encoding.rule == "threshold"
+    assert 30 < _labels(found).sum() < 90
+
+
+def test_foreground_255_is_never_taken_for_ignore(tmp_path: Path) -> None:
+    found = open_dataset(_dataset(tmp_path, lambda i: truth(i) * 255))
+    assert IGNORE not in _labels(found)
+    assert _labels(found).sum() == truth(0).sum()
+
+
+MULTI: dict[str, Callable[[Labels], Any]] = {
+    "ids": lambda t: t,
+    "grey codes": lambda t: np.array([33, 65, 201, 231, 120], np.uint8)[t],
+    "16 bit ids": lambda t: t.astype(np.uint16),
+    "colours": lambda t: COLOURS[t],
+    "RGB ids": lambda t: np.repeat(t[:, :, None], 3, axis=2),
+    "palette": lambda t: _palette(t, [tuple(c) for c in COLOURS.tolist()]),
+}
+
+
+@pytest.mark.parametrize("case", MULTI)
+def test_several_values_are_classes(case: str, tmp_path: Path) -> None:
+    found = open_dataset(_dataset(tmp_path, lambda i: MULTI[case](truth(i, classes=4))))
+    assert len(found.classes) == 4
+    seen = _labels(found)
+    for k in range(4):  # the order of colours and codes is the data's, but every class is one id
+        assert len(np.unique(seen[truth(0, classes=4) == k])) == 1
+    if case not in ("grey codes", "colours"):
+        np.testing.assert_array_equal(seen, truth(0, classes=4))
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+@pytest.mark.parametrize("coded", ["grey codes", "colours"])
+def test_smeared_edges_of_several_classes_take_a_neighbour(coded: str, quality: int, tmp_path: Path) -> None:
+    """Between grey 33 and 231 JPEG makes 120 and 201, which are classes of their own elsewhere."""
+    draw = lambda i: MULTI[coded](truth(i, 96, 160, classes=5))  # noqa: E731
+    for i in range(4):
+        save(tmp_path / f"images/{i}.png", photo(i, 96, 160))
+        save(tmp_path / f"masks/{i}.jpg", draw(i), quality=quality, subsampling=0)
+    found = open_dataset(tmp_path)
+    assert len(found.classes) == 5, found.decisions
+    assert found.encoding.rule == "nearest"
+    labels, expected = _labels(found), truth(0, 96, 160, classes=5)
+    order = [int(np.bincount(labels[expected == k]).argmax()) for k in range(5)]
+    assert sorted(order) == [0, 1, 2, 3, 4]
+    assert (labels != np.array(order, np.uint8)[expected]).mean() < 0.03
+
+
+def test_thin_classes_of_lossless_masks_stay(tmp_path: Path) -> None:
+    def draw(i: int) -> Labels:
+        mask = np.array([10, 90, 170], np.uint8)[truth(i, classes=3)]
+        mask[H - 3] = 250  # one pixel high: no neighbourhood is flat
+        return mask
+
+    found = open_dataset(_dataset(tmp_path, draw))
+    assert len(found.classes) == 4
+    assert (_labels(found)[H - 3] == 3).all()
+
+
+def test_255_beside_ids_does_not_count(tmp_path: Path) -> None:
+    def draw(i: int) -> Labels:
+        labels = truth(i, classes=4)
+        labels[:2] = 255
+        return labels
+
+    found = open_dataset(_dataset(tmp_path, draw))
+    assert len(found.classes) == 4
+    assert (_labels(found)[:2] == IGNORE).all()
+    assert any("255 does not count" in text for _, text in found.decisions)
+
+
+def test_void_of_pascal_voc(tmp_path: Path) -> None:
+    colours = [(0, 0, 0), (128, 0, 0), *[(0, 0, 0)] * 253, (224, 224, 192)]
+
+    def draw(i: int) -> Image.Image:
+        labels = truth(i)
+        labels[0] = 255
+        return _palette(labels, colours)
+
+    found = open_dataset(_dataset(tmp_path, draw))
+    assert found.classes == ("background", "foreground")
+    assert (_labels(found)[0] == IGNORE).all()
+
+
+def _one_and_255(i: int) -> Labels:
+    labels = truth(i)
+    labels[:2] = 255
+    return labels
+
+
+def _scribble(i: int) -> Labels:
+    return np.random.default_rng(i).integers(0, 256, (H, W), dtype=np.uint8)
+
+
+def _instances(i: int) -> Labels:
+    labels = np.zeros((H, W), np.uint8)
+    for k in range(3 + i):
+        labels[4 * k % 40 : 4 * k % 40 + 3, 5 * k % 55 : 5 * k % 55 + 4] = k + 1
+    return labels
+
+
+REFUSED: dict[str, tuple[Callable[[int], Any], str]] = {
+    "0, 1 and 255": (_one_and_255, r"255 may mean.*--mask-values 1=foreground,255=ignore, or 1=foreground,255=foreground"),
+    "0 1 and 0 255": (lambda i: truth(i) * (255 if i % 2 else 1), r"some masks hold 0 and 1, others 0 and 255"),
+    "inverted": (lambda i: 255 - truth(i, classes=8) * 255, "may be inverted.*--mask-values 255=foreground, or 0=foreground"),
+    "all black": (lambda i: truth(i) * 0, "every pixel of all 5 masks is 0"),
+    "photographs": (lambda i: photo(i)[:, :, 0], "photographs or probability maps"),
+    "noise": (_scribble, "photographs or probability maps"),
+    "two colours": (lambda i: COLOURS[1:][truth(i)], "neither is black.*--mask-values #00ff00=foreground, or #ff0000"),
+    "objects": (_instances, "numbers of objects.*--mask-values 1-65535=object"),
+    "colours and greys": (lambda i: COLOURS[truth(i, classes=4)] if i % 2 else truth(i, classes=4) * np.uint8(60), "coded in colours"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_ambiguous_masks_are_refused_with_what_settles_them(case: str, tmp_path: Path) -> None:
+    draw, message = REFUSED[case]
+    if case == "inverted":
+        small = lambda i: 255 - 255 * (np.indices((H, W)).sum(0) % 16 == i).astype(np.uint8)  # noqa: E731
+        draw = small
+    with pytest.raises(DatasetError, match=message) as caught:
+        open_dataset(_dataset(tmp_path, draw, count=5))
+    assert str(caught.value).startswith(str(tmp_path))
+
+
+def test_the_flag_settles_it(tmp_path: Path) -> None:
+    root = _dataset(tmp_path, _one_and_255)
+    ignored = open_dataset(root, mask_values=["1=crack", "255=ignore"])
+    assert ignored.classes == ("background", "crack")
+    assert (_labels(ignored)[:2] == IGNORE).all()
+    both = open_dataset(root, mask_values=["1=crack,255=crack"])
+    assert (_labels(both)[:2] == 1).all()
+    objects = open_dataset(_dataset(tmp_path / "b", _instances), mask_values=("1-65535=nucleus",))
+    assert objects.classes == ("background", "nucleus")
+    np.testing.assert_array_equal(_labels(objects), _instances(0) > 0)
+
+
+def test_user_values(tmp_path: Path) -> None:
+    root = _dataset(tmp_path, lambda i: truth(i, classes=4))
+    one = open_dataset(root, mask_values=["2=pole"])
+    assert one.classes == ("background", "pole")
+    np.testing.assert_array_equal(_labels(one), truth(0, classes=4) == 2)
+    all_named = open_dataset(root, mask_values=["3=d,1=b,0=a,2=c"])
+    assert all_named.classes == ("d", "b", "a", "c")
+    np.testing.assert_array_equal(_labels(all_named), np.array([2, 1, 3, 0])[truth(0, classes=4)])
+    rest = open_dataset(root, mask_values=["1=b", "*=ignore", "0=background"])
+    np.testing.assert_array_equal(_labels(rest), np.array([0, 1, 255, 255])[truth(0, classes=4)])
+    merged = open_dataset(root, mask_values=["1=x", "3=x"])
+    np.testing.assert_array_equal(_labels(merged), np.array([0, 1, 0, 1])[truth(0, classes=4)])
+    inverted = open_dataset(_dataset(tmp_path / "i", lambda i: 255 - truth(i) * 255), mask_values=["0=crack"])
+    np.testing.assert_array_equal(_labels(inverted), truth(0))
+    for words in (["#ff0000=red"], ["red"], ["1"], ["x=y"], ["1=a", "#000000=b"]):
+        with pytest.raises((ConfigError, DatasetError), match=r"mask.values"):
+            open_dataset(root, mask_values=words)
+    with pytest.raises(DatasetError, match="9=z: no mask holds that; found 0, 1, 2, 3"):
+        open_dataset(root, mask_values=["9=z"])
+
+
+def test_user_values_of_colours_palettes_and_smeared_masks(tmp_path: Path) -> None:
+    four = lambda i: truth(i, classes=4)  # noqa: E731
+    coloured = open_dataset(
+        _dataset(tmp_path / "c", lambda i: COLOURS[four(i)]), mask_values=["#00ff00=grain"]
+    )
+    np.testing.assert_array_equal(_labels(coloured), four(0) == 2)
+    palette = [tuple(c) for c in COLOURS.tolist()]
+    indexed = _dataset(tmp_path / "p", lambda i: _palette(four(i), palette))
+    for word in ("#00ff00=grain", "2=grain"):
+        np.testing.assert_array_equal(_labels(open_dataset(indexed, mask_values=[word])), four(0) == 2)
+    smeared = _dataset(tmp_path / "s", lambda i: truth(i) * 255, ending="jpg", quality=70)
+    for word, expected in (("255=crack", truth(0)), ("0=crack", 1 - truth(0))):
+        found = open_dataset(smeared, mask_values=[word])
+        assert (_labels(found) != expected).mean() < 0.01
+
+
+def test_ignore_label(tmp_path: Path) -> None:
+    root = _dataset(tmp_path, lambda i: truth(i, classes=4))
+    found = open_dataset(root, ignore_label=3)
+    assert len(found.classes) == 3
+    np.testing.assert_array_equal(_labels(found), np.array([0, 1, 2, 255])[truth(0, classes=4)])
+    binary = open_dataset(_dataset(tmp_path / "b", _one_and_255), ignore_label=255)
+    assert binary.classes == ("background", "foreground")
+    assert (_labels(binary)[:2] == IGNORE).all()
+    np.testing.assert_array_equal(_labels(binary)[2:], truth(0)[2:])
+
+
+def test_legends_name_classes(tmp_path: Path) -> None:
+    root = _dataset(tmp_path / "ids", lambda i: truth(i, classes=4))
+    (root / "codes.txt").write_text("sky\nroad\nvoid\ncar\npole\n")
+    found = open_dataset(root)
+    assert found.classes == ("sky", "road", "car", "pole")
+    np.testing.assert_array_equal(_labels(found), np.array([0, 1, 255, 2])[truth(0, classes=4)])
+    root = _dataset(tmp_path / "colours", lambda i: COLOURS[truth(i, classes=4)])
+    for name, text in {
+        "class_dict.csv": "name,r,g,b\nRed thing,255,0,0\nNothing,0,0,0\nGreen,0,255,0\nBlue,0,0,255\nNever,9,9,9\n",
+        "label_colors.txt": "255 0 0\tRed thing\n0 0 0\t\tNothing\n0 255 0 Green\n0 0 255 Blue\n9 9 9 Never\n",
+        "labelmap.txt": "# label:color_rgb:parts:actions\nRed thing:255,0,0::\nNothing:0,0,0::\nGreen:0,255,0::\nBlue:0,0,255::\nNever:9,9,9::\n",
+    }.items():
+        (root / name).write_text(text)
+        found = open_dataset(root)
+        assert found.classes == ("Red thing", "Nothing", "Green", "Blue", "Never"), name
+        np.testing.assert_array_equal(_labels(found), np.array([1, 0, 2, 3])[truth(0, classes=4)])
+        (root / name).unlink()
+
+
+def test_class_names_of_the_user(tmp_path: Path) -> None:
+    root = _dataset(tmp_path, lambda i: truth(i, classes=3))
+    assert open_dataset(root, classes=["a", "b", "c"]).classes == ("a", "b", "c")
+    with pytest.raises(ConfigError, match="3 names"):
+        open_dataset(root, classes=["a", "b"])
+
+
+def test_encoding_of_a_model_is_kept_where_it_fits(tmp_path: Path) -> None:
+    trained = open_dataset(
+        _dataset(tmp_path / "a", lambda i: truth(i, classes=4)), mask_values=["2=x", "1=y", "3=z"]
+    )
+    some = _dataset(tmp_path / "b", lambda i: truth(i, classes=3))  # class 3 is not in it
+    found = open_dataset(some, encoding=trained.encoding)
+    assert found.encoding == trained.encoding
+    other = _dataset(tmp_path / "c", lambda i: COLOURS[truth(i, classes=4)])
+    with pytest.raises(DatasetError, match=r"values the model was trained with \(background, x, y, z\)"):
+        open_dataset(other, encoding=trained.encoding)
+    binary = open_dataset(_dataset(tmp_path / "d", truth)).encoding
+    again = open_dataset(_dataset(tmp_path / "e", lambda i: truth(i) * 255), encoding=binary)
+    np.testing.assert_array_equal(_labels(again), truth(0))
+
+
+def test_resized_masks(tmp_path: Path) -> None:
+    root = tmp_path
+    for i in range(3):
+        save(root / f"images/{i}.png", photo(i, 3 * H, 3 * W))
+        save(root / f"masks/{i}.png", truth(i) * 255)
+    found = open_dataset(root)
+    np.testing.assert_array_equal(_labels(found), np.kron(truth(0), np.ones((3, 3), np.uint8)))
+    for i in range(3):
+        save(root / f"images/{i}.png", photo(i))
+        mask = np.kron(truth(i), np.ones((2, 2), np.uint8)) * 255
+        mask[1, :] = 255  # a line of one pixel must survive
+        save(root / f"masks/{i}.png", mask)
+    labels = _labels(open_dataset(root))
+    assert labels[0].all()
+    np.testing.assert_array_equal(labels[1:], truth(0)[1:])
+
+
+def test_sizes_off_by_a_pixel_are_cut_and_others_refused(tmp_path: Path) -> None:
+    root = _dataset(tmp_path, lambda i: truth(i, H + 1, W - 1) * 255)
+    found = open_dataset(root)
+    image, labels = read_pair(found.samples[0], found.encoding, 3)
+    assert image.shape == (H, W - 1, 3)
+    np.testing.assert_array_equal(labels, truth(0, H + 1, W - 1)[:H])
+    _dataset(root, lambda i: truth(i, H + 5, W) * 255)
+    found = open_dataset(root)
+    with pytest.raises(DatasetError, match=rf"masks/0.png: {W}x{H + 5}, but its image 0.png is {W}x{H}"):
+        read_pair(found.samples[0], found.encoding, 3)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("drawn_on", ["shown", "stored"])
+def test_rotated_photos(orientation: int, drawn_on: str, tmp_path: Path) -> None:
+    if orientation == 3 and drawn_on == "stored":
+        pytest.skip("cannot be told from the size")
+    upright, labels = photo(1), truth(1)
+    to_stored = {1: 0, 3: 2, 6: 1, 8: 3}[orientation]  # quarter turns to the left
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for i in range(3):
+        save(tmp_path / f"images/{i}.jpg", np.rot90(upright, to_stored), exif=exif, quality=95)
+        save(
+            tmp_path / f"masks/{i}.png",
+            (labels if drawn_on == "shown" else np.rot90(labels, to_stored)) * 255,
+        )
+    found = open_dataset(tmp_path)
+    image, seen = read_pair(found.samples[0], found.encoding, 3)
+    assert np.abs(image.astype(int) - upright).mean() < 3
+    np.testing.assert_array_equal(seen, labels)
+
+
+def test_rgba_and_grey_photos(tmp_path: Path) -> None:
+    root = _dataset(tmp_path, lambda i: truth(i) * 255)
+    for i in range(5):
+        save(root / f"images/{i}.png", np.dstack([photo(i), np.full((H, W), 255, np.uint8)]))
+    found = open_dataset(root)
+    assert found.channels == 3
+    np.testing.assert_array_equal(read_pair(found.samples[0], found.encoding, 3)[0], photo(0))
+    for i in range(5):
+        save(root / f"images/{i}.png", photo(i)[:, :, 0].astype(np.uint16) * 257)
+    found = open_dataset(root)
+    assert found.channels == 1
+    np.testing.assert_array_equal(
+        read_pair(found.samples[0], found.encoding, 1)[0][:, :, 0], photo(0)[:, :, 0]
+    )
+
+
+def test_an_unknown_value_names_the_file_and_the_flag() -> None:
+    encoding = LabelEncoding("grey", "exact", ((0, 0), (1, 1), (2, 2)), None, ("a", "b", "c"))
+    with pytest.raises(
+        DatasetError, match=r"^m.png: 1 pixels hold 7; known mask values are 0, 1, 2; .*7=ignore"
+    ):
+        encoding.apply(MaskFile(np.array([[0, 7]], np.uint8), None, "L"), "m.png")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))),
+    st.dictionaries(st.integers(0, 255), st.integers(0, 254) | st.just(255), min_size=1, max_size=20),
+    st.none() | st.integers(0, 255),
+)
+def test_tables_are_looked_up_pixel_by_pixel(
+    values: Labels, table: dict[int, int], other: int | None
+) -> None:
+    encoding = LabelEncoding("grey", "exact", tuple(table.items()), other, ("a", "b"))
+    mask = MaskFile(values, None, "L")
+    expected = [[table.get(int(v), other) for v in row] for row in values]
+    if any(None in row for row in expected):
+        with pytest.raises(DatasetError):
+            encoding.apply(mask, "m")
+    else:
+        np.testing.assert_array_equal(encoding.apply(mask, "m"), np.array(expected, np.uint8))
+    coloured = LabelEncoding(
+        "colour", "exact", tuple((v * 0x010101, i) for v, i in table.items()), other, ("a", "b")
+    )
+    if other is not None:
+        rgb = MaskFile(np.repeat(values[:, :, None], 3, axis=2), None, "RGB")
+        np.testing.assert_array_equal(coloured.apply(rgb, "m"), np.array(expected, np.uint8))
+
+
+def test_encodings_travel_as_plain_values() -> None:
+    encoding = LabelEncoding("colour", "nearest", ((0, 0), (255, 1), (65280, 255)), None, ("a", "b"))
+    assert LabelEncoding.from_dict(encoding.to_dict()) == encoding
+    with pytest.raises(InputError, match="not a label encoding"):
+        LabelEncoding.from_dict({"domain": "grey"})

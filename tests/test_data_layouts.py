@@ -1,0 +1,457 @@
+"""Every layout found on disk as people leave it, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from drawn_data import H, W, pairs, photo, save, truth
+
+from unetfast.data import open_dataset
+from unetfast.data.labels import read_pair
+from unetfast.data.layouts import LAYOUTS
+from unetfast.errors import ConfigError, DatasetError
+
+# Images and masks as in data sets that are out there; {} is the number of the sample.
+NAMINGS = {
+    "plain": ("images/{}.jpg", "masks/{}.png"),
+    "singular": ("image/{}.png", "label/{}.png"),
+    "upper case": ("Images/IMG_{}.JPG", "GroundTruth/IMG_{}.png"),
+    "camvid": ("train/{}.png", "trainannot/{}.png"),
+    "camvid of Kaggle": ("train/a_{}.png", "train_labels/a_{}_L.png"),
+    "fast.ai": ("images/0016E5_{}.png", "labels/0016E5_{}_P.png"),
+    "deepcrack": ("train_img/{}.jpg", "train_lab/{}.png"),
+    "isic": ("ISIC2018_Training_Input/ISIC_{}.jpg", "ISIC2018_Task1_GroundTruth/ISIC_{}_segmentation.png"),
+    "one folder": ("{}.jpg", "{}_mask.png"),
+    "one folder, sat": ("{}_sat.jpg", "{}_mask.png"),
+    "one folder, twins": ("crop/{}.jpg", "crop/{}.png"),
+    "one folder, first word": ("all/image_{}.png", "all/mask_{}.png"),
+    "one folder, glued": ("all/img{}.png", "all/mask{}.png"),
+    "split below": ("images/training/ADE_{}.jpg", "annotations/training/ADE_{}.png"),
+    "split above": ("data/train/images/{}.png", "data/train/masks/{}.png"),
+    "cityscapes": ("leftImg8bit/val/bonn/b_{}_leftImg8bit.png", "gtFine/val/bonn/b_{}_gtFine_labelIds.png"),
+    "voc": ("VOC/JPEGImages/2007_{}.jpg", "VOC/SegmentationClass/2007_{}.png"),
+    "drive": ("training/images/{}_training.tif", "training/1st_manual/{}_manual1.png"),
+    "chase": ("Image_{}L.jpg", "Image_{}L_1stHO_mask.png"),
+    "patient folders": ("TCGA_CS_4941/TCGA_{}.tif", "TCGA_CS_4941/TCGA_{}_mask.tif"),
+    "masks inside": ("photos/{}.jpg", "photos/masks/{}.png"),
+    "images at the top": ("{}.jpg", "masks/{}.png"),
+    "name of the whole": ("crack_mask_dataset/images/{}.jpg", "crack_mask_dataset/masks/{}.jpg"),
+    "spaces": ("Original Images/photo ({}).png", "Mask Images/photo ({}).png"),
+    "unnamed masks": ("images/{}.jpg", "cracks/{}.png"),
+    "unicode": ("fotos/größe {}.jpg", "masks/größe {}.png"),
+    "ph2": ("IMD{0}/IMD{0}_Dermoscopic_Image/IMD{0}.bmp", "IMD{0}/IMD{0}_lesion/IMD{0}_lesion.bmp"),
+    "one folder a sample": ("sample{}/image.png", "sample{}/mask.png"),
+    "nuclei": ("{0}abc/images/{0}abc.png", "{0}abc/masks/1f.png"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_namings_of_the_wild(naming: str, tmp_path: Path) -> None:
+    images, masks = NAMINGS[naming]
+    found = open_dataset(pairs(tmp_path, 4, images, masks))
+    assert len(found.samples) == 4
+    assert found.classes[0] == "background"
+    assert len(found.classes) == 2
+    assert len({sample.id for sample in found.samples}) == 4
+    for sample in found.samples:
+        number = next(i for i in range(4) if sample.image.path == tmp_path / images.format(i))
+        image, labels = read_pair(sample, found.encoding, 3)
+        if not sample.image.name.lower().endswith("jpg"):
+            np.testing.assert_array_equal(image, photo(number), err_msg=sample.id)
+        if "jpg" not in masks:
+            np.testing.assert_array_equal(labels, truth(number), err_msg=sample.id)
+
+
+def _add(root: Path, images: str, masks: str, numbers: range) -> None:
+    for i in numbers:
+        save(root / images.format(i), photo(i))
+        save(root / masks.format(i), truth(i) * 255)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("{split}/images/{{}}.png", "{split}/masks/{{}}.png"),
+        ("images/{split}/{{}}.png", "masks/{split}/{{}}.png"),
+        ("{split}/{{}}.png", "{split}_masks/{{}}.png"),
+        ("{split}_img/{{}}.png", "{split}_lab/{{}}.png"),
+        ("{split}ing/{{}}_image.png", "{split}ing/{{}}_gt.png"),
+    ],
+)
+def test_splits_are_read_from_folders(images: str, masks: str, tmp_path: Path) -> None:
+    if "ing" in images:
+        wanted = {"train": range(4), "test": range(6, 9)}
+    else:
+        wanted = {"train": range(4), "val": range(4, 6), "test": range(6, 9)}
+    for split, numbers in wanted.items():
+        _add(tmp_path, images.format(split=split), masks.format(split=split), numbers)
+    found = open_dataset(tmp_path)
+    for split, numbers in wanted.items():
+        assert sum(sample.split == split for sample in found.samples) == len(numbers)
+    train, val = found.split(0.25, 0)
+    assert {sample.split for sample in train} == {"train"}
+    assert {sample.split for sample in val} == ({"val"} if "val" in wanted else {"train"})
+
+
+def test_same_numbers_in_each_split_do_not_mix(tmp_path: Path) -> None:
+    _add(tmp_path, "train/images/{}.png", "train/masks/{}.png", range(3))
+    for i in range(3):
+        save(tmp_path / f"test/images/{i}.png", photo(10 + i))
+        save(tmp_path / f"test/masks/{i}.png", truth(10 + i) * 255)
+    found = open_dataset(tmp_path)
+    assert len({sample.id for sample in found.samples}) == 6
+    for sample in found.samples:
+        number = int(sample.image.name[0]) + (10 if sample.split == "test" else 0)
+        image, labels = read_pair(sample, found.encoding, 3)
+        np.testing.assert_array_equal(image, photo(number))
+        np.testing.assert_array_equal(labels, truth(number))
+
+
+def test_random_split_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    found = open_dataset(pairs(tmp_path, 10))
+    first, second, other = (found.split(0.3, seed) for seed in (1, 1, 2))
+    assert first == second
+    assert first != other
+    assert len(first[1]) == 3
+    assert not {s.id for s in first[0]} & {s.id for s in first[1]}
+
+
+def test_better_name_of_two_sets_of_masks_wins_and_says_so(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    for i in range(4):
+        save(tmp_path / f"masks_color/{i}.png", photo(99))
+    found = open_dataset(tmp_path)
+    assert found.samples[0].masks[0].path.parent.name == "masks"
+    assert any("masks_color" in text for _, text in found.decisions)
+
+
+def test_equal_sets_of_masks_are_refused_and_mask_settles_it(tmp_path: Path) -> None:
+    pairs(tmp_path, masks="leftMask/{}.png")
+    for i in range(4):
+        save(tmp_path / f"rightMask/{i}.png", np.roll(truth(i), 9, axis=1) * 255)
+    with pytest.raises(DatasetError, match=r"several sets of masks: .*leftMask.*--mask leftMask"):
+        open_dataset(tmp_path)
+    right = open_dataset(tmp_path, mask_name="rightMask")
+    assert len(right.samples) == 4
+    assert right.samples[0].masks[0].path.parent.name == "rightMask"
+    both = open_dataset(tmp_path, mask_name="leftMask,rightMask")
+    labels = read_pair(both.samples[0], both.encoding, 3)[1]
+    np.testing.assert_array_equal(labels, truth(0) | np.roll(truth(0), 9, axis=1))
+
+
+def test_several_masks_of_one_image_are_merged(tmp_path: Path) -> None:
+    """BUSI: benign (1)_mask.png and benign (1)_mask_1.png."""
+    for i in range(3):
+        save(tmp_path / f"benign/benign ({i}).png", photo(i))
+        save(tmp_path / f"benign/benign ({i})_mask.png", truth(i) * 255)
+    save(tmp_path / "benign/benign (0)_mask_1.png", np.roll(truth(0), 9, axis=1) * 255)
+    found = open_dataset(tmp_path)
+    assert [len(sample.masks) for sample in found.samples] == [2, 1, 1]
+    labels = read_pair(found.samples[0], found.encoding, 3)[1]
+    np.testing.assert_array_equal(labels, truth(0) | np.roll(truth(0), 9, axis=1))
+
+
+def test_unmatched_files_are_refused_by_name_and_may_be_skipped(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    save(tmp_path / "images/lonely.jpg", photo(8))
+    save(tmp_path / "masks/orphan.png", truth(8) * 255)
+    with pytest.raises(
+        DatasetError, match=r"1 images have no mask: images/lonely.jpg; 1 masks .*orphan.png.*4 pairs"
+    ):
+        open_dataset(tmp_path)
+    found = open_dataset(tmp_path, skip_unmatched=True)
+    assert len(found.samples) == 4
+    assert found.no_mask == ("images/lonely.jpg",)
+    assert found.no_image == ("masks/orphan.png",)
+
+
+def test_hidden_files_and_unlabelled_folders_are_left_out(tmp_path: Path) -> None:
+    pairs(tmp_path, images="train/images/{}.png", masks="train/masks/{}.png")
+    save(tmp_path / "test/images/9.png", photo(9))
+    (tmp_path / "train/masks/._1.png").write_bytes(b"\0\5\26\7")
+    (tmp_path / "train/images/Thumbs.db").write_bytes(b"\0")
+    found = open_dataset(tmp_path)
+    assert len(found.samples) == 4
+    assert any("test/images" in text for _, text in found.decisions)
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    real = pairs(tmp_path / "real")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "images").symlink_to(real / "images")
+    (data / "masks").symlink_to(real / "masks")
+    (data / "masks" / "up").symlink_to(tmp_path)
+    assert len(open_dataset(data).samples) == 4
+
+
+def test_nothing_found_says_what_is_there_and_what_was_looked_for(tmp_path: Path) -> None:
+    save(tmp_path / "a/1.png", photo())
+    (tmp_path / "a/notes.md").write_text("x")
+    with pytest.raises(DatasetError) as caught:
+        open_dataset(tmp_path)
+    message = str(caught.value)
+    assert message.startswith(str(tmp_path))
+    assert "a/*.png (1)" in message
+    assert "--mask" in message
+    assert all(name in message for name in LAYOUTS)
+    with pytest.raises(DatasetError, match="no such file"):
+        open_dataset(tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="no files"):
+        open_dataset(tmp_path / "empty")
+
+
+def test_layout_can_be_overruled_and_unknown_ones_are_refused(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    (tmp_path / "train.txt").write_text("images/0.jpg masks/0.png\nimages/1.jpg masks/1.png\n")
+    (tmp_path / "val.txt").write_text("images/2.jpg masks/2.png\n")
+    assert len(open_dataset(tmp_path).samples) == 3
+    assert len(open_dataset(tmp_path, layout="paired").samples) == 4
+    with pytest.raises(DatasetError, match="not laid out as coco"):
+        open_dataset(tmp_path, layout="coco")
+    with pytest.raises(ConfigError, match="did you mean 'paired'"):
+        open_dataset(tmp_path, layout="pared")
+
+
+def test_dsb2018_merges_objects(tmp_path: Path) -> None:
+    for i in range(3):
+        name = f"{i:064x}"
+        save(tmp_path / f"stage1_train/{name}/images/{name}.png", photo(i))
+        labels = truth(i, classes=4)
+        for k in (1, 2, 3):
+            save(tmp_path / f"stage1_train/{name}/masks/{k}f.png", (labels == k) * np.uint8(255))
+    save(tmp_path / "stage1_test/ffff/images/ffff.png", photo(9))
+    found = open_dataset(tmp_path)
+    assert found.layout == "dsb2018"
+    assert len(found.samples) == 3
+    assert found.samples[0].split == "train"
+    np.testing.assert_array_equal(read_pair(found.samples[1], found.encoding, 3)[1], truth(1, classes=4) > 0)
+
+
+def test_isic_leaves_superpixels_alone(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"ISIC-2017_Training_Data/ISIC_000000{i}.jpg", photo(i))
+        save(tmp_path / f"ISIC-2017_Training_Data/ISIC_000000{i}_superpixels.png", photo(i + 50))
+        save(
+            tmp_path / f"ISIC-2017_Training_Part1_GroundTruth/ISIC_000000{i}_segmentation.png", truth(i) * 255
+        )
+    found = open_dataset(tmp_path)
+    assert found.layout == "isic"
+    assert len(found.samples) == 3
+    assert found.classes == ("background", "lesion")
+
+
+def _variants(root: Path) -> Path:
+    for i in range(3):
+        for k, kind in enumerate(("CRACK", "LANE", "POTHOLE")):
+            save(root / f"train/10{i}_RS/10{i}_RS_{kind}.png", np.roll(truth(i), k, axis=0) * 255)
+        save(root / f"train/10{i}_RS/10{i}_RS_RAW.jpg", photo(i))
+    return root
+
+
+def test_several_masks_a_sample_need_a_word(tmp_path: Path) -> None:
+    _variants(tmp_path)
+    with pytest.raises(DatasetError, match="CRACK, LANE, POTHOLE; say which with --mask"):
+        open_dataset(tmp_path)
+    found = open_dataset(tmp_path, mask_name="LANE")
+    assert found.layout == "variants"
+    assert found.classes == ("background", "lane")
+    np.testing.assert_array_equal(
+        read_pair(found.samples[0], found.encoding, 3)[1], np.roll(truth(0), 1, axis=0)
+    )
+    with pytest.raises(DatasetError, match="masks called 'ROAD'"):
+        open_dataset(tmp_path, mask_name="ROAD")
+
+
+def test_labelme_exports_take_the_label(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"scan{i}_json/img.png", photo(i))
+        save(tmp_path / f"scan{i}_json/label.png", truth(i) * 255)
+        save(tmp_path / f"scan{i}_json/label_viz.png", photo(i + 9))
+    found = open_dataset(tmp_path)
+    assert found.layout == "variants"
+    assert found.samples[0].masks[0].name == "label.png"
+
+
+def test_camvid_lists_of_another_machine(tmp_path: Path) -> None:
+    pairs(tmp_path, 6, "CamVid/train/{}.png", "CamVid/trainannot/{}.png")
+    rows = [f"/SegNet/CamVid/train/{i}.png /SegNet/CamVid/trainannot/{i}.png" for i in range(4)]
+    (tmp_path / "CamVid/train.txt").write_text("\n".join(rows))
+    (tmp_path / "CamVid/val.txt").write_text("train/4.png\ttrainannot/4.png\r\n\r\n")
+    found = open_dataset(tmp_path)
+    assert found.layout == "list"
+    assert [s.split for s in found.samples] == ["train"] * 4 + ["val"]
+    (tmp_path / "CamVid/val.txt").write_text("train/4.png trainannot/4.png\ntrain/0.png trainannot/0.png\n")
+    with pytest.raises(DatasetError, match=r"0\.png is listed for train and for val"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path / "CamVid/val.txt").samples) == 2
+
+
+def test_voc_image_sets(tmp_path: Path) -> None:
+    for i in range(6):
+        save(tmp_path / f"JPEGImages/2007_{i}.jpg", photo(i))
+    for i in range(4):
+        save(tmp_path / f"SegmentationClass/2007_{i}.png", truth(i) * 255)
+        save(tmp_path / f"SegmentationObject/2007_{i}.png", truth(i) * 255)
+    sets = tmp_path / "ImageSets/Segmentation"
+    sets.mkdir(parents=True)
+    (sets / "train.txt").write_text("2007_0\n2007_1\n")
+    (sets / "val.txt").write_text("2007_2\n2007_3\n")
+    (sets / "trainval.txt").write_text("2007_0\n2007_1\n2007_2\n2007_3\n")
+    (tmp_path / "ImageSets/Main").mkdir()
+    (tmp_path / "ImageSets/Main/train.txt").write_text("2007_0\n2007_5\n")
+    found = open_dataset(tmp_path)
+    assert found.layout == "list"
+    assert [s.split for s in found.samples] == ["train", "train", "val", "val"]
+    assert found.samples[0].masks[0].path.parent.name == "SegmentationClass"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_with_splits(delimiter: str, tmp_path: Path) -> None:
+    pairs(tmp_path)
+    rows = [["image", "mask", "split"], *([f"images/{i}.jpg", f"masks/{i}.png", "train"] for i in range(3))]
+    rows.append([str(tmp_path / "images/3.jpg"), str(tmp_path / "masks/3.png"), "val"])
+    (tmp_path / "data.csv").write_text("\n".join(delimiter.join(row) for row in rows), encoding="utf-8-sig")
+    found = open_dataset(tmp_path)
+    assert found.layout == "csv"
+    assert [s.split for s in found.samples] == ["train"] * 3 + ["val"]
+    elsewhere = tmp_path / "other"
+    elsewhere.mkdir()
+    listed = elsewhere / "list.csv"
+    listed.write_text(f"image,mask\n../images/0.jpg,{tmp_path}/masks/0.png\n../images/1.jpg,../masks/1.png\n")
+    assert len(open_dataset(listed).samples) == 2
+
+
+def test_csv_of_anything_else_is_not_one(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    (tmp_path / "depths.csv").write_text("id,z\n0,12\n1,30\n")
+    (tmp_path / "rle.csv").write_text("ImageId,EncodedPixels\n0,1 3\n")
+    assert open_dataset(tmp_path).layout == "paired"
+    with pytest.raises(DatasetError, match="must name the columns image and mask"):
+        open_dataset(tmp_path / "depths.csv")
+    (tmp_path / "bad.csv").write_text("image,mask\nimages/0.jpg,masks/0.png\nimages/1.jpg,masks/none.png\n")
+    with pytest.raises(DatasetError, match=r"bad.csv:3: masks/none.png"):
+        open_dataset(tmp_path / "bad.csv")
+
+
+def _coco(root: Path, name: str = "annotations.json", folder: str = "images") -> Path:
+    images, annotations = [], []
+    for i in range(3):
+        save(root / folder / f"{i}.png", photo(i))
+        images.append({"id": i, "file_name": f"{i}.png", "width": W, "height": H})
+        box = [8, 8, 24, 8, 24, 24, 8, 24]
+        annotations.append({"id": 2 * i, "image_id": i, "category_id": 3, "segmentation": [box]})
+        annotations.append(
+            {
+                "id": 2 * i + 1,
+                "image_id": i,
+                "category_id": 7,
+                "segmentation": [[12, 12, 16, 12, 16, 16, 12, 16]],
+            }
+        )
+    images.append({"id": 9, "file_name": "9.png", "width": W, "height": H})
+    save(root / folder / "9.png", photo(9))
+    categories = [{"id": 1, "name": "all"}, {"id": 3, "name": "slab"}, {"id": 7, "name": "hole"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_coco_draws_small_over_large(tmp_path: Path) -> None:
+    path = _coco(tmp_path, "annotations/instances_train2017.json", "train2017")
+    for root in (tmp_path, path):
+        found = open_dataset(root)
+        assert found.layout == "coco"
+        assert found.classes == ("background", "slab", "hole")
+        assert len(found.samples) == 4
+        assert found.samples[0].split == "train"
+        labels = read_pair(found.samples[0], found.encoding, 3)[1]
+        expected = np.zeros((H, W), np.uint8)
+        expected[8:25, 8:25], expected[12:17, 12:17] = 1, 2
+        assert (labels != expected).sum() <= 2 * (17 + 5)  # OpenCV draws the outline's pixels too, or not
+        assert not read_pair(found.samples[3], found.encoding, 3)[1].any()
+    only = open_dataset(tmp_path, mask_name="hole")
+    assert only.classes == ("background", "hole")
+    with pytest.raises(DatasetError, match="no category 'gap'; it has all, hole, slab"):
+        open_dataset(tmp_path, mask_name="gap")
+
+
+def test_roboflow_folders(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        _coco(tmp_path, f"{split}/_annotations.coco.json", split)
+    found = open_dataset(tmp_path)
+    assert found.layout == "coco"
+    assert len(found.samples) == 12
+    assert {sample.split for sample in found.samples} == {"train", "val", "test"}
+
+
+def test_coco_runs_are_those_of_the_reference() -> None:
+    """The string is pycocotools' encoding of the mask below (encode(asfortranarray(mask)))."""
+    from unetfast.data.polygons import decode_runs
+
+    mask = np.zeros((5, 6), bool)
+    mask[1:4, 2:5] = True
+    counts = [11, 3, 2, 3, 2, 3, 6]
+    np.testing.assert_array_equal(decode_runs(5, 6, counts, "x"), mask)
+    np.testing.assert_array_equal(decode_runs(5, 6, _encode_runs(counts), "x"), mask)
+    with pytest.raises(DatasetError, match="does not fill"):
+        decode_runs(5, 7, counts, "x")
+
+
+def _encode_runs(counts: list[int]) -> str:
+    """rleToString of maskApi.c, read and written again."""
+    text = ""
+    for i, count in enumerate(counts):
+        x = count - counts[i - 2] if i > 2 else count
+        more = True
+        while more:
+            c = x & 0x1F
+            x >>= 5
+            more = x != -1 if c & 0x10 else x != 0
+            text += chr((c | 0x20 if more else c) + 48)
+    return text
+
+
+def test_labelme_files(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"{i}.jpg", photo(i))
+        shapes = [
+            {"label": "crack", "shape_type": "polygon", "points": [[5, 5], [30, 5], [30, 20]]},
+            {"label": "hole", "shape_type": "circle", "points": [[45, 30], [50, 30]]},
+            {"label": "crack", "shape_type": "point", "points": [[1, 1]]},
+        ]
+        (tmp_path / f"{i}.json").write_text(json.dumps({"shapes": shapes, "imagePath": f"{i}.jpg"}))
+    found = open_dataset(tmp_path)
+    assert found.layout == "labelme"
+    assert found.classes == ("background", "crack", "hole")
+    labels = read_pair(found.samples[0], found.encoding, 3)[1]
+    assert abs(int((labels == 2).sum()) - np.pi * 25) < 20
+    assert (labels == 1).sum() > 100
+
+
+def test_mat_of_crackforest_and_of_others(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"cfd/image/00{i}.jpg", photo(i))
+        segmentation = truth(i) + 1
+        segmentation[:4, :4] = 3
+        inner = {"Segmentation": segmentation, "Boundaries": truth(i)}
+        (tmp_path / "cfd/groundTruth").mkdir(exist_ok=True)
+        scipy.io.savemat(tmp_path / f"cfd/groundTruth/00{i}.mat", {"groundTruth": inner})
+        save(tmp_path / f"other/img/{i}.jpg", photo(i))
+        scipy.io.savemat(tmp_path / f"other/{i}.mat", {"mask": truth(i)})
+    cfd = open_dataset(tmp_path / "cfd")
+    assert cfd.layout == "mat"
+    assert cfd.classes == ("background", "crack")
+    np.testing.assert_array_equal(read_pair(cfd.samples[0], cfd.encoding, 3)[1], truth(0))
+    other = open_dataset(tmp_path / "other")
+    np.testing.assert_array_equal(read_pair(other.samples[0], other.encoding, 3)[1], truth(0))
+    (tmp_path / "other/0.mat").write_bytes(b"not a mat file")
+    with pytest.raises(DatasetError, match=r"0\.mat: not a readable"):
+        read_pair(other.samples[0], other.encoding, 3)
