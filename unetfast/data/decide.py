@@ -153,7 +153,7 @@ class _Decider:
 
     def decide(self) -> tuple[LabelEncoding, list[str]]:
         values = self.levels.centres
-        if len(values) < 2:
+        if len(self.levels.counts) == 1:
             self._refuse_constant()
         if self.levels.smeared:
             self._check_smear()
@@ -291,7 +291,7 @@ class _Decider:
     # refusals
 
     def _check_smear(self) -> None:
-        if self.levels.share < 0.8 or len(self.levels.centres) > _MOST_CLASSES:
+        if self.levels.share < 0.8 or not 2 <= len(self.levels.centres) <= _MOST_CLASSES:
             self._refuse(
                 f"{len(self.levels.counts)} different values without clear levels; are these masks, or "
                 "photographs or probability maps?",
@@ -329,7 +329,7 @@ class _Decider:
         self._refuse(what, f"{high}={name},255=ignore", f"{high}={name},255={name}")
 
     def _refuse_constant(self) -> None:
-        (value,) = self.levels.counts if len(self.levels.counts) == 1 else (self.levels.centres or [0])[:1]
+        (value,) = self.levels.counts
         raise DatasetError(
             f"{self.root}: every pixel of all {len(self.found.stats)} masks is {self._text(value)}: "
             "there is nothing to learn. Are these the right masks? (another folder: --mask NAME)"

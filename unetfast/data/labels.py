@@ -119,9 +119,8 @@ class LabelEncoding:
         values, back = np.unique(found, return_inverse=True)
         if self.rule == "nearest":
             apart = self._apart(values)
-            return np.asarray(
-                np.array(self.table, np.int16)[apart.argmin(axis=1), 1][back].reshape(found.shape)
-            )
+            by_row = np.array([id_ for _, id_ in self.table], np.int16)
+            return np.asarray(by_row[apart.argmin(axis=1)][back].reshape(found.shape))
         at = np.searchsorted(codes_, values).clip(0, len(codes_) - 1)
         unknown = np.int16(-1 if self.other is None else self.other)
         return np.asarray(np.where(codes_[at] == values, ids[at], unknown)[back].reshape(found.shape))

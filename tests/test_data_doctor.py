@@ -1,0 +1,188 @@
+"""What the doctor finds, and ``unetfast check``."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from drawn_data import H, W, pairs, photo, save, truth
+from PIL import Image
+
+from unetfast.data import open_dataset
+from unetfast.data.doctor import Finding, class_shares, inspect, refuse_errors
+from unetfast.data.lookalikes import fingerprint, lookalikes
+from unetfast.errors import DatasetError
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def _findings(root: Path, **options: object) -> dict[str, Finding]:
+    found = inspect(open_dataset(root, skip_unmatched=True, **options))  # type: ignore[arg-type]
+    return {f"{finding.severity} {finding.topic}": finding for finding in found}
+
+
+def test_nothing_is_wrong_with_a_good_set(tmp_path: Path) -> None:
+    assert _findings(pairs(tmp_path, 10)) == {}
+
+
+def test_unmatched_files(tmp_path: Path) -> None:
+    pairs(tmp_path, 10)
+    save(tmp_path / "images/lonely.jpg", photo(50))
+    finding = _findings(tmp_path)["error unmatched"]
+    assert finding.files == ("images/lonely.jpg",)
+    found = open_dataset(tmp_path, skip_unmatched=True)
+    assert [f.severity for f in inspect(found, skip_unmatched=True)] == ["warning"]
+    with pytest.raises(DatasetError, match=r"unmatched: 1 images have no mask .*lonely"):
+        refuse_errors(found, inspect(found))
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    pairs(tmp_path, 10)
+    (tmp_path / "images/3.jpg").write_bytes(b"no picture")
+    (tmp_path / "masks/4.png").write_bytes((tmp_path / "masks/4.png").read_bytes()[:60])
+    errors = [f for f in inspect(open_dataset(tmp_path)) if f.severity == "error"]
+    assert {Path(str(f).split(":")[0]).name for f in errors} == {"3.jpg", "4.png"}
+
+
+def test_sizes(tmp_path: Path) -> None:
+    pairs(tmp_path, 10)
+    save(tmp_path / "masks/1.png", truth(1, H + 1, W) * 255)
+    save(tmp_path / "masks/2.png", truth(2, H // 2, W // 2) * 255)
+    save(tmp_path / "masks/3.png", truth(3, H + 7, W) * 255)
+    save(tmp_path / "masks/4.png", truth(4, W, H) * 255)
+    found = [f for f in inspect(open_dataset(tmp_path)) if f.topic == "sizes"]
+    assert [(f.severity, [name.partition(" ")[0] for name in f.files]) for f in found] == [
+        ("error", ["3", "4"]),
+        ("warning", ["1"]),
+        ("note", ["2"]),
+    ]
+    assert f"{W}x{H + 7} on {W}x{H}" in found[0].files[0]
+
+
+def test_orientation_that_cannot_be_told(tmp_path: Path) -> None:
+    pairs(tmp_path, 10)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    save(tmp_path / "images/1.jpg", photo(1), exif=exif)
+    assert _findings(tmp_path)["warning orientation"].files == ("1",)
+
+
+def test_copies_and_leakage(tmp_path: Path) -> None:
+    for split, numbers in {"train": range(8), "test": range(20, 24)}.items():
+        for i in numbers:
+            save(tmp_path / f"{split}/images/{i}.png", photo(i, 96, 128))
+            save(tmp_path / f"{split}/masks/{i}.png", truth(i, 96, 128) * 255)
+    assert _findings(tmp_path) == {}
+    save(tmp_path / "test/images/20.png", photo(1, 96, 128))
+    save(tmp_path / "train/images/3.png", photo(2, 96, 128))
+    darker = (photo(5, 96, 128) * 0.9 + 5).astype(np.uint8)
+    smaller = cv2.resize(darker, (64, 48), interpolation=cv2.INTER_AREA)
+    save(tmp_path / "test/images/21.png", smaller)
+    save(tmp_path / "test/masks/21.png", truth(21) * 255)
+    found = _findings(tmp_path)
+    assert found["error leakage"].files == ("test/20 = train/1",)
+    assert found["warning copies"].files == ("train/2 = train/3",)
+    assert found["warning leakage"].files == ("test/21 = train/5",)
+
+
+def test_lookalikes_within_a_set_without_a_split(tmp_path: Path) -> None:
+    pairs(tmp_path, 10, images="images/{}.png")
+    save(tmp_path / "images/7.png", np.minimum(photo(4).astype(int) + 9, 255).astype(np.uint8))
+    finding = _findings(tmp_path)["warning lookalikes"]
+    assert finding.files == ("4 = 7",)
+    assert "at random" in finding.text
+
+
+def test_lookalikes_are_few_among_noise_and_flat_pictures(rng: np.random.Generator) -> None:
+    noise = [fingerprint(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(60)]
+    flat = [fingerprint(np.full((64, 64, 1), grey, np.uint8)) for grey in range(60)]
+    assert lookalikes([*noise, *flat, None]) == []
+
+
+def test_empty_full_and_rare(tmp_path: Path) -> None:
+    pairs(tmp_path, 12)
+    for i in range(5):
+        save(tmp_path / f"masks/{i}.png", truth(i) * 0)
+    save(tmp_path / "masks/5.png", np.full((H, W), 255, np.uint8))
+    found = _findings(tmp_path)
+    assert len(found["note empty masks"].files) == 5
+    assert found["warning full masks"].files == ("5",)
+    for i in range(12):
+        mask = np.zeros((H, W), np.uint8)
+        mask[i, 0] = 255 * (i > 8)
+        save(tmp_path / f"masks/{i}.png", mask)
+    found = _findings(tmp_path)
+    assert len(found["warning empty masks"].files) == 9
+    assert found["warning imbalance"].files == ("foreground (0.008%)",)
+
+
+def test_classes_that_only_the_test_has(tmp_path: Path) -> None:
+    for i in range(9):
+        split = "train" if i < 6 else "test"
+        save(tmp_path / f"{split}/images/{i}.png", photo(i))
+        save(tmp_path / f"{split}/masks/{i}.png", truth(i, classes=3 if i < 6 else 4))
+    found = _findings(tmp_path)
+    assert found["warning classes"].files == ("class_3",)
+    assert found["warning few images"].files == ()
+
+
+def test_values_that_a_models_encoding_does_not_know(tmp_path: Path) -> None:
+    pairs(tmp_path, 10, images="images/{}.png")
+    for i in range(10):
+        save(tmp_path / f"masks/{i}.png", truth(i, classes=4))
+    found = open_dataset(tmp_path)
+    odd = truth(2, classes=4)
+    odd[0, 0] = 77
+    save(tmp_path / "masks/2.png", odd)
+    again = open_dataset(tmp_path, mask_values=["0=background,1=a,2=b,3=c,77=ignore"])
+    assert inspect(again) == []
+    from dataclasses import replace
+
+    finding = inspect(replace(again, encoding=found.encoding))[0]
+    assert (finding.severity, finding.topic, finding.files) == ("error", "mask values", ("2",))
+    assert "--mask-values 77=ignore" in finding.text
+
+
+def test_class_shares_count_every_pixel(tmp_path: Path) -> None:
+    pairs(tmp_path, 4)
+    shares = class_shares(open_dataset(tmp_path))
+    expected = np.mean([truth(i).mean() for i in range(4)])
+    assert shares[1].share == pytest.approx(expected)
+    assert (shares[1].name, shares[1].images) == ("foreground", 4)
+
+
+def test_check_prints_and_draws(tmp_path: Path, unetfast_command: Run) -> None:
+    root = pairs(tmp_path / "data", 9)
+    page = tmp_path / "page.html"
+    done = unetfast_command("check", root, "-o", page)
+    assert done.returncode == 0, done.stderr
+    assert "paired" in done.stdout
+    assert "0 is background, 255 is foreground" in " ".join(done.stdout.replace("│", " ").split())
+    text = page.read_text(encoding="utf-8")
+    assert text.count("data:image/jpeg;base64,") == 9
+    assert "foreground" in text
+    save(root / "images/<b>lone.jpg", photo(50))
+    before = sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*"))
+    done = unetfast_command("check", root, "-o", page)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("1 error; training would refuse it")
+    assert "&lt;b&gt;lone.jpg" in page.read_text(encoding="utf-8")
+    assert unetfast_command("check", root, "--skip-unmatched", "-o", page).returncode == 0
+    assert sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*")) == before
+
+
+def test_check_refuses_in_one_line(tmp_path: Path, unetfast_command: Run) -> None:
+    root = pairs(tmp_path / "data", 4)
+    for i in range(4):
+        mask = truth(i)
+        mask[0] = 255
+        save(root / f"masks/{i}.png", mask)
+    done = unetfast_command("check", root, "-o", tmp_path / "page.html")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"unetfast: {root}: the masks can be read in more than one way")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "page.html").exists()
