@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from unetfast.report.sheet import overlay
 
 from unetfast.imaging import atomic_write
 from unetfast.metrics import IGNORE, f1
+from unetfast.report.sheet import overlay
 
 __all__ = [
     "class_frequencies",

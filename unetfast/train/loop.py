@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -146,7 +145,9 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
         for logger in loggers:
             at_the_end.callback(logger.close)
         if team.leads:
-            at_the_end.callback(plots.curves, folder / "curves.png", rows)  # also of a stopped run
+            # Also of a run that stopped early, or was stopped.
+            at_the_end.callback(plots.curves, folder / "curves.png", rows)
+            at_the_end.callback(draw_samples, folder, truths.few(4), device)
         for epoch in range(at["epoch"], settings.epochs):
             start, rate = time.monotonic() - at["seconds"], settings.lr
             model.train()
@@ -194,31 +195,24 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
                 "seconds": time.monotonic() - start,
             }
             rows.append(row)
-            # Without a validation set the newest is the best.
-            better = not scored.images or row["val_dice"] > at["best"]
-            at |= {"epoch": epoch + 1, "step": 0, "seconds": 0.0}
-            at |= (
-                {"best": row["val_dice"], "since_best": 0} if better else {"since_best": at["since_best"] + 1}
-            )
-            save_last()
+            # NaN, where there is nothing to validate on: the newest is the best.
+            better = not row["val_dice"] <= at["best"]
+            since_best = 0 if better else at["since_best"] + 1
+            at |= {"epoch": epoch + 1, "step": 0, "seconds": 0.0, "since_best": since_best}
+            if better:
+                at["best"] = row["val_dice"]
             if team.leads:
-                if better:
-                    known = {
-                        name: value for name, value in row.items() if not math.isnan(value)
-                    }  # JSON has no NaN
-                    chosen = spec.replace(
-                        threshold=scored.threshold, training={**spec.training, "metrics": known}
-                    )
-                    save_best(folder / "best.pt", average.model, chosen, truths.few(4))
                 run_folder.write_results(folder, rows)
+                if better:
+                    save_best(folder / "best.pt", average.model, spec, row, truths.few(4))
                 if time.monotonic() - drawn > 15:  # drawing takes half a second
                     plots.curves(folder / "curves.png", rows)
                     drawn = time.monotonic()
-                due = settings.samples_every and (epoch + 1) % settings.samples_every == 0
-                if due or epoch + 1 == settings.epochs:
-                    draw_samples(folder / "val_samples.png", folder / "best.pt", truths.few(4), device)
+                if settings.samples_every and (epoch + 1) % settings.samples_every == 0:
+                    draw_samples(folder, truths.few(4), device)
                 for logger in loggers:
                     logger.epoch(epoch + 1, {k: v for k, v in row.items() if k != "epoch"})
+            save_last()  # after the rest: a run killed before it does the epoch again
             display.epoch(row, better=better)
             if epoch + 1 < settings.epochs and team.any(stopping()):
                 display.stopped(folder)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,11 +103,24 @@ def _logits(answer: NDArray[np.float32]) -> Tensor:
     return prob.logit() if prob.shape[1] == 1 else prob.log()
 
 
-def save_best(path: Path, model: nn.Module, spec: ModelSpec, pairs: Sequence[Pair]) -> None:
+def save_best(
+    path: Path, model: nn.Module, spec: ModelSpec, row: dict[str, Any], pairs: Sequence[Pair]
+) -> None:
     """Write the checkpoint to run and export: the weights, and what they answer on a few real images.
 
     The answers are computed on the CPU, where exports are compared with them.
+
+    Parameters
+    ----------
+    path : Path
+    model : nn.Module
+    spec : ModelSpec
+    row : dict
+        The epoch's numbers; they are stored, and their threshold becomes the model's.
+    pairs : sequence of (id, image, truth)
     """
+    metrics = {name: value for name, value in row.items() if not math.isnan(value)}  # JSON has no NaN
+    spec = spec.replace(threshold=row["threshold"], training={**spec.training, "metrics": metrics})
     model = copy.deepcopy(model)
     backend = TorchBackend(model, spec.replace(output="mask"), "cpu")
     images, labels = [], []
@@ -118,9 +133,10 @@ def save_best(path: Path, model: nn.Module, spec: ModelSpec, pairs: Sequence[Pai
     )
 
 
-def draw_samples(picture: Path, weights: Path, pairs: Sequence[Pair], device: torch.device) -> None:
-    """Draw images, truths and a checkpoint's predictions side by side."""
-    if not pairs:
+def draw_samples(folder: Path, pairs: Sequence[Pair], device: torch.device) -> None:
+    """Draw images, truths and the best checkpoint's predictions side by side: ``val_samples.png``."""
+    weights = folder / "best.pt"
+    if not pairs or not weights.exists():
         return
     saved = checkpoint.load(weights)
     model, spec = checkpoint.build_model(saved.spec, saved.model_state, weights), saved.spec
@@ -128,4 +144,9 @@ def draw_samples(picture: Path, weights: Path, pairs: Sequence[Pair], device: to
     rows = [(id_, image, truth, labels_of(predict(image), spec)) for id_, image, truth in pairs]
     metrics = spec.training.get("metrics", {})
     epoch, dice = metrics.get("epoch", "?"), metrics.get("val_dice", float("nan"))
-    plots.compare(picture, rows, spec.classes, f"{weights}, epoch {epoch}, validation Dice {dice:.3f}")
+    plots.compare(
+        folder / "val_samples.png",
+        rows,
+        spec.classes,
+        f"{weights}, epoch {epoch}, validation Dice {dice:.3f}",
+    )
