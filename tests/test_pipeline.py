@@ -16,7 +16,7 @@ from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Budget
 from unetfast.pipeline.output import Output, refuse_overlap
 from unetfast.pipeline.settings import RunSettings
-from unetfast.pipeline.sources import Found, Item, Skipped, find, input_root, parse_shard
+from unetfast.pipeline.sources import Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import names
 
 
@@ -29,7 +29,8 @@ def touch(folder: Path, *names: str) -> None:
 
 def listed(folder: Path, **options: object) -> list[Item | Skipped]:
     root, paths = input_root([str(folder)])
-    return list(find(root, paths, Found(), **options))
+    chosen = {key: options.pop(key) for key in ("include", "exclude", "shard") if key in options}
+    return list(select(find(root, paths, Found(), **options), **chosen))
 
 
 def relatives(folder: Path, **options: object) -> list[str]:
@@ -117,10 +118,10 @@ NAMES = st.text(st.sampled_from("aAbm_. "), min_size=1, max_size=4)
     )
 )
 def test_no_two_photos_share_an_output(parts: set[tuple[str, str, str]]) -> None:
-    from unetfast.pipeline.sources import _by_folder, _stems
+    from unetfast.pipeline.sources import _by_folder, stems_of
 
     relative = sorted({"".join(part) for part in parts if not part[1].startswith(".")})
-    stems = {name: stem for group in _by_folder(relative) for name, stem in _stems(group).items()}
+    stems = {name: stem for group in _by_folder(relative) for name, stem in stems_of(group).items()}
     items = [Item(Path(name), name, stems[name]) for name in relative]
     every = RunSettings(inpaint=True, save_masks=True, overlay=True)
     outputs = [path for item in items for path in names(item, every).values()]

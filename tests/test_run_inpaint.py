@@ -12,6 +12,7 @@ from PIL import Image
 
 import unetfast
 from unetfast import imaging
+from unetfast.cli.main import main
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 RNG = np.random.default_rng(3)
@@ -51,17 +52,17 @@ def test_masks_of_every_kind_mean_the_same(kind: str, folder: Path) -> None:
     assert np.array_equal(_marked(imaging.read_mask(folder / "kind.png"), 127, folder / "kind.png"), MASK)
 
 
-def _wrong_size(folder: Path) -> list[object]:
+def _wrong_size(folder: Path) -> list[str]:
     imaging.write_mask(folder / "small.png", MASK[:9])
     return ["wall.png", "small.png"]
 
 
-def _faint(folder: Path) -> list[object]:
+def _faint(folder: Path) -> list[str]:
     imaging.write_mask(folder / "faint.png", MASK.astype(np.uint8) * 9)
     return ["wall.png", "faint.png"]
 
 
-def _full(folder: Path) -> list[object]:
+def _full(folder: Path) -> list[str]:
     imaging.write_mask(folder / "full.png", np.ones_like(MASK))
     return ["wall.png", "full.png"]
 
@@ -80,10 +81,18 @@ def _full(folder: Path) -> list[object]:
     ],
 )
 def test_bad_input_is_one_clear_line(
-    make: Callable[[Path], list[object]], code: int, words: str, folder: Path, unetfast_command: Command
+    make: Callable[[Path], list[str]],
+    code: int,
+    words: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    done = unetfast_command("inpaint", *make(folder), cwd=folder)
-    assert done.returncode == code, done.stderr
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as left:
+        main(["inpaint", *make(folder)])
+    stderr = capsys.readouterr().err
+    assert left.value.code == code, stderr
+    assert words in stderr
+    assert "Traceback" not in stderr
     assert np.array_equal(imaging.read(folder / "wall.png").pixels, PHOTO)

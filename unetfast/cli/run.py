@@ -46,16 +46,18 @@ def run(
 ) -> int:
     r"""Segment photos, and with --inpaint remove what was found.
 
-    INPUTS is a folder, files, or globs; - reads one photo from standard input. Cleaned photos
-    go to OUTPUT/<path>, masks to OUTPUT/masks/, overlays to OUTPUT/overlays/. The journal
-    OUTPUT/results.jsonl says what became of each photo; run the same command again and only
-    what is missing, failed or changed is done. Inputs are never touched.
+    INPUTS is a folder, files, globs, or a URL (s3://, gs://, https://, zip://); - reads one
+    photo from standard input. Cleaned photos go to OUTPUT/<path>, masks to OUTPUT/masks/,
+    overlays to OUTPUT/overlays/. The journal OUTPUT/results.jsonl says what became of each
+    photo; run the same command again and only what is missing, failed or changed is done.
+    Inputs are never touched.
 
     \b
     Examples:
       unetfast run photos/ --inpaint
       unetfast run photos/ -r --inpaint --save-masks --overlay -o cleaned/
       unetfast run photos/ --model best.onnx --shard 1/8
+      unetfast run s3://bucket/photos -r --inpaint -o s3://bucket/cleaned
       unetfast run - -o - --inpaint < wall.jpg > wall_clean.jpg
 
     \b
@@ -73,12 +75,12 @@ def run(
     if output == "-":
         raise ConfigError("--output - needs the input - (standard input)")
     if dry_run:
-        return _dry_run(inputs, Path(output), settings)
-    return _run(inputs, model, Path(output), settings, profile=profile, quiet=quiet)
+        return _dry_run(inputs, output, settings)
+    return _run(inputs, model, output, settings, profile=profile, quiet=quiet)
 
 
 def _run(
-    inputs: tuple[str, ...], model: str, output: Path, settings: RunSettings, *, profile: bool, quiet: bool
+    inputs: tuple[str, ...], model: str, output: str, settings: RunSettings, *, profile: bool, quiet: bool
 ) -> int:
     from rich.console import Console
 
@@ -147,7 +149,7 @@ def _count(inputs: tuple[str, ...], settings: RunSettings) -> int:
     return sum(1 for _ in listing(inputs, settings, Found()))
 
 
-def _dry_run(inputs: tuple[str, ...], output: Path, settings: RunSettings) -> int:
+def _dry_run(inputs: tuple[str, ...], output: str, settings: RunSettings) -> int:
     from unetfast.pipeline.run import listing
     from unetfast.pipeline.sources import Found, Skipped
     from unetfast.pipeline.stages import names
@@ -158,13 +160,13 @@ def _dry_run(inputs: tuple[str, ...], output: Path, settings: RunSettings) -> in
             click.echo(_printable(f"{item.relative}: skipped: {item.reason}"))
             continue
         photos += 1
-        results = ", ".join(str(output / path) for path in names(item, settings).values())
+        results = ", ".join(f"{output.rstrip('/')}/{path}" for path in names(item, settings).values())
         click.echo(_printable(f"{item.path} -> {results}"))
     click.echo(f"{photos} photos would be processed{found}; nothing was written", err=True)
     return 0
 
 
-def _closing_line(summary: Summary, output: Path) -> str:
+def _closing_line(summary: Summary, output: str) -> str:
     words = [f"{summary.done} photos done"]
     if summary.unchanged:
         words.append(f"{summary.unchanged} unchanged since the last run")

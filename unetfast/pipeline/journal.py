@@ -51,7 +51,7 @@ class Journal:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
-        self._own = folder / name
+        self.path = self._own = folder / name
         self._index: dict[bytes, tuple[int, int]] = {}
         try:
             self._out = open(self._own, "ab", buffering=0)  # noqa: SIM115 - held as long as the run

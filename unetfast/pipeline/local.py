@@ -24,6 +24,7 @@ from unetfast.imaging import header
 from unetfast.pipeline import stages, windowed
 from unetfast.pipeline.journal import Journal
 from unetfast.pipeline.output import Output
+from unetfast.pipeline.remote import RemoteOutput
 from unetfast.pipeline.sources import Item, Skipped
 from unetfast.pipeline.stages import Context, Job
 from unetfast.segment import Segmenter
@@ -109,7 +110,12 @@ class Engine:
     """
 
     def __init__(
-        self, context: Context, segmenter: Segmenter, output: Output, journal: Journal, workers: int
+        self,
+        context: Context,
+        segmenter: Segmenter,
+        output: Output | RemoteOutput,
+        journal: Journal,
+        workers: int,
     ) -> None:
         self.context, self.segmenter, self.output, self.journal = context, segmenter, output, journal
         self.stop = threading.Event()

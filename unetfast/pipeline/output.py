@@ -7,11 +7,12 @@ import os
 import secrets
 import shutil
 import socket
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
 from unetfast.errors import ConfigError, ImageError
-from unetfast.imaging import atomic_write
+from unetfast.imaging import atomic_open
 from unetfast.pipeline.journal import lock_file
 
 __all__ = ["Output", "refuse_overlap"]
@@ -30,6 +31,13 @@ class Output:
     folder : Path
         Made if it is missing.
 
+    Attributes
+    ----------
+    journals : Path
+        Where the journals are: the folder itself.
+    temp : Path
+        Where this run's temporary files are.
+
     Raises
     ------
     ImageError
@@ -37,7 +45,7 @@ class Output:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = self.journals = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._real = os.path.realpath(folder)
@@ -62,11 +70,15 @@ class Output:
         ImageError
             When it cannot be written, or would be written through a link that leads elsewhere.
         """
-        path = self.prepare(relative)
-        atomic_write(path, data, temp_dir=self.temp)
+        with self.open(relative) as file:
+            file.write(data)
         return len(data)
 
-    def prepare(self, relative: str) -> Path:
+    def open(self, relative: str) -> AbstractContextManager[BinaryIO]:
+        """Open a result for writing; it is there, whole, when the block ends well."""
+        return atomic_open(self._place(relative), temp_dir=self.temp)
+
+    def _place(self, relative: str) -> Path:
         """Return the final path of a result, its folder made, checked to lie inside."""
         path = self.folder / relative
         if self._taken is not None:
@@ -87,6 +99,9 @@ class Output:
             return os.stat(self.folder / relative, follow_symlinks=False).st_size
         except OSError:
             return None
+
+    def sync(self, journal: Path, *, now: bool = False) -> None:
+        """Do nothing: the journal lies in its place already."""
 
     def __enter__(self) -> Output:
         return self

@@ -16,8 +16,9 @@ from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Engine, Stage
 from unetfast.pipeline.output import Output, refuse_overlap
+from unetfast.pipeline.remote import RemoteOutput, find_remote, is_url
 from unetfast.pipeline.settings import RunSettings
-from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard
+from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import Context, Job
 from unetfast.pipeline.windowed import parse_bytes
 from unetfast.segment import bundled, load
@@ -81,23 +82,21 @@ def check_run(settings: RunSettings) -> None:
 
 def listing(inputs: Sequence[str], settings: RunSettings, found: Found) -> Iterator[Item | Skipped]:
     """Yield what a run with these settings would process."""
-    root, paths = input_root(inputs)
-    items = find(
-        root,
-        paths,
-        found,
-        recursive=settings.recursive,
-        include=settings.include,
-        exclude=settings.exclude,
-        shard=parse_shard(settings.shard),
-        follow_links=settings.follow_links,
-    )
+    if any(map(is_url, inputs)):
+        if len(inputs) > 1:
+            raise ConfigError("a URL must be the only input")
+        every = find_remote(inputs[0], found, recursive=settings.recursive)
+    else:
+        root, paths = input_root(inputs)
+        every = find(root, paths, found, recursive=settings.recursive, follow_links=settings.follow_links)
+    shard = parse_shard(settings.shard)
+    items = select(every, include=settings.include, exclude=settings.exclude, shard=shard)
     return islice(items, settings.limit) if settings.limit else items
 
 
 def run(
     inputs: Sequence[str],
-    output: Path,
+    output: Path | str,
     settings: RunSettings,
     *,
     model: str | Path = "crack",
@@ -109,9 +108,9 @@ def run(
     Parameters
     ----------
     inputs : sequence of str
-        One folder, or files, folders and globs.
-    output : Path
-        The output folder.
+        One folder, or files, folders and globs, or one URL that fsspec opens.
+    output : Path or str
+        The output folder, or a URL.
     settings : RunSettings
     model : str or Path
         A bundled model's name or an artifact's file.
@@ -131,8 +130,9 @@ def run(
         counted and named in the journal.
     """
     check_run(settings)
-    root, paths = input_root(inputs)
-    refuse_overlap(output, root, inside=any(path.is_dir() for path in paths))
+    if not is_url(str(output)) and not any(map(is_url, inputs)):
+        root, paths = input_root(inputs)
+        refuse_overlap(Path(output), root, inside=any(path.is_dir() for path in paths))
     shard = parse_shard(settings.shard)
     if shard is None:
         _expect_photos(inputs, settings)
@@ -148,13 +148,15 @@ def run(
     on_start(f"{bundled(model) or model}: {segmenter.backend.description}")
     context = Context(settings, _sha256(bundled(model) or Path(model)))
     summary = Summary()
-    with Output(output) as folder, Journal(output, journal_name(shard)) as journal:
-        engine = Engine(context, segmenter, folder, journal, workers)
+    place = RemoteOutput(str(output)) if is_url(str(output)) else Output(Path(output))
+    with place, Journal(place.journals, journal_name(shard)) as journal:
+        engine = Engine(context, segmenter, place, journal, workers)
         begun = time.perf_counter()
         try:
             for entry in engine.run(listing(inputs, settings, summary.found)):
                 summary.count(entry)
                 on_entry(entry)
+                place.sync(journal.path)
                 if entry["status"] == "failed" and settings.fail_fast:
                     break
         except KeyboardInterrupt:
@@ -165,7 +167,10 @@ def run(
             summary.count(entry)
         summary.seconds = time.perf_counter() - begun
         summary.stages = engine.stages
-        write_csv(journal, output / journal_name(shard).replace(".jsonl", ".csv"), folder.temp)
+        table = journal.path.with_suffix(".csv")
+        write_csv(journal, table, place.temp)
+        place.sync(journal.path, now=True)
+        place.sync(table, now=True)
     return summary
 
 

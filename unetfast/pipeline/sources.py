@@ -12,14 +12,29 @@ import glob
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unetfast.errors import ConfigError, ImageError
 from unetfast.imaging.formats import EXTENSIONS
 
-__all__ = ["ENDINGS", "Found", "Item", "Skipped", "find", "input_root", "parse_shard"]
+if TYPE_CHECKING:
+    from unetfast.pipeline.remote import RemoteFile
+
+__all__ = [
+    "ENDINGS",
+    "Found",
+    "Item",
+    "Skipped",
+    "classify",
+    "find",
+    "input_root",
+    "parse_shard",
+    "select",
+    "stems_of",
+]
 
 ENDINGS = {ending for endings in EXTENSIONS.values() for ending in endings}
 RESERVED = ("masks", "overlays", "results")
@@ -31,15 +46,15 @@ class Item:
 
     Attributes
     ----------
-    path : Path
-        Where it is read.
+    path : Path or RemoteFile
+        Where it is read; its string is what messages start with.
     relative : str
         Its path below the input root, with slashes: its identity in journals and shards.
     stem : str
         What its mask and overlay are called, below ``masks/`` and ``overlays/``, without ending.
     """
 
-    path: Path
+    path: Path | RemoteFile
     relative: str
     stem: str
 
@@ -127,12 +142,9 @@ def find(
     found: Found,
     *,
     recursive: bool = False,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    shard: tuple[int, int] | None = None,
     follow_links: bool = False,
 ) -> Iterator[Item | Skipped]:
-    """Yield the photos to process, in a fixed order.
+    """Yield the photos below the inputs, in a fixed order.
 
     Parameters
     ----------
@@ -140,13 +152,13 @@ def find(
         As :func:`input_root` gives them.
     found : Found
         Counts what is passed over.
-    recursive, include, exclude, shard, follow_links
+    recursive, follow_links : bool
         The settings of the run.
     """
     inside = os.path.realpath(root)
     seen: set[str] | None = set() if len(paths) > 1 else None
     named = [path.relative_to(root).as_posix() for path in paths if not path.is_dir()]
-    stems = {name: stem for group in _by_folder(named) for name, stem in _stems(group).items()}
+    stems = {name: stem for group in _by_folder(named) for name, stem in stems_of(group).items()}
     for path in paths:
         relative = path.relative_to(root).as_posix()
         # A file that was named itself is taken whatever its ending: its content will tell.
@@ -156,12 +168,23 @@ def find(
             else _walk(path, root, inside, found, recursive, follow_links, ())
         )
         for entry in entries:
-            if not _wanted(entry.relative, include, exclude) or not _in_shard(entry.relative, shard):
-                continue
             if seen is not None:
                 if entry.relative in seen:
                     continue
                 seen.add(entry.relative)
+            yield entry
+
+
+def select(
+    entries: Iterable[Item | Skipped],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    shard: tuple[int, int] | None = None,
+) -> Iterator[Item | Skipped]:
+    """Yield those that the globs want and that belong to this shard."""
+    for entry in entries:
+        if _wanted(entry.relative, include, exclude) and _in_shard(entry.relative, shard):
             yield entry
 
 
@@ -191,17 +214,13 @@ def _walk(
         yield Skipped(folder.relative_to(root).as_posix(), f"folder cannot be read: {exc.strerror}")
         return
     prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
-    images, folders = [], []
+    images: list[os.DirEntry[str]] = []
+    folders: list[os.DirEntry[str]] = []
     for entry in entries:
-        if entry.name.startswith("."):
-            found.hidden += 1
-        elif entry.is_dir():
-            folders.append(entry)
-        elif os.path.splitext(entry.name)[1].lower() in ENDINGS:
-            images.append(entry)
-        else:
-            found.other += 1
-    stems = _stems([prefix + entry.name for entry in images])
+        kind = classify(entry.name, entry.is_dir(), found)
+        if kind:
+            (images if kind == "image" else folders).append(entry)
+    stems = stems_of([prefix + entry.name for entry in images])
     for entry in images:
         relative = prefix + entry.name
         reason = _refusal(entry, inside, follow_links)
@@ -226,7 +245,20 @@ def _refusal(entry: os.DirEntry[str], inside: str, follow_links: bool) -> str:
     return "" if stat.S_ISREG(mode) else "not a regular file (a pipe, socket or device)"
 
 
-def _stems(relatives: Sequence[str]) -> dict[str, str]:
+def classify(name: str, is_folder: bool, found: Found) -> str:
+    """Return "image", "folder", or "" for what is passed over (and counted)."""
+    if name.startswith("."):
+        found.hidden += 1
+        return ""
+    if is_folder:
+        return "folder"
+    if os.path.splitext(name)[1].lower() in ENDINGS:
+        return "image"
+    found.other += 1
+    return ""
+
+
+def stems_of(relatives: Sequence[str]) -> dict[str, str]:
     """Name the results of one folder: by stem, or by full name for all where stems repeat."""
     stems = {relative: os.path.splitext(relative)[0] for relative in relatives}
     if len({stem.casefold() for stem in stems.values()}) == len(stems):

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,8 @@ def names(item: Item, settings: RunSettings) -> dict[str, str]:
 
 def load(job: Job, context: Context) -> None:
     """Read and identify the file; the pixels come in :func:`decode`."""
-    job.data = read_bytes(job.item.path)
+    path = job.item.path
+    job.data = read_bytes(path) if isinstance(path, Path) else path.read_bytes()
     job.entry["sha256"] = hashlib.sha256(job.data).hexdigest()
     job.entry["key"] = key_of(context, job.entry["sha256"])
 

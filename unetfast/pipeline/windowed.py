@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ConfigError, ImageError
-from unetfast.imaging import atomic_open
 from unetfast.imaging.convert import distance_to_clear
 from unetfast.imaging.formats import check_pixels
 from unetfast.imaging.tiff import opened
@@ -27,6 +26,7 @@ from unetfast.imaging.write import MaskStream
 from unetfast.inpainting import inpaint
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline.output import Output
+from unetfast.pipeline.remote import RemoteFile, RemoteOutput
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.stages import Context, Job, key_of, names
 from unetfast.segment import Segmenter
@@ -45,8 +45,10 @@ def parse_bytes(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-def is_too_large(path: Path, limit: int) -> bool:
-    """Tell whether a file is a TIFF whose processing as a whole needs more than `limit` bytes."""
+def is_too_large(path: Path | RemoteFile, limit: int) -> bool:
+    """Tell whether a local file is a TIFF whose processing as a whole needs more than `limit` bytes."""
+    if not isinstance(path, Path):
+        return False
     try:
         with open(path, "rb") as file:
             if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
@@ -66,14 +68,14 @@ def _row_bytes(page: Any) -> int:
 def identify(job: Job, context: Context) -> None:
     """Hash the file without holding it."""
     digest = hashlib.sha256()
-    with open(job.item.path, "rb") as file:
+    with open(str(job.item.path), "rb") as file:
         while block := file.read(1 << 22):
             digest.update(block)
     job.entry["sha256"] = digest.hexdigest()
     job.entry["key"] = key_of(context, job.entry["sha256"])
 
 
-def process(job: Job, context: Context, segmenter: Segmenter, output: Output) -> None:
+def process(job: Job, context: Context, segmenter: Segmenter, output: Output | RemoteOutput) -> None:
     """Take a photo through all stages and complete its line of the journal.
 
     Raises
@@ -85,7 +87,7 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output) ->
     wanted = names(job.item, settings)
     overlay = wanted.pop("overlay", None)
     with ExitStack() as stack:
-        source = stack.enter_context(open(job.item.path, "rb"))
+        source = stack.enter_context(open(name, "rb"))
         page = stack.enter_context(opened(source, name))
         check_pixels(page.imagewidth, page.imagelength, name, settings.max_pixels)
         if settings.scale != 1.0:
@@ -93,7 +95,7 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output) ->
         if page.tags.valueof(274) not in (None, 1):
             raise ImageError(f"{name}: a turned TIFF cannot be read in windows; raise --max-memory")
         work = _Work(Rows(source, page, name), settings, segmenter, _band_rows(page, settings, name))
-        files = {kind: stack.enter_context(_file(output, path)) for kind, path in wanted.items()}
+        files = {kind: stack.enter_context(output.open(path)) for kind, path in wanted.items()}
         masked = _bands(
             work, files, source, name, binary=settings.inpaint or len(segmenter.spec.classes) == 2
         )
@@ -108,10 +110,6 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output) ->
         bytes=sizes,
     )
     job.entry["how"] = how + ("; no overlay of a picture this large" if overlay else "")
-
-
-def _file(output: Output, relative: str) -> Any:
-    return atomic_open(output.prepare(relative), temp_dir=output.temp)
 
 
 def _band_rows(page: Any, settings: RunSettings, name: str) -> int:

@@ -1,0 +1,130 @@
+"""Photos and results at URLs, against a real S3-compatible server on loopback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_run import folder_of_photos, model, photo, settings, tree
+
+from unetfast import imaging
+from unetfast.errors import ConfigError, ImageError, MissingDependencyError
+from unetfast.pipeline.remote import is_url
+from unetfast.pipeline.run import run
+
+__all__ = ["model"]
+pytestmark = pytest.mark.filterwarnings("ignore")  # boto's and flask's own
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    """Start a server of its own process and return a file system on its bucket."""
+    pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    code = (
+        "import contextlib, sys\nfrom moto.server import ThreadedMotoServer\n"
+        "server = ThreadedMotoServer(ip_address='127.0.0.1', port=0)\n"
+        "with contextlib.redirect_stdout(sys.stderr): server.start()\n"
+        "print(server.get_host_and_port()[1], flush=True)\nsys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+        ) as process,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        assert process.stdout is not None
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{process.stdout.readline().strip()}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        s3fs.S3FileSystem.clear_instance_cache()
+        try:
+            files = s3fs.S3FileSystem()
+            files.mkdir("bucket")
+            yield files
+        finally:
+            s3fs.S3FileSystem.clear_instance_cache()
+            process.kill()
+
+
+def fetched(files: Any, root: str) -> dict[str, bytes]:
+    files.invalidate_cache()
+    names = [path[len(root) + 1 :] for path in files.find(root)]
+    return {name: files.cat_file(f"{root}/{name}") for name in names if not name.startswith("results")}
+
+
+def test_from_s3_to_s3_the_same_bytes_as_on_disk_and_resumed(s3: Any, tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 3)
+    (photos / "sub").mkdir()
+    imaging.write(photos / "sub" / "p0.png", imaging.Picture(photo(9), "png"))
+    (photos / "bad.jpg").write_text("text")
+    s3.put(str(photos), "bucket/photos", recursive=True)
+    s3.pipe_file("bucket/photos/.hidden.jpg", b"x")
+    run([str(photos)], tmp_path / "out", settings(recursive=True), model=model)
+    chosen = settings(recursive=True)
+    first = run(["s3://bucket/photos"], "s3://bucket/out", chosen, model=model)
+    assert (first.done, first.failed, first.found.hidden) == (4, 1, 1)
+    assert fetched(s3, "bucket/out") == tree(tmp_path / "out")
+    lines = [json.loads(line) for line in s3.cat_file("bucket/out/results.jsonl").splitlines()]
+    reasons = {line["input"]: line.get("reason", "") for line in lines}
+    assert reasons["bad.jpg"].startswith("s3://bucket/photos/bad.jpg: ")
+    assert b"sub/p0.png,done" in s3.cat_file("bucket/out/results.csv")
+    s3.rm_file("bucket/out/p1.png")
+    s3.invalidate_cache()
+    again = run(["s3://bucket/photos"], "s3://bucket/out", chosen, model=model)
+    assert (again.done, again.unchanged, again.failed) == (1, 3, 1)
+    assert fetched(s3, "bucket/out") == tree(tmp_path / "out")
+
+
+def test_a_missing_bucket_is_one_clear_line(s3: Any, tmp_path: Path, model: Path) -> None:
+    with pytest.raises(ImageError, match=r"s3://nowhere/photos: "):
+        run(["s3://nowhere/photos"], tmp_path / "out", settings(), model=model)
+
+
+def test_from_a_zip(tmp_path: Path, model: Path) -> None:
+    pytest.importorskip("fsspec")
+    photos = folder_of_photos(tmp_path / "in", 2)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in photos.iterdir():
+            archive.write(path, f"deep/{path.name}")
+    run([str(photos)], tmp_path / "wanted", settings(), model=model)
+    summary = run([f"zip://deep::{tmp_path / 'a.zip'}"], tmp_path / "out", settings(), model=model)
+    assert summary.done == 2
+    assert tree(tmp_path / "out") == tree(tmp_path / "wanted")
+
+
+def test_urls_are_told_from_paths() -> None:
+    assert is_url("s3://bucket/x")
+    assert not is_url("C:/photos")
+    assert not is_url("folder://") or is_url("folder://")
+    assert not is_url("a b://c")
+    with pytest.raises(ConfigError, match="only input"):
+        run(["s3://a", "s3://b"], "out", settings())
+
+
+def test_without_fsspec_the_pip_line_is_given(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(MissingDependencyError, match=r"unetfast\[remote\]"):
+        run(["s3://bucket/photos"], tmp_path / "out", settings(), model=model)
+
+
+def test_photos_are_read_as_they_are(tmp_path: Path, model: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    imaging.write(tmp_path / "a.png", imaging.Picture(photo(), "png"))
+    memory.pipe_file("/photos/a.png", (tmp_path / "a.png").read_bytes())
+    assert run(["memory://photos"], "memory://out", settings(), model=model).done == 1
+    cleaned = imaging.read(memory.cat_file("/out/a.png")).pixels
+    mask = imaging.read_mask(memory.cat_file("/out/masks/a.png")).values.astype(bool)
+    assert np.array_equal(cleaned[~mask], photo()[~mask])
