@@ -207,7 +207,7 @@ def _instances(i: int) -> Labels:
 
 REFUSED: dict[str, tuple[Callable[[int], Any], str]] = {
     "0, 1 and 255": (_one_and_255, "255 may mean.*1=foreground,255=ignore, or 1=foreground,255=for"),
-    "0 1 and 0 255": (lambda i: truth(i) * (255 if i % 2 else 1), r"some masks hold 0 and 1, others 0 and 255"),
+    "0 1 and 0 255": (lambda i: truth(i) * (255 if i % 2 else 1), "some masks hold 0 and 1, others 0 and 2"),
     "inverted": (
         lambda i: 255 - 255 * (np.indices((H, W)).sum(0) % 16 == i).astype(np.uint8),
         "may be inverted.*--mask-values 255=foreground, or 0=foreground",

@@ -45,6 +45,8 @@ NAMINGS = {
     "unicode": ("fotos/größe {}.jpg", "masks/größe {}.png"),
     "ph2": ("IMD{0}/IMD{0}_Dermoscopic_Image/IMD{0}.bmp", "IMD{0}/IMD{0}_lesion/IMD{0}_lesion.bmp"),
     "one folder a sample": ("sample{}/image.png", "sample{}/mask.png"),
+    "carvana": ("train/fff{}_01.jpg", "train_masks/fff{}_01_mask.gif"),
+    "drive gif": ("training/images/{}_training.tif", "training/1st_manual/{}_manual1.gif"),
     "nuclei": ("{0}abc/images/{0}abc.png", "{0}abc/masks/1f.png"),
 }  # fmt: skip
 
@@ -325,6 +327,27 @@ def test_csv_with_splits(delimiter: str, tmp_path: Path) -> None:
     listed = elsewhere / "list.csv"
     listed.write_text(f"image,mask\n../images/0.jpg,{tmp_path}/masks/0.png\n../images/1.jpg,../masks/1.png\n")
     assert len(open_dataset(listed).samples) == 2
+
+
+def test_csv_of_deepglobe(tmp_path: Path) -> None:
+    pairs(tmp_path, 4, "train/{}_sat.png", "train/{}_mask.png")
+    save(tmp_path / "valid/9_sat.png", photo(9))
+    rows = [f"{i},train,train/{i}_sat.png,train/{i}_mask.png" for i in range(4)]
+    text = "image_id,split,sat_image_path,mask_path\n" + "\n".join([*rows, "9,valid,valid/9_sat.png,"])
+    (tmp_path / "metadata.csv").write_text(text)
+    found = open_dataset(tmp_path)
+    assert found.layout == "csv"
+    assert [s.split for s in found.samples] == ["train"] * 4
+    assert found.samples[0].image.name == "0_sat.png"
+
+
+def test_masks_in_folders_of_classes_are_not_merged_in_silence(tmp_path: Path) -> None:
+    pairs(tmp_path, masks="masks/crack/{}.png")
+    for i in range(4):
+        save(tmp_path / f"masks/spall/{i}.png", np.roll(truth(i), 9, axis=1) * 255)
+    with pytest.raises(DatasetError, match=r"'masks crack' .*'masks spall' .*--mask crack"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path, mask_name="spall").samples) == 4
 
 
 def test_csv_of_anything_else_is_not_one(tmp_path: Path) -> None:

@@ -239,7 +239,9 @@ class _Decider:
 
     def _ids_fit_names(self, values: list[int]) -> bool:
         count = len(self.hints["classes"])
-        return not self.levels.smeared and all(value < count or value == 255 for value in values)
+        ids = [value for value in values if value < count]
+        # {0, 255} is a foreground mask whatever the legend says.
+        return not self.levels.smeared and len(ids) > 1 and set(values) <= {*ids, 255}
 
     # colours
 

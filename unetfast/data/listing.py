@@ -20,6 +20,7 @@ from unetfast.spec import FileRef
 __all__ = ["IMAGE_ENDINGS", "Listing", "list_files", "natural"]
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp")
+_MASK_ENDINGS = (".gif",)  # of masks alone; photos are never stored so
 
 _MAX_MEMBERS = 5_000_000
 _MAX_TOTAL_BYTES = 2 * 2**40
@@ -51,8 +52,8 @@ class Listing:
 
     @cached_property
     def images(self) -> tuple[str, ...]:
-        """Names that end as pictures do."""
-        return tuple(name for name in self.names if name.lower().endswith(IMAGE_ENDINGS))
+        """Names that end as pictures and masks do."""
+        return tuple(name for name in self.names if name.lower().endswith(IMAGE_ENDINGS + _MASK_ENDINGS))
 
     @cached_property
     def _known(self) -> frozenset[str]:

@@ -329,6 +329,8 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
     """
     name = _name(source)
     data = read_bytes(source)
+    if data[:4] == b"GIF8":
+        return _read_gif_mask(data, name, max_pixels)
     head = header(data, name)
     indexed = (head.format == "png" and data[25:26] == b"\x03") or head.format == "bmp"
     if not indexed:
@@ -348,6 +350,24 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
         values = values.astype(np.uint8)
     colours = None if palette is None else np.array(palette, np.uint8).reshape(-1, 3)
     return MaskFile(orient(values, metadata.exif_orientation(exif)), colours, mode)
+
+
+def _read_gif_mask(data: bytes, name: str, max_pixels: int) -> MaskFile:
+    """Read a mask of Carvana or DRIVE: well-known data sets keep theirs as GIF, and photos never."""
+    if len(data) < 10:
+        raise ImageError(f"{name}: damaged or cut off in its header")
+    check_pixels(int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"), name, max_pixels)
+    try:
+        with Image.open(io.BytesIO(data), formats=["GIF"]) as image:
+            frames = getattr(image, "n_frames", 1)
+            image.load()
+            palette, mode, values = image.getpalette("RGB"), image.mode, np.array(image)
+    except Exception as exc:  # as in read
+        raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc
+    if frames != 1:
+        raise ImageError(f"{name}: an animation; only still pictures are read")
+    colours = None if palette is None or mode != "P" else np.array(palette, np.uint8).reshape(-1, 3)
+    return MaskFile(values, colours, mode)
 
 
 def _stored(picture: Picture) -> MaskFile:

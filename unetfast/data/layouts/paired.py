@@ -209,8 +209,14 @@ def _match(images: list[_File], masks: list[_File]) -> tuple[Matched, list[_File
         if image is None:
             orphans.append(mask)
         else:
-            matched[image][f"{mask.role_folder} {ending.rstrip('0123456789 _-.()')}".strip()].append(mask)
+            matched[image][_set_name(image, mask, ending)].append(mask)
     return {image: matched[image] for image in images if image in matched}, orphans
+
+
+def _set_name(image: _File, mask: _File, ending: str) -> str:
+    """Name a set of masks: its folders that are not the image's, and what it adds to the image's name."""
+    own = mask.place if mask.place != image.place else ()
+    return " ".join(filter(None, (mask.role_folder, *own, ending.rstrip("0123456789 _-.()"))))
 
 
 class _Lookups:

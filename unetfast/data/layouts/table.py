@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 
 from unetfast.data.layouts.found import Found, split_of, unique_ids
 from unetfast.data.layouts.paths import Resolver
@@ -47,7 +48,9 @@ def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> 
     rows = [
         row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)
     ]
-    columns = _columns(rows[0], mask) if len(rows) > 1 else None
+    columns = (
+        _columns(rows, mask, lambda text: resolver.ref(text, name) is not None) if len(rows) > 1 else None
+    )
     if columns is None:
         if listing.focus:
             head = ", ".join(cell for row in rows[:1] for cell in row)
@@ -59,22 +62,27 @@ def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> 
     return _samples(listing, resolver, name, rows[1:], columns)
 
 
-def _columns(head: list[str], mask: str | None) -> tuple[int, int, int | None] | None:
-    names = [cell.strip().lower() for cell in head]
+def _columns(
+    rows: list[list[str]], mask: str | None, exists: Callable[[str], bool]
+) -> tuple[int, int, int | None] | None:
+    """Find the columns by their heads and, where several fit, by whether their cells are files."""
+    names = [cell.strip().lower() for cell in rows[0]]
     roles = [role_of(tokens(name)) for name in names]
-    images = [i for i, name in enumerate(names) if name == "image"] or [
-        i
-        for i, (name, role) in enumerate(zip(names, roles, strict=True))
-        if role == "image" or "file" in name
-    ]
+    files = [sum(exists(row[i]) for row in rows[1:50] if i < len(row)) for i in range(len(names))]
+
+    def best(candidates: list[int]) -> int | None:
+        return max(candidates, key=lambda i: files[i]) if candidates else None
+
+    known = list(enumerate(zip(names, roles, strict=True)))
     wanted = mask.lower() if mask else "mask"
-    masks = [i for i, name in enumerate(names) if name == wanted]
-    if not masks and mask is None:
-        masks = [i for i, role in enumerate(roles) if role == "mask"]
-    splits = [i for i, name in enumerate(names) if name in ("split", "set", "subset", "fold", "phase")]
-    if not images or not masks or images[0] == masks[0]:
+    at_mask = best([i for i, name in enumerate(names) if name == wanted])
+    if at_mask is None and mask is None:
+        at_mask = best([i for i, (_, role) in known if role == "mask"])
+    at_image = best([i for i, (name, role) in known if i != at_mask and (role == "image" or "file" in name)])
+    if at_image is None or at_mask is None:
         return None
-    return images[0], masks[0], splits[0] if splits else None
+    splits = [i for i, name in enumerate(names) if name in ("split", "set", "subset", "fold", "phase")]
+    return at_image, at_mask, splits[0] if splits else None
 
 
 def _samples(
@@ -87,11 +95,13 @@ def _samples(
     at_image, at_mask, at_split = columns
     masks: dict[FileRef, list[FileRef]] = {}
     splits: dict[FileRef, str | None] = {}
-    missing, unknown = [], set()
+    missing, unknown, unlabelled = [], set(), 0
     for line, row in enumerate(rows, 2):
         cells = [*row, *[""] * (1 + max(at_image, at_mask, at_split or 0) - len(row))]
-        image = resolver.ref(cells[at_image], name)
-        mask = resolver.ref(cells[at_mask], name) if cells[at_mask].strip() else None
+        if cells[at_mask].strip().lower() in ("", "nan", "none", "na"):
+            unlabelled += 1
+            continue
+        image, mask = resolver.ref(cells[at_image], name), resolver.ref(cells[at_mask], name)
         if image is None or mask is None:
             missing.append(
                 f"{name}:{line}: {cells[at_image if image is None else at_mask].strip() or 'empty'}"
@@ -114,4 +124,7 @@ def _samples(
         Sample(ids[str(image.member or image.path)].rpartition("/")[2], image, tuple(found), splits[image])
         for image, found in masks.items()
     ]
-    return Found(samples, missing, [], [f"pairs listed in {name}"])
+    notes = [f"pairs listed in {name}"]
+    if unlabelled:
+        notes.append(f"{unlabelled} rows without a mask are left out")
+    return Found(samples, missing, [], notes)
