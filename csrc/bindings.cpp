@@ -11,9 +11,9 @@ namespace py = pybind11;
 namespace {
 
 int sample_type_of(const py::array &image) {
-    if (image.dtype().is(py::dtype::of<uint8_t>())) return UNETFAST_UINT8;
-    if (image.dtype().is(py::dtype::of<uint16_t>())) return UNETFAST_UINT16;
-    if (image.dtype().is(py::dtype::of<float>())) return UNETFAST_FLOAT32;
+    if (image.dtype().equal(py::dtype::of<uint8_t>())) return UNETFAST_UINT8;
+    if (image.dtype().equal(py::dtype::of<uint16_t>())) return UNETFAST_UINT16;
+    if (image.dtype().equal(py::dtype::of<float>())) return UNETFAST_FLOAT32;
     throw std::invalid_argument("image must be uint8, uint16 or float32");
 }
 
@@ -30,7 +30,7 @@ void inpaint_median(const py::array &image, const py::array &mask, py::array out
                     py::ssize_t dilate_px, int threads) {
     check_layout(image, "image");
     check_layout(out, "out");
-    if (!out.dtype().is(image.dtype())) throw std::invalid_argument("out must have the image's dtype");
+    if (!out.dtype().equal(image.dtype())) throw std::invalid_argument("out must have the image's dtype");
     for (int axis = 0; axis < 3; ++axis)
         if (out.shape(axis) != image.shape(axis))
             throw std::invalid_argument("out must have the image's shape");
