@@ -233,14 +233,6 @@ def test_three_classes_of_grey() -> None:
     assert set(spec.certificate["dice"]) == {"background", "line", "disc"}
 
 
-def test_five_channels(tmp_path: Path) -> None:
-    path = exported.artifact("fp32", 2, 5)
-    batch = np.random.default_rng(0).integers(0, 256, (1, 30, 41, 5), dtype=np.uint8)
-    np.testing.assert_array_equal(
-        backends.load(path).infer(batch), backends.load(exported.trained(2, 5)).infer(batch)
-    )
-
-
 # --- narrow types -------------------------------------------------------------------------------
 
 

@@ -160,17 +160,17 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
         from unetfast.backends.tensorrt_ import runtime
 
         runtime()  # before the minutes of work
+    final = _target(Path(path), settings)
     job = open_job(Path(path), settings, say)
     proto, made_by = build_graph(job, settings)
     if settings.openvino:
         from unetfast.export.openvino import write_openvino
 
-        return [write_openvino(job, proto, made_by, _target(job, settings, ".xml"))]
-    final = _target(job, settings, ".onnx")
+        return [write_openvino(job, proto, made_by, final)]
     if settings.trt:
         from unetfast.export.tensorrt import write_tensorrt
 
-        return [write_tensorrt(job, proto, made_by, settings, _target(job, settings, ".engine"))]
+        return [write_tensorrt(job, proto, made_by, settings, final)]
     done = [write_onnx(job, proto, made_by, final)]
     if settings.triton is not None:
         from unetfast.export.triton import write_repository
@@ -179,13 +179,14 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
     return done
 
 
-def _target(job: Job, settings: ExportSettings, suffix: str) -> Path:
+def _target(checkpoint: Path, settings: ExportSettings) -> Path:
+    suffix = ".xml" if settings.openvino else ".engine" if settings.trt else ".onnx"
     if settings.to is not None:
         if settings.to.suffix != suffix:
             raise ConfigError(f"{settings.to}: the file's name must end with {suffix}")
         return settings.to
-    tag = "" if job.spec.precision == "fp32" else f".{job.spec.precision}"
-    return job.checkpoint.with_name(f"{job.checkpoint.stem}{tag}{suffix}")
+    precision = precision_of(settings)
+    return checkpoint.with_name(f"{checkpoint.stem}{'' if precision == 'fp32' else '.' + precision}{suffix}")
 
 
 def build_graph(job: Job, settings: ExportSettings) -> tuple[onnx.ModelProto, dict[str, Any]]:

@@ -106,7 +106,7 @@ def parse_profile(text: str) -> Profile:
     ------
     ConfigError
     """
-    shapes = []
+    sizes = []
     for part in text.split(","):
         numbers = part.strip().lower().split("x")
         if len(numbers) != 3 or not all(n.isdigit() and int(n) > 0 for n in numbers):
@@ -114,10 +114,10 @@ def parse_profile(text: str) -> Profile:
                 f"shapes must be like 1x256x256,8x1024x1024 (batch x height x width); got {part!r}"
             )
         n, h, w = (int(number) for number in numbers)
-        shapes.append((n, h, w))
-    if len(shapes) > 3:
-        raise ConfigError(f"shapes are at most three (min, best, max); got {len(shapes)}")
-    low, best, high = shapes if len(shapes) == 3 else (shapes[0], shapes[-1], shapes[-1])
+        sizes.append((n, h, w))
+    if len(sizes) > 3:
+        raise ConfigError(f"shapes are at most three (min, best, max); got {len(sizes)}")
+    low, best, high = sizes if len(sizes) == 3 else (sizes[0], sizes[-1], sizes[-1])
     if not all(a <= b <= c for a, b, c in zip(low, best, high, strict=True)):
         raise ConfigError(f"shapes must grow from min to max in every dimension; got {text!r}")
     return Profile(low, best, high)
@@ -180,9 +180,12 @@ def build_plan(
     # TensorRT 10 needs the flag; 11 knows nothing else and ignores it.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse(model):
-        errors = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
-        raise BackendError(f"TensorRT cannot parse the ONNX model: {errors or logger.last}")
+    if not parser.parse(model) or network.num_outputs == 0:  # an empty file parses as an empty network
+        errors = [parser.get_error(i) for i in range(parser.num_errors)]
+        said = [f"{e.node_operator()} {e.node_name()}: {e.desc()}" for e in errors] or [
+            logger.last or "empty"
+        ]
+        raise BackendError(f"TensorRT cannot parse the ONNX model: {'; '.join(said)}")
     layer_types = _layer_types(trt, network)
     if not layer_types.get(_MUST_HAVE[precision]):
         raise BackendError(f"the network shows no {_MUST_HAVE[precision]} layer, only {layer_types}")

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import exported
+import numpy as np
+import pytest
+
+from unetfast.bench.kernels import bench_inpainting, crack_mask
+from unetfast.bench.models import bench_models
+from unetfast.bench.settings import BenchSettings
+from unetfast.bench.stages import bench_stages
+from unetfast.bench.worker import Worker
+from unetfast.errors import BackendError, ConfigError
+from unetfast.imaging import Picture, read, write
+
+
+def quiet(_: str) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    for i, (image, labels) in enumerate(exported.pictures()):
+        for folder, pixels in (("images", image), ("masks", (labels * 255)[..., None])):
+            (root / folder).mkdir(exist_ok=True)
+            write(root / folder / f"{i}.png", Picture(pixels, "png"))
+    return root
+
+
+@pytest.mark.parametrize("missing", ["absent.onnx", "weights.h5"])
+def test_a_table_with_a_failing_row(data: Path, tmp_path: Path, missing: str) -> None:
+    artifacts = [exported.artifact("fp32"), exported.trained(), tmp_path / missing]
+    settings = BenchSettings(
+        data=data, repeats=1, seconds=0.05, batches="1,2", threads=1, backend=("onnxruntime", "torch")
+    )
+    found = bench_models(artifacts, settings, quiet)
+    json.dumps(found, allow_nan=False)
+    onnx_row, torch_row, failed = found["rows"]
+    assert missing in failed["artifact"]
+    assert failed["status"] != "ok"
+    assert failed["p50_ms"] is None
+    for row in (onnx_row, torch_row):
+        assert row["status"] == "ok"
+        assert row["p50_ms"] <= row["p95_ms"]
+        assert row["best_batch"] in (1, 2)
+        assert row["peak_mb"] > 10
+        assert row["dice"] > 0.9
+        assert row["iou"] < row["dice"]
+        assert row["differing"] == 0.0
+        assert "1 threads" in row["description"]
+    assert torch_row["speedup"] == 1.0
+    assert found["reference"] == f"{exported.trained()} on torch"
+    assert found["images"] == 8
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="none of the artifacts"):
+        bench_models([tmp_path / "absent.onnx"], BenchSettings(), quiet)
+
+
+def test_a_dying_process_is_a_reason_not_a_crash() -> None:
+    worker = Worker(exported.artifact("fp32"), "onnxruntime", "cpu", 1)
+    image = np.zeros((1, 8, 8, 3), np.uint8)
+    assert len(worker.time(image, 0.01)) >= 3
+    assert worker.peak_mb() > 10
+    worker._process.kill()
+    with pytest.raises(BackendError, match=r"process ended \(exit code -9\)"):
+        worker.predict(image[0])
+    worker.close()
+
+
+def test_the_command_writes_what_it_measured(
+    data: Path, tmp_path: Path, unetfast_command: Callable[..., CompletedProcess[str]]
+) -> None:
+    done = unetfast_command(
+        "bench", exported.artifact("fp32"), "--data", data / "images", "--backend", "onnxruntime",
+        "--repeats", 1, "--seconds", 0.05, "--batches", 1, "--threads", 1,
+        "--json", tmp_path / "bench.json", "--plot", tmp_path / "bench.png",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "p50 ms" in done.stdout
+    assert "1 threads" in done.stdout
+    rows = json.loads((tmp_path / "bench.json").read_text())["models"]["rows"]
+    assert [row["dice"] for row in rows] == [None]  # no truth: no Dice made up
+    assert read(tmp_path / "bench.png").pixels.shape[2] >= 3
+    assert unetfast_command("bench").returncode == 2
+
+
+def test_inpainting_methods_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unetfast.bench.kernels._SIZES", {"small": (60, 80)})
+    rows = bench_inpainting(1, 1, quiet)
+    assert {row["method"] for row in rows} >= {"native", "telea"}
+    assert all(row["status"] == "ok" and row["ms"] > 0 for row in rows if row["method"] == "native")
+
+
+def test_the_mask_of_the_benchmark_is_two_percent() -> None:
+    assert 0.02 <= crack_mask(500, 700).mean() < 0.05
+
+
+def test_stages_are_timed(data: Path) -> None:
+    found = bench_stages(BenchSettings(stages=data / "images", model=str(exported.artifact("fp32"))))
+    assert found["photos"] == 8
+    assert set(found["stages"]) >= {"read", "network", "write"}
+    assert found["seconds"] > 0
