@@ -33,7 +33,7 @@ class _Batch(click.ParamType[int]):
     type=click.Path(exists=True, file_okay=True, path_type=Path),
     help="Go on with a stopped run: its folder, or its last.pt.",
 )
-@click.option("--batch", type=_Batch(), help="images a step and device, or auto (CUDA)  [default: 8]")
+@click.option("--batch", type=_Batch(), help="images a step and device, or auto (CUDA)  [default: 4]")
 @settings_options(TrainSettings, leave_out=("data", "batch"))
 def train(data: Path | None, config: Path | None, resume: Path | None, **said: Any) -> None:
     r"""Train a U-Net on DATA, a folder or .zip of images and masks as it is.

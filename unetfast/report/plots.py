@@ -130,7 +130,7 @@ def compare(
             _errors(shown, truth, prediction),
         )
         for ax, picture in zip(line, pictures, strict=True):
-            ax.imshow(picture, interpolation="area" if max(picture.shape) > 700 else "nearest")
+            ax.imshow(picture)
             ax.set_xticks([])
             ax.set_yticks([])
         line[0].set_ylabel(caption, fontsize=8)

@@ -50,11 +50,11 @@ class TrainSettings:
         choices=("full", "upright", "none"),
     )
     # optimisation
-    epochs: int = setting(60, "passes over the training images", low=1, high=1_000_000)
+    epochs: int = setting(100, "passes over the training images", low=1, high=1_000_000)
     batch: int = setting(
-        8, "images a step and device; auto (0 in a file): the largest that fits, on CUDA", low=0
+        4, "images a step and device; auto (0 in a file): the largest that fits, on CUDA", low=0
     )
-    lr: float = setting(2e-3, "peak learning rate", low=1e-9, high=100.0)
+    lr: float = setting(4e-3, "peak learning rate", low=1e-9, high=100.0)
     optimizer: str = setting("adamw", "optimiser", choices=("adamw", "adam", "sgd"))
     weight_decay: float = setting(1e-2, "weight decay", low=0.0, high=10.0)
     schedule: str = setting(
