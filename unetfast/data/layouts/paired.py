@@ -8,6 +8,7 @@ Folder names tell images from masks (``images`` x ``masks``, ``train`` x ``train
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from unetfast.data.layouts.found import Found, unique_ids
@@ -108,7 +109,7 @@ def _parsed(names: tuple[str, ...]) -> list[_File]:
         folders and len({tuple(folder[: shared + 1]) for folder in folders}) == 1 and shared < len(folders[0])
     ):
         shared += 1
-    known = {folder: folder_parts(folder) for parts in folders for folder in parts[shared:]}
+    known = {folder: folder_parts(folder) for folder in {f for parts in folders for f in parts[shared:]}}
     files = []
     for name, parts in zip(names, folders, strict=True):
         role, role_folder, split = None, "", None
@@ -239,15 +240,21 @@ class _Lookups:
 
     def of(self, mask: _File) -> tuple[_File | None, str]:
         """Return the image and what the mask's stem adds to the image's."""
-        stripped = strip_word(mask.stem, "mask")
-        stems = [mask.stem, *([stripped] if stripped is not None else []), *shorter_stems(mask.stem)]
-        for stem in stems:
+        for stem in self._stems(mask):
             for table in self._tables:
                 for key in self._keys(mask, stem):
-                    found = table.get(key, [])
+                    found = table.get(key, ())
                     if len(found) == 1:
                         return found[0], mask.stem.replace(stem, "", 1)
         return None, ""
+
+    @staticmethod
+    def _stems(mask: _File) -> Iterator[str]:
+        yield mask.stem
+        stripped = strip_word(mask.stem, "mask")
+        if stripped is not None:
+            yield stripped
+        yield from shorter_stems(mask.stem)
 
 
 def _choose_set(

@@ -102,12 +102,17 @@ def rank(set_name: str) -> float:
 _AFFIXES = {"mask": frozenset(_RANK), "image": _IMAGE_WORDS | {"training", "test"}}
 
 
+_HOLDS = {role: re.compile("|".join([*words, "ground"])) for role, words in _AFFIXES.items()}
+
+
 def strip_word(stem: str, role: str) -> str | None:
     """Take a role's word off the end or the start of a stem.
 
     ``"001_mask"``, ``"21_manual1"``, ``"x_mask_2"`` and ``"mask-001"`` give ``"001"``, ``"21"``,
     ``"x"`` and ``"001"``; None where there is no such word.
     """
+    if not _HOLDS[role].search(stem.lower()):  # most names hold none, and there may be a million
+        return None
     words = _AFFIXES[role]
     pieces = re.split(r"([\s_.-]+)", stem)
     for count in (1, 3):  # the last word, or the one before a last number
