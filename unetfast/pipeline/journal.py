@@ -11,14 +11,14 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from unetfast.errors import ConfigError, ImageError
 from unetfast.imaging import atomic_open
 
-__all__ = ["COLUMNS", "Journal", "journal_name", "lock_file", "write_csv"]
+__all__ = ["COLUMNS", "Journal", "is_done", "journal_name", "lock_file", "write_csv"]
 
 COLUMNS = (
     *("input", "status", "reason", "width", "height", "masked_px"),
@@ -137,6 +137,14 @@ class Journal:
         """Close the files and let another run append."""
         for file in (*self._readers, self._out):
             file.close()
+
+
+def is_done(entry: dict[str, Any], size_of: Callable[[str], int | None]) -> bool:
+    """Tell whether an entry's photo is done and all its files are still there, at their size."""
+    sizes = entry.get("bytes", {})
+    return entry.get("status") == "done" and all(
+        size_of(path) == sizes.get(kind) for kind, path in entry.get("outputs", {}).items()
+    )
 
 
 def _lines(reader: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -22,7 +22,7 @@ from typing import Any
 from unetfast.errors import UnetfastError
 from unetfast.imaging import header
 from unetfast.pipeline import stages, windowed
-from unetfast.pipeline.journal import Journal
+from unetfast.pipeline.journal import Journal, is_done
 from unetfast.pipeline.output import Output
 from unetfast.pipeline.remote import RemoteOutput
 from unetfast.pipeline.sources import Item, Skipped
@@ -294,10 +294,9 @@ class Engine:
 
     def _is_done(self, job: Job) -> bool:
         before = self.journal.find(job.item.relative)
-        if before is None or before.get("status") != "done" or before.get("key") != job.entry["key"]:
-            return False
-        outputs, sizes = before.get("outputs", {}), before.get("bytes", {})
-        return all(self.output.size(path) == sizes.get(kind) for kind, path in outputs.items())
+        return (
+            before is not None and before.get("key") == job.entry["key"] and is_done(before, self.output.size)
+        )
 
     def _network(self, jobs: list[Job]) -> None:
         if jobs[0].windowed:  # never gathered with others: all its stages run here, band by band

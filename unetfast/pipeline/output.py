@@ -110,9 +110,10 @@ class Output:
         self.close()
 
     def close(self) -> None:
-        """Remove this run's temporary files."""
+        """Remove this run's temporary files, and those of its workers, which are dead by now."""
         self._lock.close()
         shutil.rmtree(self.temp, ignore_errors=True)
+        _remove_dead(self.folder)
 
 
 def refuse_overlap(folder: Path, inputs: Path, *, inside: bool) -> None:

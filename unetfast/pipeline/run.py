@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unetfast.errors import ConfigError, ImageError
 from unetfast.pipeline import stages
@@ -21,7 +21,10 @@ from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import Context, Job
 from unetfast.pipeline.windowed import parse_bytes
-from unetfast.segment import bundled, load
+from unetfast.segment import Segmenter, bundled, load
+
+if TYPE_CHECKING:
+    from unetfast.pipeline.ray_ import RayEngine
 
 __all__ = ["Summary", "check_run", "listing", "one", "run"]
 
@@ -136,21 +139,18 @@ def run(
     shard = parse_shard(settings.shard)
     if shard is None:
         _expect_photos(inputs, settings)
-    workers = settings.workers or _cores()
-    segmenter = load(
-        model,
-        backend=settings.backend,
-        device=settings.device,
-        threads=settings.threads,
-        tile_px=settings.tile,
-        batch=settings.batch,
-    )
-    on_start(f"{bundled(model) or model}: {segmenter.backend.description}")
-    context = Context(settings, _sha256(bundled(model) or Path(model)))
+    path = bundled(model) or Path(model)
+    segmenter = None if settings.engine == "ray" else _segmenter(path, settings)
+    on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.backend.description}")
+    context = Context(settings, _sha256(path))
     summary = Summary()
     place = RemoteOutput(str(output)) if is_url(str(output)) else Output(Path(output))
     with place, Journal(place.journals, journal_name(shard)) as journal:
-        engine = Engine(context, segmenter, place, journal, workers)
+        workers = settings.workers or _cores()
+        if segmenter is None:
+            engine: Engine | RayEngine = _ray_engine(context, path, str(output), place, journal, workers)
+        else:
+            engine = Engine(context, segmenter, place, journal, workers)
         begun = time.perf_counter()
         try:
             for entry in engine.run(listing(inputs, settings, summary.found)):
@@ -181,6 +181,23 @@ def _expect_photos(inputs: Sequence[str], settings: RunSettings) -> None:
         raise ImageError(
             f"{', '.join(inputs)}: no photos found{found}; looked for {', '.join(sorted(ENDINGS))}"
         )
+
+
+def _segmenter(path: Path, settings: RunSettings) -> Segmenter:
+    return load(
+        path,
+        backend=settings.backend,
+        device=settings.device,
+        threads=settings.threads,
+        tile_px=settings.tile,
+        batch=settings.batch,
+    )
+
+
+def _ray_engine(*arguments: Any) -> RayEngine:
+    from unetfast.pipeline.ray_ import RayEngine
+
+    return RayEngine(*arguments)
 
 
 def _cores() -> int:
@@ -215,13 +232,7 @@ def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> b
     ImageError, ArtifactError
         The message starts with ``<stdin>`` or the model's path.
     """
-    segmenter = load(
-        model,
-        backend=settings.backend,
-        device=settings.device,
-        threads=settings.threads,
-        tile_px=settings.tile,
-    )
+    segmenter = _segmenter(bundled(model) or Path(model), settings)
     context = Context(settings, "")
     job = Job(Item(Path("<stdin>"), "<stdin>", "<stdin>"), data=data)
     stages.decode(job, context)

@@ -61,4 +61,9 @@ class RunSettings:
         "auto", "What runs the model.", choices=("auto", "torch", "onnxruntime", "openvino", "tensorrt")
     )
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    engine: str = setting(
+        "local", "Run the stages in this process, or on a Ray cluster.", choices=("local", "ray")
+    )
+    address: str = setting("", "Ray cluster, such as auto or ray://head:10001; empty: start one here.")
+    gpus: float = setting(0.0, "GPUs of each Ray actor that holds the model, such as 0.25.", low=0.0)
     fail_fast: bool = setting(False, "Stop at the first photo that fails.", flag="--fail-fast")

@@ -56,6 +56,7 @@ _NEUTRAL = {
         "fail_fast",
     ),
     *("max_memory", "tile", "batch", "workers", "threads", "backend", "device", "jpeg"),
+    *("engine", "address", "gpus"),
 }
 
 
