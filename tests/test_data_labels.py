@@ -336,6 +336,28 @@ def test_encoding_of_a_model_is_kept_where_it_fits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(_labels(again), truth(0))
 
 
+def test_encoding_of_a_model_on_masks_that_show_little(tmp_path: Path) -> None:
+    inverted = open_dataset(_dataset(tmp_path / "i", lambda i: 255 - truth(i) * 255), mask_values=["0=crack"])
+    for name, draw, expected in (
+        ("same", lambda i: 255 - truth(i) * 255, truth(0)),
+        ("empty", lambda i: np.full((H, W), 255, np.uint8), truth(0) * 0),
+        ("smeared", lambda i: 255 - _smooth(truth(i)), truth(0)),
+    ):
+        found = open_dataset(_dataset(tmp_path / name, draw), encoding=inverted.encoding)
+        assert found.classes == ("background", "crack")
+        assert (_labels(found) != expected).mean() < 0.01, name
+    coloured = open_dataset(_dataset(tmp_path / "c", lambda i: COLOURS[truth(i, classes=4)]))
+    black = open_dataset(
+        _dataset(tmp_path / "b", lambda i: COLOURS[truth(i) * 0]), encoding=coloured.encoding
+    )
+    assert not _labels(black).any()
+    told = open_dataset(
+        _dataset(tmp_path / "t", lambda i: truth(i) + 1), mask_values=["2=crack", "*=background"]
+    )
+    plain = open_dataset(_dataset(tmp_path / "p", lambda i: truth(i) * 255), encoding=told.encoding)
+    np.testing.assert_array_equal(_labels(plain), truth(0))
+
+
 def test_resized_masks(tmp_path: Path) -> None:
     root = tmp_path
     for i in range(3):

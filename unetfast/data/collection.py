@@ -118,9 +118,9 @@ def open_dataset(
     classes : sequence of str, optional
         Names by class id, in place of those found.
     encoding : LabelEncoding, optional
-        How the masks are read, say by the model to be evaluated. It is taken where it explains
-        the masks; a binary one gives way to what is found, since masks of {0, 1} and of {0, 255}
-        mean the same.
+        How the masks are read, say by the model to be evaluated. It is taken where it knows the
+        values of the masks; otherwise one of two classes gives way to what is found, since masks of
+        {0, 1} and of {0, 255} mean the same.
     skip_unmatched : bool
         Leave out images without a mask and masks without an image; otherwise they are an error.
     progress : callable, optional
@@ -230,7 +230,7 @@ def _encoding(
     wanted: LabelEncoding | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[LabelEncoding, list[str], Survey | None]:
-    from unetfast.data.decide import decide
+    from unetfast.data.decide import decide, suited
     from unetfast.data.labels import LabelEncoding
     from unetfast.data.survey import survey
 
@@ -247,9 +247,10 @@ def _encoding(
         if progress is not None:
             progress(done, len(samples))
 
-    found = survey(samples, count)
-    if wanted is not None and not mask_values and _explains(wanted, found):
-        return wanted, ["read as the model was trained"], found
+    # The masks of a small test set may not show that the whole set is in colours; the model knows.
+    found = survey(samples, count, domain=wanted.domain if wanted and len(wanted.classes) > 2 else None)
+    if wanted is not None and not mask_values and (known := suited(wanted, found)):
+        return known, ["read as the model was trained"], found
     decision = decide(found, root, mask_values=mask_values, ignore_label=ignore_label, hints=hints)
     if wanted is not None:
         if len(decision.encoding.classes) != len(wanted.classes) or len(wanted.classes) > 2:
@@ -260,15 +261,6 @@ def _encoding(
             )
         return replace(decision.encoding, classes=wanted.classes), list(decision.reasons), found
     return decision.encoding, list(decision.reasons), found
-
-
-def _explains(encoding: LabelEncoding, found: Survey) -> bool:
-    # Two-class masks are found out anew: a threshold would explain anything.
-    return (
-        len(encoding.classes) > 2
-        and encoding.domain == found.domain
-        and (encoding.other is not None or set(found.counts) <= {code for code, _ in encoding.table})
-    )
 
 
 def _renamed(encoding: LabelEncoding, classes: Sequence[str]) -> LabelEncoding:

@@ -16,7 +16,7 @@ from unetfast.data.survey import Survey
 from unetfast.data.user_values import UserValues, encode_as_told, is_void
 from unetfast.errors import DatasetError
 
-__all__ = ["Decision", "decide"]
+__all__ = ["Decision", "decide", "suited"]
 
 _NEAR = 24  # values so close to a heavier one are its smear; as in labels
 _MOST_CLASSES = 64  # found without being told; more are instances, a soft map or a photograph
@@ -93,6 +93,37 @@ def decide(
         encoding = replace(encoding, rule=rule, table=(*encoding.table, (ignore_label, IGNORE)))
         reasons.append(f"value {ignore_label} does not count (--ignore-label)")
     return Decision(encoding, tuple(reasons))
+
+
+def suited(encoding: LabelEncoding, found: Survey) -> LabelEncoding | None:
+    """Fit an encoding, say a model's, to masks that store the values it knows.
+
+    Parameters
+    ----------
+    encoding : LabelEncoding
+    found : Survey
+
+    Returns
+    -------
+    LabelEncoding or None
+        The encoding itself; or with its values split in between, where these masks have smeared
+        edges; None where they hold other values.
+    """
+    if encoding.domain != found.domain or not found.counts:
+        return None
+    known = sorted(code for code, _ in encoding.table)
+    if set(found.counts) <= set(known):
+        return encoding
+    levels = _Levels(found.domain, found.counts, found.flat, found.lossy)
+    if levels.smeared and levels.centres:
+        apart = _distances(found.domain, levels.centres, known)
+        hit = {known[i] for i in apart.argmin(axis=1)}
+        if (apart.min(axis=1) <= _NEAR).all() and len(hit) == len(levels.centres):
+            table = tuple((code, id_) for code, id_ in encoding.table if code in hit)
+            rule = "threshold" if len(table) == 2 and found.domain != "colour" else "nearest"
+            return replace(encoding, rule=rule, table=table, other=None)
+    foreground = {code for code, id_ in encoding.table if 0 < id_ < IGNORE}
+    return encoding if encoding.other is not None and foreground & set(found.counts) else None
 
 
 class _Levels:

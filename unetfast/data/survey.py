@@ -88,7 +88,9 @@ def _sum(parts: Iterable[dict[int, int]]) -> Counter[int]:
     return total
 
 
-def survey(samples: Sequence[Sample], progress: Callable[[], None] | None = None) -> Survey:
+def survey(
+    samples: Sequence[Sample], progress: Callable[[], None] | None = None, domain: str | None = None
+) -> Survey:
     """Read every mask and count its values.
 
     Parameters
@@ -96,14 +98,15 @@ def survey(samples: Sequence[Sample], progress: Callable[[], None] | None = None
     samples : sequence of Sample
     progress : callable, optional
         Called after every sample.
+    domain : str, optional
+        What a code is; otherwise what suits all masks together.
 
     Returns
     -------
     Survey
-        In the domain that suits all masks together.
     """
     stats = list(in_threads(_looked_at, samples, progress))
-    domain = _domain(stats)
+    domain = domain or _domain(stats)
     other = [i for i, stat in enumerate(stats) if stat.error is None and stat.kind != domain]
     again = in_threads(lambda i: _looked_at(samples[i], domain, stats[i].kind), other, None)
     for i, stat in zip(other, again, strict=True):

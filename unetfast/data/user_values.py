@@ -108,7 +108,10 @@ def encode_as_told(
         by_middle = found.domain != "colour" and len(centres) == 2 and len({id_ for _, id_ in table}) == 2
         rule = "threshold" if by_middle else "nearest"
     else:
-        table = tuple((code, ids[named]) for code in present if (named := said.name_of(code)) is not None)
+        # Values that mean background are written down too: so the model knows that it has seen them.
+        known = ((code, said.name_of(code)) for code in present[:4096])
+        read = ((code, other if named is None else ids[named]) for code, named in known)
+        table = tuple((code, id_) for code, id_ in read if id_ is not None)
         table += _unseen(said, found.domain, {code for code, _ in table}, ids)
         rule = "exact"
     classes = [""] * (max(id_ for id_ in ids.values() if id_ != IGNORE) + 1)
