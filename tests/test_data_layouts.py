@@ -171,6 +171,13 @@ def test_unmatched_files_are_refused_by_name_and_may_be_skipped(tmp_path: Path) 
     assert found.no_image == ("masks/orphan.png",)
 
 
+def test_a_mask_that_fits_two_images_says_so(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    save(tmp_path / "images/2.bmp", photo(8))
+    with pytest.raises(DatasetError, match=r"masks/2\.png \(fits images/2\.bmp, images/2\.jpg\)"):
+        open_dataset(tmp_path)
+
+
 def test_hidden_files_and_unlabelled_folders_are_left_out(tmp_path: Path) -> None:
     pairs(tmp_path, images="train/images/{}.png", masks="train/masks/{}.png")
     save(tmp_path / "test/images/9.png", photo(9))
@@ -478,3 +485,32 @@ def test_mat_of_crackforest_and_of_others(tmp_path: Path) -> None:
     (tmp_path / "other/0.mat").write_bytes(b"not a mat file")
     with pytest.raises(DatasetError, match=r"0\.mat: not a readable"):
         read_pair(other.samples[0], other.encoding, 3)
+
+
+YAMLS = {
+    "list": "train: ../train/images\nnc: 2\nnames: ['crack', \"pot hole\"]  # two\n",
+    "dashes": "names:\n- crack\n- pot hole\nnc: 2\n",
+    "table": "path: x\nnames:\n  0: crack\n  1: pot hole\n\ntrain: y\n",
+}
+
+
+@pytest.mark.parametrize("names", YAMLS)
+def test_yolo(names: str, tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(YAMLS[names])
+    for split in ("train", "valid"):
+        for i in range(4):
+            save(tmp_path / f"{split}/images/{i}.png", photo(i))
+        (tmp_path / f"{split}/labels").mkdir()
+        for i in range(3):
+            text = "0 0.25 0.25 0.5 0.25 0.5 0.75 0.25 0.75\n1 0.75 0.5 1 0.5 1 1 0.75 1\n1 0.5 0.5 0.1 0.1\n"
+            (tmp_path / f"{split}/labels/{i}.txt").write_text(text)
+    found = open_dataset(tmp_path)
+    assert found.layout == "yolo"
+    assert found.classes == ("background", "crack", "pot hole")
+    assert sorted(str(s.split) for s in found.samples) == ["train"] * 4 + ["val"] * 4
+    assert len({s.id for s in found.samples}) == 8
+    labels = read_pair(found.samples[0], found.encoding, 3)[1]
+    assert abs(int((labels == 1).sum()) - H * W // 8) < 50
+    assert (labels[H // 2 + 2 :, W * 3 // 4 + 2 :] == 2).all()
+    assert sum(not read_pair(s, found.encoding, 3)[1].any() for s in found.samples) == 2
+    assert any("6 lines are boxes" in text for _, text in found.decisions)

@@ -27,7 +27,8 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
     ----------
     sample : Sample
         With ``polygons``: (class name, outline); an outline is a tuple of rings, each of (x, y) in
-        px, where pixel (0, 0) covers 0..1, or a COCO run-length encoding (height, width, counts).
+        px, where pixel (0, 0) covers 0..1; the word "unit" before them says that they are parts of
+        the image's size; or it is a COCO run-length encoding (height, width, counts).
     classes : sequence of str
     picture : Picture
         Its image.
@@ -43,7 +44,10 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
         When a class is unknown or a point lies far outside the image.
     """
     height, width = picture.pixels.shape[:2]
-    shapes = [(name, _Shape(outline, str(sample.image))) for name, outline in sample.polygons]
+    shapes = [
+        (name, _Shape(_in_pixels(outline, height, width), str(sample.image)))
+        for name, outline in sample.polygons
+    ]
     reach = np.array([shape.reach for _, shape in shapes] or [(0, 0)]).max(axis=0)
     # Tools that ignore EXIF draw on the photo as it is stored: then x runs along the upright height.
     as_stored = picture.orientation >= 5 and (reach[0] > width + 1 or reach[1] > height + 1)
@@ -55,6 +59,12 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
             raise DatasetError(f"{sample.image}: a polygon of {name!r} lies far outside the image")
         shape.fill(labels, classes.index(name))
     return np.ascontiguousarray(orient(labels, picture.orientation)) if as_stored else labels
+
+
+def _in_pixels(outline: Any, height: int, width: int) -> Any:
+    if not outline or outline[0] != "unit":
+        return outline
+    return [[(x * width, y * height) for x, y in ring] for ring in outline[1:]]
 
 
 class _Shape:

@@ -22,6 +22,7 @@ LAYOUTS = Registry(
         "paired": "unetfast.data.layouts.paired:find",
         "mat": "unetfast.data.layouts.mat:find",
         "coco": "unetfast.data.layouts.coco:find",
+        "yolo": "unetfast.data.layouts.yolo:find",
         "labelme": "unetfast.data.layouts.labelme:find",
     },
 )

@@ -98,7 +98,7 @@ def _paired(listing: Listing, images: list[_File], masks: list[_File], *, merge:
         for image, found in chosen.items()
     ]
     no_mask, unlabelled = _without_mask(images, set(chosen))
-    return Found(samples, no_mask, [file.name for file in orphans], notes + unlabelled)
+    return Found(samples, no_mask, orphans, notes + unlabelled)
 
 
 def _parsed(names: tuple[str, ...]) -> list[_File]:
@@ -201,14 +201,14 @@ def _is_jpeg(file: _File) -> bool:
 Matched = dict[_File, dict[str, list[_File]]]  # image -> name of a set of masks -> its masks
 
 
-def _match(images: list[_File], masks: list[_File]) -> tuple[Matched, list[_File]]:
+def _match(images: list[_File], masks: list[_File]) -> tuple[Matched, list[str]]:
     lookups = _Lookups(images)
     matched: Matched = defaultdict(lambda: defaultdict(list))
-    orphans = []
+    orphans: list[str] = []
     for mask in masks:
         image, ending = lookups.of(mask)
         if image is None:
-            orphans.append(mask)
+            orphans.append(mask.name + ending)
         else:
             matched[image][_set_name(image, mask, ending)].append(mask)
     return {image: matched[image] for image in images if image in matched}, orphans
@@ -239,14 +239,19 @@ class _Lookups:
         return [(stem, file.split, file.place), (stem, file.split), (stem, file.place), (stem,)]
 
     def of(self, mask: _File) -> tuple[_File | None, str]:
-        """Return the image and what the mask's stem adds to the image's."""
+        """Return the image and what the mask's stem adds to the image's.
+
+        Or None and which images it fits equally well, for people.
+        """
+        several: list[_File] = []
         for stem in self._stems(mask):
             for table in self._tables:
                 for key in self._keys(mask, stem):
-                    found = table.get(key, ())
+                    found = table.get(key, [])
                     if len(found) == 1:
                         return found[0], mask.stem.replace(stem, "", 1)
-        return None, ""
+                    several = several or found
+        return None, f" (fits {_some([file.name for file in several])})" if several else ""
 
     @staticmethod
     def _stems(mask: _File) -> Iterator[str]:

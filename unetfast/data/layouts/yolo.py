@@ -1,0 +1,119 @@
+"""YOLO segmentation: ``labels/x.txt`` for ``images/x.jpg``, lines of ``class x y x y …``, parts of the size.
+
+Names come from ``data.yaml`` or another ``.yaml`` with ``names``. An image without a text file is background.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from unetfast.data.layouts import paired
+from unetfast.data.layouts.found import Found, split_of, unique_ids
+from unetfast.data.layouts.words import folder_parts
+from unetfast.data.listing import Listing
+from unetfast.errors import DatasetError
+from unetfast.spec import Sample
+
+__all__ = ["find"]
+
+_MOST_BYTES = 64 * 2**20
+_LINE = re.compile(r"\d+(\s+-?[\d.]+(e-?\d+)?){4,}\s*")
+
+
+def find(listing: Listing, mask: str | None) -> Found | None:
+    """Find images with the outlines of their text files; see :mod:`~unetfast.data.layouts`."""
+    texts = tuple(name for name in listing.names if name.lower().endswith(".txt"))
+    texts = tuple(name for name in texts if "labels" in name.lower().split("/")[:-1])
+    if not texts or not any(_is_label(listing.text(name, _MOST_BYTES)) for name in texts[:20]):
+        return None
+    found = paired.pair(listing, listing.images, texts, None)
+    if found is None:
+        return None
+    lines = {sample.id: _lines(listing, sample) for sample in found.samples}
+    names = _names(listing)
+    ids = sorted({line[0] for all_lines in lines.values() for line in all_lines})
+    names += [f"class_{i}" for i in range(len(names), max(ids, default=0) + 1)]
+    wanted = set(names) if mask is None else {word.strip() for word in mask.split(",")}
+    if not wanted <= set(names):
+        raise DatasetError(f"{listing.root}: no class {mask!r}; there are {', '.join(names)}")
+    samples = [
+        replace(
+            sample,
+            masks=(),
+            reader="polygons",
+            polygons=tuple(
+                (names[i], ("unit", *rings)) for i, rings in lines[sample.id] if rings and names[i] in wanted
+            ),
+        )
+        for sample in found.samples
+    ]
+    used = {shape[0] for sample in samples for shape in sample.polygons}
+    if not used:
+        return None
+    bare = found.no_mask
+    background = [
+        Sample(id_, listing.ref(name), split=_split(name), reader="polygons")
+        for name, id_ in _more(samples, bare)
+    ]
+    boxes = sum(not rings for all_lines in lines.values() for _, rings in all_lines)
+    notes = list(found.notes)
+    if background:
+        notes.append(f"{len(background)} images without a text file are background")
+    if boxes:
+        notes.append(f"{boxes} lines are boxes without an outline, and are left out")
+    classes = ("background", *[name for name in names if name in used])
+    return Found([*samples, *background], [], found.no_image, notes, {"classes": classes})
+
+
+def _is_label(text: str) -> bool:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return bool(lines) and all(_LINE.fullmatch(line) for line in lines)
+
+
+def _lines(listing: Listing, sample: Sample) -> list[tuple[int, tuple[Any, ...]]]:
+    """Return class id and rings of each line; no rings where it is a box."""
+    ref = sample.masks[0]
+    name = ref.member or ref.path.relative_to(listing.root).as_posix()
+    found = []
+    for number, line in enumerate(listing.text(name, _MOST_BYTES).splitlines(), 1):
+        if not line.strip():
+            continue
+        if not _LINE.fullmatch(line):
+            raise DatasetError(f"{ref}:{number}: not a line of class x y x y …: {line[:60]!r}")
+        class_id, *numbers = line.split()
+        values = [float(value) for value in numbers]
+        ring = tuple(zip(values[::2], values[1::2], strict=False))
+        found.append((int(class_id), (ring,) if len(values) >= 6 else ()))
+    return found
+
+
+def _names(listing: Listing) -> list[str]:
+    """Read ``names`` of a .yaml file, without a YAML library: a list, or a table of numbers."""
+    for file in listing.names:
+        if not file.lower().endswith((".yaml", ".yml")):
+            continue
+        text = re.sub(r"(?m)#.*$", "", listing.text(file, _MOST_BYTES))
+        inline = re.search(r"(?ms)^names:\s*[\[{](.*?)[\]}]", text)
+        block = re.search(r"(?m)^names:\s*\n((?:\s*-.*\n?|\s+\d+\s*:.*\n?)+)", text)
+        if inline:
+            items = inline[1].split(",")
+        elif block:
+            items = block[1].strip().splitlines()
+        else:
+            continue
+        return [re.sub(r"^\s*(-\s|\d+\s*:)", "", item).strip().strip("'\"") for item in items if item.strip()]
+    return []
+
+
+def _more(samples: list[Sample], names: list[str]) -> list[tuple[str, str]]:
+    taken = {sample.id for sample in samples}
+    return [
+        (name, name.replace("/", "-") if id_ in taken else id_) for name, id_ in unique_ids(names).items()
+    ]
+
+
+def _split(name: str) -> str | None:
+    parts = name.split("/")[:-1]
+    return next((s for part in parts if (s := split_of(part) or folder_parts(part).split)), None)
