@@ -19,8 +19,8 @@ __all__ = ["eval_"]
 
 
 @click.command("eval")
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
 @click.option("--layout", default="auto", help="how the data lies on disk; auto finds out")
 @click.option("--mask", "mask_name", help="which mask, where an image has several")
 @click.option("--mask-values", multiple=True, help="what a mask value means, such as 255=crack; repeatable")

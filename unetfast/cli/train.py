@@ -26,11 +26,11 @@ class _Batch(click.ParamType[int]):
 
 
 @click.command()
-@click.argument("data", required=False, type=click.Path(exists=True, path_type=Path))
+@click.argument("data", required=False, type=click.Path(path_type=Path))
 @config_option
 @click.option(
     "--resume",
-    type=click.Path(exists=True, file_okay=True, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Go on with a stopped run: its folder, or its last.pt.",
 )
 @click.option("--batch", type=_Batch(), help="images a step and device, or auto (CUDA)  [default: 4]")
