@@ -200,7 +200,7 @@ def _write_page(path: Path, found: DataSet, findings: list[Finding], count: int)
     from unetfast.data.labels import read_pair
     from unetfast.errors import UnetfastError
     from unetfast.imaging import atomic_write
-    from unetfast.report.sheet import class_key_html, figure_html, overlay, page_html, table_html
+    from unetfast.report.sheet import class_key_html, figure_html, page_html, table_html, thumbnail
 
     figures = []
     for sample in _chosen(found, findings, count):
@@ -209,7 +209,7 @@ def _write_page(path: Path, found: DataSet, findings: list[Finding], count: int)
         except UnetfastError:
             continue  # it is among the findings
         caption = f"{sample.split}/{sample.id}" if sample.split else sample.id
-        figures.append(figure_html(overlay(image, labels), caption, side_px=480))
+        figures.append(figure_html(thumbnail(image, labels, 720), caption, side_px=720))
     shares = [
         (str(i), share.name, f"{share.share:.3%}", str(share.images))
         for i, share in enumerate(class_shares(found))

@@ -20,15 +20,17 @@ __all__ = [
     "overlay",
     "page_html",
     "table_html",
+    "thumbnail",
 ]
 
 IGNORE = 255
 
 _WORDS = ("error", "warning")  # cells with a colour of their own
 
-# Okabe and Ito's colours, which people with colour-blindness can tell apart; strongest first.
+# A red that no road, wall or brick has, then Okabe and Ito's colours, which people with
+# colour-blindness can tell apart.
 _FIRST = (
-    (213, 94, 0),
+    (255, 24, 84),
     (0, 158, 115),
     (86, 180, 233),
     (240, 228, 66),
@@ -72,6 +74,29 @@ def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float 
     striped = (y + x) % 8 < 4
     drawn[y[striped], x[striped]] //= 2
     return np.asarray(drawn, np.uint8)
+
+
+def thumbnail(image: NDArray[np.uint8], labels: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """Draw class ids on a shrunk image; lines of one pixel stay lines of one pixel.
+
+    Parameters
+    ----------
+    image : (H, W, 1) or (H, W, 3) uint8
+    labels : (H, W) uint8
+    side_px : int
+        The longer side is at most this.
+
+    Returns
+    -------
+    (h, w, 3) uint8
+    """
+    factor = -(-max(labels.shape) // side_px)
+    h, w = (max(1, extent // factor) for extent in labels.shape)
+    if factor == 1 or min(labels.shape) < factor:
+        return overlay(image, labels)
+    inside = (slice(0, h * factor), slice(0, w * factor))
+    blocks = (labels[inside] + np.uint8(1)).reshape(h, factor, w, factor)  # 255 becomes 0: any class wins
+    return overlay(resize(image[inside], h, w), blocks.max(axis=(1, 3)) - np.uint8(1))
 
 
 def contact_sheet(
