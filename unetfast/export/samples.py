@@ -90,18 +90,19 @@ def _from_folder(data: Path, spec: ModelSpec) -> list[Pair]:
     if not data.exists():
         raise DatasetError(f"{data}: no such folder")
     channels = spec.preprocess.channels
+    trained = LabelEncoding.from_dict(spec.label_encoding) if spec.label_encoding else None
     try:
-        dataset = open_dataset(data)
+        # Masks of {0, 1} and of {0, 255} mean the same; the data set knows which these are.
+        dataset = open_dataset(data, encoding=trained)
     except DatasetError:
         # No masks: the checkpoint's own answer is still there to compare with.
         paths = _pictures(data)
         if not paths:
             raise
         return [(_middle(network_input(read(p).pixels, channels)), None) for p in _spread(paths)]
-    encoding = LabelEncoding.from_dict(spec.label_encoding) if spec.label_encoding else dataset.encoding
     pairs: list[Pair] = []
     for sample in _spread(dataset.samples):
-        image, truth = read_pair(sample, encoding, channels)
+        image, truth = read_pair(sample, dataset.encoding, channels)
         pairs.append((_middle(image), _middle(truth)))
     return pairs
 
