@@ -86,12 +86,13 @@ def _touched(
     """Return rows and columns of the blocks in which the mask has a pixel."""
     height, width = mask.shape
     # Eight pixels a word: no cell is narrower, and reduceat runs along whole rows of words.
-    words = np.pad(mask, ((0, 0), (0, -width % 8))).view(np.uint64)
+    words: NDArray[Any] = np.pad(mask, ((0, 0), (0, -width % 8))).view(np.uint64)
     gathered: NDArray[Any] = np.bitwise_or.reduceat(words, np.arange(0, height, cell[0]), axis=0)
     per_cell = int(cell[1]) // 8
     gathered = np.pad(gathered != 0, ((0, 0), (0, -gathered.shape[1] % per_cell)))
     marked = gathered.reshape(gathered.shape[0], -1, per_cell).any(axis=2)
-    rows, columns = np.nonzero(marked[: blocks[0], : blocks[1]])
+    inside: NDArray[np.bool_] = np.asarray(marked)[: blocks[0], : blocks[1]]
+    rows, columns = np.nonzero(inside)
     return rows, columns
 
 
