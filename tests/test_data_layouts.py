@@ -514,3 +514,64 @@ def test_yolo(names: str, tmp_path: Path) -> None:
     assert (labels[H // 2 + 2 :, W * 3 // 4 + 2 :] == 2).all()
     assert sum(not read_pair(s, found.encoding, 3)[1].any() for s in found.samples) == 2
     assert any("6 lines are boxes" in text for _, text in found.decisions)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("train.txt", b"\xff\x00\xfe binary"),
+        ("classes.txt", b"\xff\xff\xff"),
+        ("notes.json", b"{"),
+        ("deep.json", b"[" * 100_000),
+        ("odd.csv", b"image,mask\n" + b"x" * 200_000 + b",y\n"),
+        ("long.csv", b"image,mask\n" + b"x" * 9_000 + b",y\n\0,\0\n"),
+        ("labels.yaml", b"\x80"),
+        ("via.json", b'{"images": [1], "annotations": [], "categories": []}'),
+        ("labels/x.txt", b"0 1 1 nan 1 1 1\n"),
+        ("x.mat", b"MATLAB 5.0 MAT-file"),
+    ],
+)
+def test_stray_files_do_not_hide_a_data_set(name: str, data: bytes, tmp_path: Path) -> None:
+    pairs(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(data)
+    assert len(open_dataset(tmp_path).samples) == 4
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"image_id": 0, "category_id": 3, "segmentation": {"counts": [1, 2]}},
+        {"image_id": 0, "category_id": 3, "segmentation": "abc"},
+        {"image_id": 0, "category_id": 3, "segmentation": [5]},
+        {"image_id": 0, "category_id": 3, "segmentation": [["a", 1, 2, 3, 4, 5]]},
+        {"image_id": 0, "category_id": 3, "segmentation": {"size": [H, W], "counts": [5]}},
+        {"image_id": 0, "category_id": 3, "segmentation": [[1e9, 0, 5, 5, 0, 9]]},
+        {"image_id": 0, "category_id": 99, "segmentation": [[1, 0, 5, 5, 0, 9]]},
+    ],
+)
+def test_damaged_coco_is_a_dataset_error(annotation: dict[str, object], tmp_path: Path) -> None:
+    path = _coco(tmp_path)
+    content = json.loads(path.read_text())
+    content["annotations"].append(annotation)
+    path.write_text(json.dumps(content))
+
+    def read_all() -> None:
+        found = open_dataset(tmp_path)
+        for sample in found.samples:
+            read_pair(sample, found.encoding, 3)
+
+    with pytest.raises(DatasetError, match=str(tmp_path)):
+        read_all()
+
+
+def test_names_that_are_not_text(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    for folder, array in (("images", photo(8)), ("masks", truth(8) * 255)):
+        save(tmp_path / folder / "x.png", array).rename(
+            tmp_path / folder / b"caf\xe9.png".decode("utf-8", "surrogateescape")
+        )
+    found = open_dataset(tmp_path)
+    assert len(found.samples) == 5
+    for sample in found.samples:
+        read_pair(sample, found.encoding, 3)

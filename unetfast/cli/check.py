@@ -152,7 +152,8 @@ def _plain(text: str) -> str:
     """Escape what rich would take for markup."""
     from rich.markup import escape
 
-    return escape(text)
+    # File names need not be text: Python marks such bytes in a way that no terminal can print.
+    return escape(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def _summary(found: DataSet) -> list[tuple[str, str]]:
@@ -222,7 +223,9 @@ def _write_page(path: Path, found: DataSet, findings: list[Finding], count: int)
         + class_key_html(found.classes)
         + f'<div class="sheet">{"".join(figures)}</div>'
     )
-    atomic_write(path, page_html(f"unetfast check: {found.root.name}", body).encode())
+    atomic_write(
+        path, page_html(f"unetfast check: {found.root.name}", body).encode("utf-8", "backslashreplace")
+    )
 
 
 def _chosen(found: DataSet, findings: list[Finding], count: int) -> list[Any]:

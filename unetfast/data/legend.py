@@ -27,12 +27,16 @@ def legend(listing: Listing) -> dict[str, Any]:
     by_name = {name.rpartition("/")[2].lower(): name for name in reversed(listing.names)}
     for known in _COLOUR_TABLES:
         if known in by_name:
-            colours = _colours(listing.text(by_name[known], _FEW))
+            colours = _colours(listing.text_or_none(by_name[known], _FEW) or "")
             if len(colours) >= 2:
                 return {"colours": colours, "legend": by_name[known]}
     for known in _NAME_LISTS:
         if known in by_name:
-            names = [line.strip() for line in listing.text(by_name[known], _FEW).splitlines() if line.strip()]
+            names = [
+                line.strip()
+                for line in listing.text_or_none(by_name[known], _FEW) or "".splitlines()
+                if line.strip()
+            ]
             if 2 <= len(names) <= 255 and all(
                 re.fullmatch(r"[^\s/\\.]+( [^\s/\\.]+){0,3}", n) for n in names
             ):

@@ -81,6 +81,20 @@ class Listing:
         except UnicodeDecodeError as exc:
             raise DatasetError(f"{self.ref(name)}: not a text file in UTF-8: {exc}") from exc
 
+    def text_or_none(self, name: str, max_bytes: int = 512 * 2**20) -> str | None:
+        """Return a text file's content, or None where it is none and the user did not name it.
+
+        A stray binary ``train.txt`` must not hide the data set beside it.
+        """
+        from unetfast.errors import ImageError
+
+        try:
+            return self.text(name, max_bytes)
+        except (DatasetError, ImageError):
+            if self.focus == name:
+                raise
+            return None
+
     def content(self, name: str, max_bytes: int = 2**31) -> bytes:
         """Return a file's bytes; raises ImageError, which starts with the path, where it cannot be read."""
         from unetfast.imaging import read_bytes

@@ -81,6 +81,8 @@ class _Shape:
             self.area = float(self.runs.sum())
             return
         self.rings = [np.asarray(ring, np.float64) for ring in outline if len(ring) >= 3]
+        if not all(np.isfinite(ring).all() for ring in self.rings):
+            raise DatasetError(f"{source}: a polygon with coordinates that are no numbers")
         points = np.concatenate(self.rings) if self.rings else np.zeros((1, 2))
         self.reach = (float(np.abs(points[:, 0]).max()), float(np.abs(points[:, 1]).max()))
         self.area = sum(map(_area, self.rings))

@@ -35,7 +35,12 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     boxes = 0
     for name, content in files.items():
         split = split_in(name)
-        by_image, only_boxes = _shapes(listing, name, content, mask)
+        try:
+            by_image, only_boxes = _shapes(listing, name, content, mask)
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            if isinstance(exc, DatasetError):
+                raise
+            raise DatasetError(f"{listing.ref(name)}: not as COCO writes it: {exc!r}") from exc
         boxes += only_boxes
         for entry in content["images"]:
             image = resolver.name(str(entry.get("file_name", "")), name)
@@ -63,19 +68,19 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 
 def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
     try:
-        content = json.loads(listing.text(name))
+        content = json.loads(listing.text_or_none(name) or "null")
     except (json.JSONDecodeError, RecursionError) as exc:
         if listing.focus:
             raise DatasetError(f"{listing.ref(name)}: not JSON: {exc}") from exc
         return None
     parts = ("images", "annotations", "categories")
-    if isinstance(content, dict) and all(isinstance(content.get(part), list) for part in parts):
-        return content
-    return None
+    if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in parts):
+        return None
+    return content if all(isinstance(entry, dict) for part in parts for entry in content[part]) else None
 
 
 def _id(entry: Mapping[str, Any]) -> int:
-    return int(entry.get("id", 0))
+    return int(entry["id"]) if str(entry.get("id")).isdigit() else 0
 
 
 def _shapes(
@@ -113,5 +118,7 @@ def _outline(segmentation: Any) -> Any | None:
         height, width = segmentation["size"]
         counts = segmentation["counts"]
         return int(height), int(width), counts if isinstance(counts, str) else tuple(counts)
-    rings = [ring for ring in segmentation or [] if len(ring) >= 6]
+    if not isinstance(segmentation or [], list):
+        raise TypeError(f"a segmentation of {segmentation!r}")
+    rings = [[float(value) for value in ring] for ring in segmentation or [] if len(ring) >= 6]
     return tuple(tuple(zip(ring[::2], ring[1::2], strict=False)) for ring in rings) or None

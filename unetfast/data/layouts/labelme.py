@@ -35,7 +35,10 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         if image is None:
             lone.append(name)
             continue
-        outlines = [(str(shape.get("label")), _outline(shape)) for shape in content["shapes"]]
+        try:
+            outlines = [(str(shape.get("label")), _outline(shape)) for shape in content["shapes"]]
+        except (TypeError, ValueError) as exc:
+            raise DatasetError(f"{listing.ref(name)}: a shape without proper points: {exc}") from exc
         skipped += sum(outline is None for _, outline in outlines)
         wanted = [
             (label, outline)
@@ -62,10 +65,12 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 
 def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
     try:
-        content = json.loads(listing.text(name, _MOST_BYTES))
+        content = json.loads(listing.text_or_none(name, _MOST_BYTES) or "null")
     except (json.JSONDecodeError, RecursionError) as exc:
         raise DatasetError(f"{listing.ref(name)}: not JSON: {exc}") from exc
-    return content if isinstance(content, dict) and isinstance(content.get("shapes"), list) else None
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+        return None
+    return content if all(isinstance(shape, dict) for shape in content["shapes"]) else None
 
 
 def _image(listing: Listing, resolver: Resolver, name: str, content: Mapping[str, Any]) -> str | None:

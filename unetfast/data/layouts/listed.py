@@ -28,8 +28,9 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     if not lists:
         return None
     lines = {
-        name: [line.strip() for line in listing.text(name, _MOST_BYTES).splitlines() if line.strip()]
+        name: [line.strip() for line in text.splitlines() if line.strip()]
         for name in lists[:200]
+        if (text := listing.text_or_none(name, _MOST_BYTES)) is not None
     }
     if mask is None and (found := _pairs(listing, lines)):
         return found

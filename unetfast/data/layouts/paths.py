@@ -63,7 +63,10 @@ class Resolver:
         if self._listing.zipped:
             return None
         path = (self._listing.root / beside).parent / text.strip()
-        return FileRef(path) if path.is_file() else None
+        try:
+            return FileRef(path) if path.is_file() else None
+        except (OSError, ValueError):  # too long or with a zero byte: no path at all
+            return None
 
 
 def split_in(name: str) -> str | None:

@@ -43,11 +43,14 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> Found | None:
     if name.endswith(".tsv") and listing.focus is None:
         return None  # lists of anything; only the user's word makes one a data set
-    text = listing.text(name, _MOST_BYTES)
+    text = listing.text_or_none(name, _MOST_BYTES) or ""
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    rows = [
-        row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)
-    ]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
+    except csv.Error as exc:
+        if listing.focus:
+            raise DatasetError(f"{listing.ref(name)}: not a readable table: {exc}") from exc
+        return None
     columns = (
         _columns(rows, mask, lambda text: resolver.ref(text, name) is not None) if len(rows) > 1 else None
     )

@@ -26,7 +26,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     """Find images with the outlines of their text files; see :mod:`~unetfast.data.layouts`."""
     texts = tuple(name for name in listing.names if name.lower().endswith(".txt"))
     texts = tuple(name for name in texts if "labels" in name.lower().split("/")[:-1])
-    if not texts or not any(_is_label(listing.text(name, _MOST_BYTES)) for name in texts[:20]):
+    if not texts or not any(_is_label(listing.text_or_none(name, _MOST_BYTES) or "") for name in texts[:20]):
         return None
     found = paired.pair(listing, listing.images, texts, None)
     if found is None:
@@ -94,7 +94,7 @@ def _names(listing: Listing) -> list[str]:
     for file in listing.names:
         if not file.lower().endswith((".yaml", ".yml")):
             continue
-        text = re.sub(r"(?m)#.*$", "", listing.text(file, _MOST_BYTES))
+        text = re.sub(r"(?m)#.*$", "", listing.text_or_none(file, _MOST_BYTES) or "")
         inline = re.search(r"(?ms)^names:\s*[\[{](.*?)[\]}]", text)
         block = re.search(r"(?m)^names:\s*\n((?:\s*-.*\n?|\s+\d+\s*:.*\n?)+)", text)
         if inline:
