@@ -1,5 +1,5 @@
-// What the parts of the kernel share: the scene of one call, each thread's scratch, and the two
-// functions that every instruction set has of its own.
+// What the parts of the kernel share: the scene of one call, each thread's scratch, and the function
+// that every instruction set has of its own.
 #ifndef UNETFAST_FILL_H
 #define UNETFAST_FILL_H
 
@@ -14,7 +14,7 @@ namespace unetfast {
 struct Scene {
     unetfast_inpaint_job job;
     BitImage masked;   // what is to be filled: the mask, dilated, and the pixels with a NaN
-    BitImage columns;  // its transpose; made only when a window must grow
+    BitImage columns;  // its transpose
     ptrdiff_t radius;  // of the window
     bool in_place;
 
@@ -27,33 +27,37 @@ struct Scene {
     ptrdiff_t pixel_bytes() const { return ptrdiff_t{job.channels} * job.sample_type; }
 };
 
-// A run of pixels whose windows hold nothing intact.
-struct Run {
-    ptrdiff_t y, x0, x1;
+// Memory, 64-byte aligned, that is kept from one use to the next. Throws std::bad_alloc.
+class Buffer {
+  public:
+    Buffer() = default;
+    ~Buffer();
+    Buffer(const Buffer &) = delete;
+    Buffer &operator=(const Buffer &) = delete;
+    char *data() { return data_; }
+    size_t size() const { return size_; }
+    // At least that many bytes, the first `kept` of which keep their content.
+    char *reserve(size_t bytes, size_t kept = 0);
+
+  private:
+    char *data_ = nullptr;
+    size_t size_ = 0;
 };
 
-// What one thread keeps. Growing any of it throws std::bad_alloc.
+// What one thread keeps.
 struct Scratch {
-    char *memory = nullptr;
-    size_t size = 0;
-    Run *runs = nullptr;  // of pixels left for grow()
-    size_t run_count = 0, run_capacity = 0;
+    Buffer patch, rim;  // of Filler and Grower
+
+    // Pixels that are to be written when nobody reads near them any more.
     struct Late {
         char *target;
         char pixel[16];
     };
-    Late *late = nullptr;  // pixels to be written when nobody reads near them any more
-    size_t late_count = 0, late_capacity = 0;
+    Buffer late;
+    size_t late_count = 0;
 
-    Scratch() = default;
-    ~Scratch();
-    Scratch(const Scratch &) = delete;
-    Scratch &operator=(const Scratch &) = delete;
-
-    char *reserve(size_t bytes);               // 64-byte aligned; the content is not kept
-    char *grow(size_t kept, size_t bytes);     // the same, with the first `kept` bytes kept
-    void leave(ptrdiff_t y, ptrdiff_t x);      // a pixel for grow(), joined to the last run if it can be
-    void write_late(char *target, const char *pixel, ptrdiff_t bytes);
+    void write_late(char *target, const void *pixel, ptrdiff_t bytes);
+    void flush_late(ptrdiff_t bytes);
 };
 
 // Rows of the image for one thread to fill. Where the target is the source, pixels of rows before
@@ -61,16 +65,15 @@ struct Scratch {
 // (it throws what it read away, but a data race it would be).
 struct Band {
     ptrdiff_t y0, y1, late_above, late_below;
+
+    bool is_late(ptrdiff_t y) const { return y < late_above || y >= late_below; }
 };
 
-// The implementations of one instruction set.
+// The implementation of one instruction set: copies the band's rows and fills what is masked.
 struct Level {
     const char *name;
     bool (*available)();
-    // Fill the pixels of the band whose window holds an intact pixel; leave the others in scratch.
     void (*fill)(const Scene &, const Band &, Scratch &);
-    // Fill pixels by the smallest larger window that holds one.
-    void (*grow)(const Scene &, const Run *, size_t, Scratch &);
 };
 
 extern const Level scalar_level;
@@ -79,14 +82,8 @@ extern const Level avx2_level, avx512_level;
 #endif
 
 // Compute one pixel from the window of that radius, whatever its size; false when the window holds
-// nothing intact. Slow, and for windows that are too large for the others.
-bool fill_one(const Scene &scene, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius, char *pixel);
-
-// Level::fill by fill_one alone.
-void fill_large(const Scene &scene, const Band &band, Scratch &scratch);
-
-// The largest window side of Level::fill: its counters have eight bits a column.
-constexpr ptrdiff_t largest_side = 255;
+// nothing intact. Slow, and for windows that are too large for the lanes.
+bool fill_one(const Scene &scene, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius, void *pixel);
 
 }  // namespace unetfast
 #endif

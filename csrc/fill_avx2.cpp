@@ -14,10 +14,12 @@
 namespace unetfast {
 namespace {
 
-constexpr int max_lanes = 32;
+constexpr int N = 32;
+#include "planes.h"
 #include "select.h"
-#include "fill_lanes.h"
 #include "grow_lanes.h"
+#include "patch.h"
+#include "fill_lanes.h"
 
 }  // namespace
 }  // namespace unetfast
@@ -35,7 +37,7 @@ static bool available() {
            __builtin_cpu_supports("popcnt");
 }
 
-const Level avx2_level = {"avx2", available, fill, grow};
+const Level avx2_level = {"avx2", available, fill};
 
 }  // namespace unetfast
 #endif

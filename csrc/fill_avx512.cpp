@@ -11,15 +11,16 @@
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl")
 #endif
-#define UNETFAST_AVX512 1
 
 namespace unetfast {
 namespace {
 
-constexpr int max_lanes = 64;
+constexpr int N = 32;
+#include "planes.h"
 #include "select.h"
-#include "fill_lanes.h"
 #include "grow_lanes.h"
+#include "patch.h"
+#include "fill_lanes.h"
 
 }  // namespace
 }  // namespace unetfast
@@ -37,7 +38,7 @@ static bool available() {
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2");
 }
 
-const Level avx512_level = {"avx512", available, fill, grow};
+const Level avx512_level = {"avx512", available, fill};
 
 }  // namespace unetfast
 #endif

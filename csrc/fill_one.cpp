@@ -41,29 +41,11 @@ bool fill_one(const Scene &scene, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius, T 
 
 }  // namespace
 
-bool fill_one(const Scene &scene, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius, char *pixel) {
+bool fill_one(const Scene &scene, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius, void *pixel) {
     switch (scene.job.sample_type) {
-        case UNETFAST_UINT8: return fill_one(scene, y, x, radius, reinterpret_cast<uint8_t *>(pixel));
-        case UNETFAST_UINT16: return fill_one(scene, y, x, radius, reinterpret_cast<uint16_t *>(pixel));
-        default: return fill_one(scene, y, x, radius, reinterpret_cast<float *>(pixel));
-    }
-}
-
-void fill_large(const Scene &scene, const Band &band, Scratch &scratch) {
-    const ptrdiff_t width = scene.job.width, pixel_bytes = scene.pixel_bytes();
-    for (ptrdiff_t y = band.y0; y < band.y1; ++y) {
-        const bool late = scene.in_place && (y < band.late_above || y >= band.late_below);
-        if (!scene.in_place) std::memcpy(scene.target_row(y), scene.source_row(y), width * pixel_bytes);
-        for (ptrdiff_t x = 0; x < width; ++x) {
-            if (!(window(scene.masked.row(y), x) & 1)) continue;
-            char pixel[16], *target = scene.target_row(y) + x * pixel_bytes;
-            if (!fill_one(scene, y, x, scene.radius, pixel))
-                scratch.leave(y, x);
-            else if (late)
-                scratch.write_late(target, pixel, pixel_bytes);
-            else
-                std::memcpy(target, pixel, pixel_bytes);
-        }
+        case UNETFAST_UINT8: return fill_one(scene, y, x, radius, static_cast<uint8_t *>(pixel));
+        case UNETFAST_UINT16: return fill_one(scene, y, x, radius, static_cast<uint16_t *>(pixel));
+        default: return fill_one(scene, y, x, radius, static_cast<float *>(pixel));
     }
 }
 

@@ -5,15 +5,17 @@
 namespace unetfast {
 namespace {
 
-constexpr int max_lanes = 16;
+constexpr int N = 16;
+#include "planes.h"
 #include "select.h"
-#include "fill_lanes.h"
 #include "grow_lanes.h"
+#include "patch.h"
+#include "fill_lanes.h"
 
 bool available() { return true; }
 
 }  // namespace
 
-const Level scalar_level = {"scalar", available, fill, grow};
+const Level scalar_level = {"scalar", available, fill};
 
 }  // namespace unetfast

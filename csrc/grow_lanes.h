@@ -6,104 +6,159 @@
 // distance map is ever stored. The samples of as many pixels as there are lanes are collected side
 // by side and ranked together.
 
-// Call each(i) for every clear bit i of row[from .. to), until it returns true; say whether it did.
-template <class Each>
-inline bool each_clear(const uint64_t *row, ptrdiff_t from, ptrdiff_t to, Each each) {
-    for (; from < to; from += 64)
-        for (uint64_t clear = ~window(row, from) & low_bits(to - from); clear; clear &= clear - 1)
-            if (each(from + __builtin_ctzll(clear))) return true;
-    return false;
-}
-
-// Call each(y, x) for every intact pixel on the rim of the window, until it returns true.
-template <class Each>
-inline bool each_on_rim(const Scene &scene, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius, Each each) {
-    const ptrdiff_t height = scene.job.height, width = scene.job.width;
-    const ptrdiff_t left = larger(0, x - radius), right = smaller(width, x + radius + 1);
-    const ptrdiff_t top = larger(0, y - radius + 1), bottom = smaller(height, y + radius);
-    const auto in_row = [&](ptrdiff_t v) {
-        return v >= 0 && v < height &&
-               each_clear(scene.masked.row(v), left, right, [&](ptrdiff_t u) { return each(v, u); });
-    };
-    const auto in_column = [&](ptrdiff_t u) {
-        return u >= 0 && u < width &&
-               each_clear(scene.columns.row(u), top, bottom, [&](ptrdiff_t v) { return each(v, u); });
-    };
-    return in_row(y - radius) || in_row(y + radius) || in_column(x - radius) || in_column(x + radius);
-}
-
 struct Place {
     ptrdiff_t y, x, distance;
 };
 
-// The distance of pixel (y, x) to the nearest intact one, known to be more than scene.radius; `near`
-// are places whose distance is known.
-inline ptrdiff_t distance_of(const Scene &scene, ptrdiff_t y, ptrdiff_t x, const Place (&near)[2]) {
-    ptrdiff_t distance = scene.radius + 1;
-    for (const Place &place : near) {
-        const ptrdiff_t dy = larger(y - place.y, place.y - y), dx = larger(x - place.x, place.x - x);
-        distance = larger(distance, place.distance - larger(dy, dx));
-    }
-    while (!each_on_rim(scene, y, x, distance, [](ptrdiff_t, ptrdiff_t) { return true; })) ++distance;
-    return distance;
-}
-
-template <class T, int N>
+template <class T>
 struct Grower {
     static constexpr int planes = sizeof(T);
+    // Splits into the largest bytes: NaN for floats, whose largest key it is.
+    static constexpr T masked_sample = (T)(sizeof(T) == 4 ? 0x7fffffff : 0xffff);
 
     const Scene &scene;
+    const Band &band;
     Scratch &scratch;
     const ptrdiff_t channels, pixels;  // how many pixels the lanes take
     ptrdiff_t capacity = 0;            // samples that there is room for
-    int8_t *plane[4] = {};             // (capacity, N): sample i of each lane
     ptrdiff_t filled = 0;              // samples made ready: masked until written
+    T *samples = nullptr;              // (capacity, N), and the same again as planes
     Place place[N];
     ptrdiff_t count[N];
     int held = 0;
+    Place last = {}, first = {};  // the pixel before, and the first of its row: they bound the next distance
 
-    Grower(const Scene &scene, Scratch &scratch)
-        : scene(scene), scratch(scratch), channels(scene.job.channels), pixels(N / scene.job.channels) {}
+    Grower(const Scene &scene, const Band &band, Scratch &scratch)
+        : scene(scene),
+          band(band),
+          scratch(scratch),
+          channels(scene.job.channels),
+          pixels(N / scene.job.channels) {}
 
-    // Planes lie interleaved, so that growing keeps what is there: sample i of plane p at
-    // (i * planes + p) * N.
-    void make_room(ptrdiff_t samples) {
-        if (samples <= capacity) return;
-        const ptrdiff_t kept = filled * planes * N;
-        capacity = (samples + samples / 2 + 255) / 256 * 256;
-        const size_t bytes = (size_t)(capacity * planes * N), staged = planes > 1 ? (size_t)(capacity * 2 * N) : 0;
-        char *memory = scratch.grow((size_t)kept, bytes + staged);
-        for (int p = 0; p < planes; ++p) plane[p] = (int8_t *)memory + p * N;
+    // Take in a pixel whose window is known to hold nothing intact.
+    void add(ptrdiff_t y, ptrdiff_t x) {
+        switch (channels) {
+            case 1: return add_pixel<1>(y, x);
+            case 2: return add_pixel<2>(y, x);
+            case 3: return add_pixel<3>(y, x);
+            default: return add_pixel<4>(y, x);
+        }
     }
 
-    void make_ready(ptrdiff_t samples) {
-        for (; filled < samples; ++filled) __builtin_memset(plane[0] + filled * planes * N, 127, planes * N);
+    template <int CHANNELS>
+    void add_pixel(ptrdiff_t y, ptrdiff_t x) {
+        ptrdiff_t distance = larger(least_distance(y, x, last), least_distance(y, x, first));
+        for (;; ++distance) {
+            make_room(8 * distance + 256);
+            count[held] = collect<CHANNELS>(y, x, distance);
+            if (count[held]) break;
+        }
+        last = place[held] = {y, x, distance};
+        if (y != first.y) first = last;
+        if (++held == pixels) flush();
     }
 
-    void add(const Place &next) {
-        make_room(filled + 8 * next.distance + 256);
-        place[held] = next;
+    // A lower bound of the distance: that of another pixel, less the way to it.
+    ptrdiff_t least_distance(ptrdiff_t y, ptrdiff_t x, const Place &known) const {
+        const ptrdiff_t dy = larger(y - known.y, known.y - y), dx = larger(x - known.x, known.x - x);
+        return larger(scene.radius + 1, known.distance - larger(dy, dx));
+    }
+
+    // Put the intact samples on the rim at that distance into the lanes of the next pixel; return
+    // how many there are.
+    template <int CHANNELS>
+    ptrdiff_t collect(ptrdiff_t y, ptrdiff_t x, ptrdiff_t distance) {
+        const ptrdiff_t height = scene.job.height, width = scene.job.width;
+        const ptrdiff_t pixel_bytes = CHANNELS * sizeof(T), row_bytes = scene.job.source_row_bytes;
+        const ptrdiff_t left = larger(0, x - distance), right = smaller(width, x + distance + 1);
+        // The corners belong to the rows.
+        const ptrdiff_t top = larger(0, y - distance + 1), bottom = smaller(height, y + distance);
+        const char *row = scene.source_row(0) + left * pixel_bytes;
+        const char *column = scene.source_row(top);
+        if (distance < 32 && x >= distance && x + distance < width && y >= distance && y + distance < height)
+            return collect_inside<CHANNELS>(y, x, distance);
         ptrdiff_t n = 0;
-        const ptrdiff_t lane = held * channels;
-        each_on_rim(scene, next.y, next.x, next.distance, [&](ptrdiff_t y, ptrdiff_t x) {
-            if (n == filled) make_ready(n + 1);
-            static const uint8_t outside[4] = {};
-            int8_t *to[4];
-            for (int p = 0; p < planes; ++p) to[p] = plane[p] + n * planes * N + lane;
-            split((const T *)scene.source_row(y) + x * channels, outside, to, channels);
-            ++n;
-            return false;
-        });
-        count[held++] = n;
-        if (held == pixels) flush();
+        if (y - distance >= 0)
+            n = collect_side<CHANNELS>(scene.masked.row(y - distance), left, right,
+                                       row + (y - distance) * row_bytes, pixel_bytes, n);
+        if (y + distance < height)
+            n = collect_side<CHANNELS>(scene.masked.row(y + distance), left, right,
+                                       row + (y + distance) * row_bytes, pixel_bytes, n);
+        if (x - distance >= 0)
+            n = collect_side<CHANNELS>(scene.columns.row(x - distance), top, bottom,
+                                       column + (x - distance) * pixel_bytes, row_bytes, n);
+        if (x + distance < width)
+            n = collect_side<CHANNELS>(scene.columns.row(x + distance), top, bottom,
+                                       column + (x + distance) * pixel_bytes, row_bytes, n);
+        return n;
+    }
+
+    // The same where the rim lies inside the image and its sides have less than 64 pixels.
+    template <int CHANNELS>
+    ptrdiff_t collect_inside(ptrdiff_t y, ptrdiff_t x, ptrdiff_t distance) {
+        const ptrdiff_t pixel_bytes = CHANNELS * sizeof(T), row_bytes = scene.job.source_row_bytes;
+        const uint64_t across = low_bits(2 * distance + 1), down = across >> 2;
+        const uint64_t above = ~window(scene.masked.row(y - distance), x - distance) & across;
+        const uint64_t below = ~window(scene.masked.row(y + distance), x - distance) & across;
+        const uint64_t before = ~window(scene.columns.row(x - distance), y - distance + 1) & down;
+        const uint64_t after = ~window(scene.columns.row(x + distance), y - distance + 1) & down;
+        if (!(above | below | before | after)) return 0;
+        const char *corner = scene.source_row(y - distance) + (x - distance) * pixel_bytes;
+        ptrdiff_t n = 0;
+        n = collect_word<CHANNELS>(above, corner, pixel_bytes, n);
+        n = collect_word<CHANNELS>(below, corner + 2 * distance * row_bytes, pixel_bytes, n);
+        n = collect_word<CHANNELS>(before, corner + row_bytes, row_bytes, n);
+        n = collect_word<CHANNELS>(after, corner + row_bytes + 2 * distance * pixel_bytes, row_bytes, n);
+        return n;
+    }
+
+    template <int CHANNELS>
+    ptrdiff_t collect_word(uint64_t intact, const char *pixels_from, ptrdiff_t step, ptrdiff_t n) {
+        for (; intact; intact &= intact - 1, ++n)
+            put<CHANNELS>(pixels_from + __builtin_ctzll(intact) * step, n);
+        return n;
+    }
+
+    // The same for one side: pixel `from` of that line of the mask lies at `pixels_from`.
+    template <int CHANNELS>
+    ptrdiff_t collect_side(const uint64_t *line, ptrdiff_t from, ptrdiff_t to, const char *pixels_from,
+                           ptrdiff_t step, ptrdiff_t n) {
+        for (; from < to; from += 64, pixels_from += 64 * step) {
+            uint64_t intact = ~window(line, from) & low_bits(to - from);
+            for (; intact; intact &= intact - 1, ++n)
+                put<CHANNELS>(pixels_from + __builtin_ctzll(intact) * step, n);
+        }
+        return n;
+    }
+
+    template <int CHANNELS>
+    void put(const char *pixel, ptrdiff_t n) {
+        if (n == filled) make_ready(n + 1);
+        __builtin_memcpy(samples + n * N + held * CHANNELS, pixel, CHANNELS * sizeof(T));
+    }
+
+    void make_room(ptrdiff_t wanted) {
+        if (wanted <= capacity) return;
+        capacity = wanted + wanted / 2;
+        const size_t bytes = (size_t)(capacity * N) * (2 * sizeof(T) + (planes > 1 ? 2 : 0));
+        samples = (T *)scratch.rim.reserve(bytes, (size_t)(filled * N) * sizeof(T));
+    }
+
+    void make_ready(ptrdiff_t wanted) {
+        T *const from = samples + filled * N;
+        const ptrdiff_t n = (wanted - filled) * N;
+        for (ptrdiff_t i = 0; i < n; ++i) from[i] = masked_sample;
+        filled = wanted;
     }
 
     void flush() {
         if (!held) return;
         if (filled <= 255)
-            rank<Narrow<N>>();
+            rank<Narrow>();
+        else if (filled <= 65535)
+            rank<Wide>();
         else
-            rank<Wide<N>>();
+            rank_one_by_one();
         held = 0;
         filled = 0;
     }
@@ -112,45 +167,26 @@ struct Grower {
     void rank() {
         const ptrdiff_t rows = (filled + 127) / 128, row_count = (filled + rows - 1) / rows;
         make_ready(rows * row_count);
-        const ptrdiff_t step = planes * N;
-        Samples samples{{}, rows, row_count * step, row_count, step};
+        Samples samples_of{{}, rows, row_count * N, row_count, N};
+        int8_t *to[planes], *after = (int8_t *)(samples + capacity * N);
+        for (int p = 0; p < planes; ++p, after += capacity * N) samples_of.plane[p] = to[p] = after;
+        split(samples, filled * N, to);
         Counts ranks = Counts::zero();
-        for (int p = 0; p < planes; ++p) samples.plane[p] = plane[p];
         for (int i = 0; i < held; ++i)
             for (ptrdiff_t c = 0; c < channels; ++c)
                 ranks.set((int)(i * channels + c), (unsigned)(count[i] - 1) / 2);
-        alignas(64) int8_t found[planes * N];
-        select_sample<N, Counts>(samples, planes, ranks, plane[0] + capacity * step, found);
+        alignas(64) int8_t found[planes * N + 4];
+        Search<Counts> search{ranks, Counts::zero(), (i8)all(128), 8};
+        search_samples(samples_of, planes, search, after, found);
+        for (int i = 0; i < held; ++i)
+            write_pixel<T>(scene, band, scratch, place[i].y, place[i].x, found + i * channels);
+    }
+
+    void rank_one_by_one() {
         for (int i = 0; i < held; ++i) {
-            T *target = (T *)scene.target_row(place[i].y) + place[i].x * channels;
-            for (ptrdiff_t c = 0; c < channels; ++c) join(found + i * channels + c, N, target + c);
+            T pixel[4];
+            fill_one(scene, place[i].y, place[i].x, place[i].distance, pixel);
+            write_pixel(scene, band, scratch, place[i].y, place[i].x, pixel);
         }
     }
 };
-
-template <class T>
-void grow_typed(const Scene &scene, const Run *runs, size_t run_count, Scratch &scratch) {
-    constexpr int N = max_lanes;
-    Grower<T, N> grower(scene, scratch);
-    Place near[2] = {};  // the last pixel, and the first of its run
-    for (size_t i = 0; i < run_count; ++i)
-        for (ptrdiff_t x = runs[i].x0; x < runs[i].x1; ++x) {
-            const ptrdiff_t y = runs[i].y;
-            const Place next{y, x, distance_of(scene, y, x, near)};
-            near[0] = next;
-            if (x == runs[i].x0) near[1] = next;
-            if (8 * next.distance > 65535)
-                fill_one(scene, y, x, next.distance, scene.target_row(y) + x * scene.pixel_bytes());
-            else
-                grower.add(next);
-        }
-    grower.flush();
-}
-
-void grow(const Scene &scene, const Run *runs, size_t run_count, Scratch &scratch) {
-    switch (scene.job.sample_type) {
-        case UNETFAST_UINT8: return grow_typed<uint8_t>(scene, runs, run_count, scratch);
-        case UNETFAST_UINT16: return grow_typed<uint16_t>(scene, runs, run_count, scratch);
-        default: return grow_typed<uint32_t>(scene, runs, run_count, scratch);
-    }
-}

@@ -50,7 +50,7 @@ void over_rows(Team &team, ptrdiff_t rows, ptrdiff_t parts, ptrdiff_t multiple, 
     });
 }
 
-// Build scene.masked; return how many pixels are masked in each row.
+// Build the scene's masks; return how many pixels are masked in each row.
 std::vector<ptrdiff_t> build_mask(Scene &scene, Team &team) {
     const unetfast_inpaint_job &job = scene.job;
     BitImage masked(job.height, job.width);
@@ -70,7 +70,11 @@ std::vector<ptrdiff_t> build_mask(Scene &scene, Team &team) {
             pack_nan(masked, static_cast<const char *>(job.source), job.source_row_bytes, job.channels, y0, y1);
         for (ptrdiff_t y = y0; y < y1; ++y) counts[static_cast<size_t>(y)] = count(masked, y);
     });
+    BitImage columns(job.width, job.height);
+    over_rows(team, job.width, parts, 64,
+              [&](ptrdiff_t x0, ptrdiff_t x1) { transpose(columns, masked, x0, x1); });
     scene.masked.swap(masked);
+    scene.columns.swap(columns);
     return counts;
 }
 
@@ -110,27 +114,6 @@ void over_items(Team &team, size_t items, Work work) {
     if (failed) throw std::bad_alloc();
 }
 
-// Fill what Level::fill has left behind.
-void grow_windows(Scene &scene, const Level &level, Team &team, std::vector<Scratch> &scratches) {
-    constexpr size_t runs_at_once = 64;
-    struct Part {
-        const Run *runs;
-        size_t count;
-    };
-    std::vector<Part> parts;
-    for (const Scratch &scratch : scratches)
-        for (size_t i = 0; i < scratch.run_count; i += runs_at_once)
-            parts.push_back({scratch.runs + i, std::min(runs_at_once, scratch.run_count - i)});
-    if (parts.empty()) return;
-    BitImage columns(scene.job.width, scene.job.height);
-    over_rows(team, scene.job.width, 4 * team.size(), 64,
-              [&](ptrdiff_t x0, ptrdiff_t x1) { transpose(columns, scene.masked, x0, x1); });
-    scene.columns.swap(columns);
-    over_items(team, parts.size(), [&](size_t i, size_t member) {
-        level.grow(scene, parts[i].runs, parts[i].count, scratches[member]);
-    });
-}
-
 int inpaint(const unetfast_inpaint_job &job, const Level &level) {
     Scene scene;
     scene.job = job;
@@ -145,12 +128,9 @@ int inpaint(const unetfast_inpaint_job &job, const Level &level) {
 
     std::vector<Scratch> scratches(static_cast<size_t>(team.size()));
     const std::vector<Band> bands = cut(scene, counts, team.size());
-    const auto fill = job.window_px <= largest_side ? level.fill : fill_large;
-    over_items(team, bands.size(), [&](size_t i, size_t member) { fill(scene, bands[i], scratches[member]); });
-    for (Scratch &scratch : scratches)
-        for (size_t i = 0; i < scratch.late_count; ++i)
-            std::memcpy(scratch.late[i].target, scratch.late[i].pixel, static_cast<size_t>(scene.pixel_bytes()));
-    grow_windows(scene, level, team, scratches);
+    over_items(team, bands.size(),
+               [&](size_t i, size_t member) { level.fill(scene, bands[i], scratches[member]); });
+    for (Scratch &scratch : scratches) scratch.flush_late(scene.pixel_bytes());
     return UNETFAST_OK;
 }
 

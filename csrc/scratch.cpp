@@ -6,70 +6,34 @@
 #include "fill.h"
 
 namespace unetfast {
-namespace {
 
-char *aligned(size_t bytes) {
+Buffer::~Buffer() { std::free(data_); }
+
+char *Buffer::reserve(size_t bytes, size_t kept) {
+    if (bytes <= size_) return data_;
     bytes = (bytes + 63) / 64 * 64;
-    auto *memory = static_cast<char *>(std::aligned_alloc(64, bytes));
-    if (!memory) throw std::bad_alloc();
-    return memory;
+    auto *larger = static_cast<char *>(std::aligned_alloc(64, bytes));
+    if (!larger) throw std::bad_alloc();
+    if (kept) std::memcpy(larger, data_, kept);
+    std::free(data_);
+    data_ = larger;
+    size_ = bytes;
+    return data_;
 }
 
-// Room for one more item: twice the room whenever it is used up.
-template <class Item>
-void make_room(Item *&items, size_t count, size_t &capacity) {
-    if (count < capacity) return;
-    const size_t more = std::max<size_t>(256, 2 * capacity);
-    auto *moved = static_cast<Item *>(std::realloc(static_cast<void *>(items), more * sizeof(Item)));
-    if (!moved) throw std::bad_alloc();
-    items = moved;
-    capacity = more;
+void Scratch::write_late(char *target, const void *pixel, ptrdiff_t bytes) {
+    const size_t used = late_count * sizeof(Late);
+    if (used + sizeof(Late) > late.size()) late.reserve(std::max<size_t>(4096, 2 * used), used);
+    Late &next = reinterpret_cast<Late *>(late.data())[late_count++];
+    next.target = target;
+    std::memcpy(next.pixel, pixel, static_cast<size_t>(bytes));
 }
 
-}  // namespace
-
-Scratch::~Scratch() {
-    std::free(memory);
-    std::free(runs);
-    std::free(late);
-}
-
-char *Scratch::reserve(size_t bytes) {
-    if (bytes > size) {
-        std::free(memory);
-        memory = nullptr;
-        size = 0;
-        memory = aligned(bytes);
-        size = bytes;
-    }
-    return memory;
-}
-
-char *Scratch::grow(size_t kept, size_t bytes) {
-    if (bytes > size) {
-        char *larger = aligned(bytes);
-        if (kept) std::memcpy(larger, memory, kept);
-        std::free(memory);
-        memory = larger;
-        size = bytes;
-    }
-    return memory;
-}
-
-void Scratch::leave(ptrdiff_t y, ptrdiff_t x) {
-    if (run_count && runs[run_count - 1].y == y && runs[run_count - 1].x1 == x) {
-        ++runs[run_count - 1].x1;
-        return;
-    }
-    make_room(runs, run_count, run_capacity);
-    runs[run_count++] = {y, x, x + 1};
-}
-
-void Scratch::write_late(char *target, const char *pixel, ptrdiff_t bytes) {
-    make_room(late, late_count, late_capacity);
-    late[late_count].target = target;
-    std::memcpy(late[late_count].pixel, pixel, static_cast<size_t>(bytes));
-    ++late_count;
+void Scratch::flush_late(ptrdiff_t bytes) {
+    const auto *pixels = reinterpret_cast<const Late *>(late.data());
+    for (size_t i = 0; i < late_count; ++i)
+        std::memcpy(pixels[i].target, pixels[i].pixel, static_cast<size_t>(bytes));
+    late_count = 0;
 }
 
 }  // namespace unetfast

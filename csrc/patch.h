@@ -1,0 +1,96 @@
+// The surroundings of a tile, made ready for the lanes: samples as byte planes (select.h), masked
+// samples and those outside the image as the largest byte. Included like select.h.
+
+inline ptrdiff_t rounded_up(ptrdiff_t n, ptrdiff_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+template <class T>
+struct Patch {
+    static constexpr int planes = sizeof(T);
+
+    const Scene &scene;
+    const ptrdiff_t width, height, channels, side;
+    ptrdiff_t pitch;               // bytes from one row to the next
+    ptrdiff_t used = 0;            // of those, how many the present tile needs
+    uint8_t *expand = nullptr;     // for each byte of mask bits its 8 * channels lanes, 0 or 255
+    int8_t *plane[4] = {};         // the samples
+    int8_t *masked = nullptr;      // -1 for each that must not be used, else 0
+    ptrdiff_t x = 0, y = 0;        // the image pixel of the corner
+
+    // A patch for tiles of `tile_rows` rows of 64 pixels whose last lanes may lie `lanes` further on.
+    Patch(const Scene &scene)
+        : scene(scene),
+          width(scene.job.width),
+          height(scene.job.height),
+          channels(scene.job.channels),
+          side(2 * scene.radius + 1),
+          pitch(rounded_up((64 + side) * channels + 2 * N, 64) + 64) {}
+
+    size_t bytes() const { return (size_t)(256 * 8 * channels + 64 + pitch * (tile_rows + side) * (planes + 1)); }
+
+    void place(char *memory) {
+        expand = (uint8_t *)memory;
+        masked = (int8_t *)expand + 256 * 8 * channels + 64;
+        int8_t *at = masked + pitch * (tile_rows + side);
+        for (int p = 0; p < planes; ++p, at += pitch * (tile_rows + side)) plane[p] = at;
+        for (ptrdiff_t byte = 0; byte < 256; ++byte)
+            for (ptrdiff_t lane = 0; lane < 8 * channels; ++lane)
+                expand[byte * 8 * channels + lane] = byte >> (lane / channels) & 1 ? 255 : 0;
+    }
+
+    void load_rows(ptrdiff_t from_x, ptrdiff_t from_y, ptrdiff_t pixels, ptrdiff_t rows) {
+        x = from_x;
+        y = from_y;
+        used = rounded_up(pixels * channels + N, N);
+        for (ptrdiff_t row = 0; row < rows; ++row) load_row(row, pixels);
+    }
+
+    void load_row(ptrdiff_t row, ptrdiff_t pixels) {
+        const ptrdiff_t image_y = y + row, x0 = larger(0, x), x1 = smaller(width, x + pixels);
+        int8_t *out = masked + row * pitch, *to[4] = {};
+        for (int p = 0; p < planes; ++p) to[p] = plane[p] + row * pitch;
+        if (image_y < 0 || image_y >= height) return blank(out, to, 0, used);
+
+        const ptrdiff_t before = (x0 - x) * channels, after = (x1 - x) * channels;
+        const uint64_t *bits = scene.masked.row(image_y);
+        for (ptrdiff_t pixel = x0, lane = before; pixel < x1; pixel += 8, lane += 8 * channels)
+            __builtin_memcpy(out + lane, expand + (window(bits, pixel) & 255) * 8 * channels, 32);
+        int8_t *inside[4] = {};
+        for (int p = 0; p < planes; ++p) inside[p] = to[p] + before;
+        split((const T *)scene.source_row(image_y) + x0 * channels, after - before, inside);
+        for (int p = 0; p < planes; ++p) mask_out(inside[p], out + before, after - before);
+        if (before > 0) blank(out, to, 0, before);
+        if (x1 < x + pixels) blank(out, to, after, used);
+    }
+
+    static void blank(int8_t *out, int8_t *const *to, ptrdiff_t from, ptrdiff_t until) {
+        __builtin_memset(out + from, -1, (size_t)(until - from));
+        for (int p = 0; p < planes; ++p) __builtin_memset(to[p] + from, 127, (size_t)(until - from));
+    }
+
+    // The smallest intact byte of the first plane in each of the channels, and the number of bits
+    // that tell the bytes of any one channel apart.
+    int range(ptrdiff_t rows, uint8_t *smallest) const {
+        int low[4] = {255, 255, 255, 255}, high[4] = {};
+        for (ptrdiff_t at = 0; at < used; at += N) {
+            i8 least = (i8)all(127), most = (i8)all(128);
+            for (ptrdiff_t row = 0; row < rows; ++row) {
+                const i8 sample = load(plane[0] + row * pitch + at);
+                const i8 out = load(masked + row * pitch + at);
+                const i8 counted = (sample & ~out) | ((i8)all(128) & out);
+                least = sample < least ? sample : least;
+                most = counted > most ? counted : most;
+            }
+            for (int lane = 0; lane < N; ++lane) {
+                const ptrdiff_t channel = (at + lane) % channels;
+                low[channel] = least[lane] + 128 < low[channel] ? least[lane] + 128 : low[channel];
+                high[channel] = most[lane] + 128 > high[channel] ? most[lane] + 128 : high[channel];
+            }
+        }
+        int bits = 0;
+        for (int c = 0; c < channels; ++c)
+            while (bits < 8 && high[c] - low[c] >= 1 << bits) ++bits;
+        for (int c = 0; c < channels; ++c)
+            smallest[c] = (uint8_t)(low[c] + (1 << bits) > 256 ? 256 - (1 << bits) : low[c]);
+        return bits;
+    }
+};
