@@ -161,6 +161,8 @@ def open_dataset(
 
 
 def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Found]:
+    if not listing.names:
+        raise DatasetError(f"{listing.root}: holds no files")
     if layout != "auto":
         found: Found | None = LAYOUTS[layout](listing, mask_name)
         if found is None or not found.samples:
@@ -193,8 +195,6 @@ def _looks_for(layout: str) -> str:
 
 def _what(listing: Listing) -> str:
     """Say what a folder holds, for the message that it was not understood."""
-    if not listing.names:
-        return "Found no files."
     kinds: dict[str, int] = {}
     for name in listing.names:
         folder, _, file = name.rpartition("/")
