@@ -48,6 +48,15 @@ def test_16_bit_grey_and_alpha_are_converted(model: Path, rng: np.random.Generat
         segmenter.segment(image.astype(np.int64))
 
 
+def test_scaled_is_the_full_answer_wherever_the_coarse_pass_saw_something(model: Path) -> None:
+    image = np.full((900, 1300, 3), 170, np.uint8)
+    image[200:205, 100:400] = 20  # in the first row of tiles; the others hold nothing
+    segmenter = unetfast.load(model, threads=1)
+    labels = segmenter.segment_scaled(image, 0.5)
+    assert np.array_equal(labels, segmenter.segment(image))
+    assert labels.any()
+
+
 class Short:
     """A backend that runs out of memory on anything larger than 300 px or than one image."""
 

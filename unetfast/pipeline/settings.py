@@ -49,7 +49,10 @@ class RunSettings:
         "2GB", "Larger TIFF files are read and written in windows that need at most this."
     )
     scale: float = setting(
-        1.0, "Segment at this fraction of the resolution; faster, finds less.", low=0.05, high=1.0
+        1.0,
+        "Look for something at this fraction of the resolution first, and only there at full resolution.",
+        low=0.05,
+        high=1.0,
     )
     tile: int = setting(1024, "Photos larger than this many px are segmented in tiles.", low=64)
     batch: int = setting(16, "Small photos of one size that go through the network together.", low=1)

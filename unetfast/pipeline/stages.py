@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from unetfast import __version__
 from unetfast.errors import ImageError, UnetfastError
-from unetfast.imaging import Picture, encode, encode_mask, network_input, patched, read, read_bytes, resize
+from unetfast.imaging import Picture, encode, encode_mask, network_input, patched, read, read_bytes
 from unetfast.inpainting import inpaint
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline.settings import RunSettings
@@ -38,7 +38,6 @@ __all__ = [
     "load",
     "names",
     "segment",
-    "segment_scaled",
     "store",
 ]
 
@@ -149,16 +148,9 @@ def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
     if scale == 1.0:
         answers = segmenter.segment_all(images)
     else:
-        answers = [segment_scaled(segmenter, image, scale) for image in images]
+        answers = [segmenter.segment_scaled(image, scale) for image in images]
     for job, labels in zip(jobs, answers, strict=True):
         job.labels = labels
-
-
-def segment_scaled(segmenter: Segmenter, image: NDArray[Any], scale: float) -> NDArray[np.uint8]:
-    """Segment a smaller copy; the label map comes back at full size."""
-    height, width = image.shape[:2]
-    small = resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
-    return resize(segmenter.segment(small), height, width, labels=True)
 
 
 def clean(job: Job, context: Context) -> None:
