@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -11,6 +16,7 @@ from hypothesis import given, settings
 
 from unetfast.errors import ConfigError, InputError
 from unetfast.inpainting import METHODS, inpaint
+from unetfast.inpainting.mask import dilate
 
 MEDIANS = ("native", "numba")
 DTYPES = ("uint8", "uint16", "float32")
@@ -53,11 +59,224 @@ def cases(draw: st.DrawFn) -> tuple[Any, Any, int]:
 
 @pytest.mark.parametrize("method", MEDIANS)
 @given(case=cases(), threads=st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_equals_the_oracle_to_the_last_bit(method: str, case: Any, threads: int) -> None:
     image, mask, window_px = case
     before = image.copy(), mask.copy()
     expected = inpaint(image, mask, window_px, method="reference")
     got = inpaint(image, mask, window_px, method=method, threads=threads)
     assert same_bits(got, expected)
-    assert same_bits(image, before[0]) and same_bits(mask, before[1])
+    assert same_bits(image, before[0])
+    assert same_bits(mask, before[1])
+
+
+LEVELS = """
+import sys
+import numpy as np
+from unetfast.inpainting import inpaint
+from unetfast.inpainting.median_native import isa
+with np.load(sys.argv[1]) as cases:
+    print(isa())
+    for i in range(int(cases["count"])):
+        image, mask, window_px, expected = (cases[f"{name}{i}"] for name in ("image", "mask", "side", "filled"))
+        got = inpaint(image, mask, int(window_px), threads=2)
+        assert got.tobytes() == expected.tobytes(), (i, image.shape, image.dtype, window_px)
+"""
+
+
+@pytest.fixture(scope="module")
+def levels_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cases that reach every path of the kernel, with the oracle's answers."""
+    cases: dict[str, Any] = {}
+    count = 0
+    for dtype, (channels, window_px) in itertools.product(
+        DTYPES, [(1, 3), (3, 7), (3, 11), (4, 15), (2, 17), (3, 31), (1, 131), (1, 257)]
+    ):
+        rng = np.random.default_rng(count)
+        shape = (40, 75) if window_px < 100 else (12, 20)
+        image = make_image(rng, (*shape, channels), dtype, 1000)
+        mask = make_mask(rng, shape, 0.1)
+        expected = inpaint(image, mask, window_px, method="reference")
+        for name, value in zip(
+            ("image", "mask", "window", "expected"), (image, mask, window_px, expected), strict=True
+        ):
+            cases[f"{name}{count}"] = value
+        count += 1
+    path = tmp_path_factory.mktemp("levels") / "cases.npz"
+    np.savez(path, count=count, **cases)
+    return path
+
+
+@pytest.mark.parametrize("level", ["scalar", "avx2", "avx512"])
+def test_every_instruction_set_equals_the_oracle(level: str, levels_file: Path) -> None:
+    # A process each: the level is asked for by an environment variable.
+    done = subprocess.run(
+        [sys.executable, "-c", LEVELS, str(levels_file)],
+        env={**os.environ, "UNETFAST_ISA": level},
+        capture_output=True,
+        text=True,
+    )
+    if "UNETFAST_ISA names" in done.stderr:
+        pytest.skip(f"this machine has no {level}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == level
+
+
+def test_an_unknown_instruction_set_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNETFAST_ISA", "mmx")
+    with pytest.raises(RuntimeError, match="UNETFAST_ISA"):
+        inpaint(np.zeros((2, 2), np.uint8), np.eye(2, dtype=bool))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("window_px", [3, 15, 31])
+def test_in_place_equals_out_of_place(threads: int, window_px: int) -> None:
+    rng = np.random.default_rng(7)
+    image, mask = make_image(rng, (200, 90, 3), "uint8", 1000), make_mask(rng, (200, 90), 0.3)
+    expected = inpaint(image, mask, window_px)
+    assert inpaint(image, mask, window_px, out=image, threads=threads) is image
+    assert same_bits(image, expected)
+
+
+def test_a_blob_larger_than_any_window_takes_its_rim() -> None:
+    rng = np.random.default_rng(8)
+    image = make_image(rng, (150, 170, 3), "uint8", 1000)
+    mask = np.zeros((150, 170), bool)
+    mask[5:145, 20:165] = True
+    mask[70, 90] = False
+    expected = inpaint(image, mask, 5, method="reference")
+    assert same_bits(inpaint(image, mask, 5), expected)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_only_masked_pixels_change(method: str) -> None:
+    rng = np.random.default_rng(1)
+    image, mask = make_image(rng, (50, 60, 3), "uint8", 1000), make_mask(rng, (50, 60), 0.1)
+    image.flags.writeable = False
+    result = inpaint(image, mask, 7, method=method)
+    assert np.array_equal(result[~mask], image[~mask])
+    assert not np.array_equal(result[mask], image[mask])
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+def test_every_method_takes_every_image(method: str, dtype: str, channels: int | None) -> None:
+    rng = np.random.default_rng(2)
+    shape = (20, 30) if channels is None else (20, 30, channels)
+    image = (
+        rng.uniform(0, 1, shape).astype("float32")
+        if dtype == "float32"
+        else make_image(rng, shape, dtype, 99)
+    )
+    mask = make_mask(rng, (20, 30), 0.1)
+    result = inpaint(image, mask, 5, method=method)
+    assert result.shape == image.shape
+    assert result.dtype == image.dtype
+    assert np.array_equal(result[~mask], image[~mask])
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        np.s_[:, :],
+        np.s_[::-1, :],
+        np.s_[:, ::-1],
+        np.s_[::2, ::3],
+        np.s_[3:40, 5:50],
+        np.s_[:, :, ::-1],
+        np.s_[:, :, 1:3],
+    ],
+)
+def test_views_are_read_and_written_as_they_lie(view: Any) -> None:
+    rng = np.random.default_rng(3)
+    whole = make_image(rng, (60, 70, 3), "uint16", 1000)
+    image = whole[view]
+    mask = make_mask(rng, (60, 70), 0.2)[view[:2]]
+    expected = inpaint(np.ascontiguousarray(image), np.ascontiguousarray(mask), 9, method="reference")
+    assert same_bits(inpaint(image, mask, 9), expected)
+    canvas = np.zeros_like(whole)
+    inpaint(image, mask, 9, out=canvas[view])
+    assert same_bits(np.ascontiguousarray(canvas[view]), expected)
+    inpaint(image, mask, 9, out=image)
+    assert same_bits(np.ascontiguousarray(whole[view]), expected)
+
+
+@given(radius=st.integers(0, 70), seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_dilate_px_grows_by_a_disc(radius: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height, width = (int(side) for side in rng.integers(1, 150, 2))
+    mask = rng.random((height, width)) < 0.0005
+    yy, xx = np.mgrid[:height, :width]
+    grown = np.zeros_like(mask)
+    for y, x in np.argwhere(mask):
+        grown |= (yy - y) ** 2 + (xx - x) ** 2 <= radius**2
+    image = make_image(rng, (height, width), "uint8", 1000)
+    if grown.all():
+        return
+    assert same_bits(inpaint(image, mask, 3, dilate_px=radius), inpaint(image, grown, 3))
+    assert np.array_equal(dilate(mask, radius), grown)
+
+
+def test_nan_counts_as_masked() -> None:
+    image = np.arange(25, dtype=np.float32).reshape(5, 5, 1).repeat(2, axis=2)
+    image[2, 2, 1] = np.nan
+    result = inpaint(image, np.zeros((5, 5), bool), 3)
+    assert np.isfinite(result).all()
+    assert result[2, 2, 0] == 11  # of 6 7 8 11 13 16 17 18 the fourth
+
+
+def test_a_run_list_is_a_mask() -> None:
+    rng = np.random.default_rng(4)
+    image, mask = make_image(rng, (40, 50), "uint8", 1000), make_mask(rng, (40, 50), 0.2)
+    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    ends = np.nonzero(edges == -1)[1]
+    assert same_bits(inpaint(image, (rows, starts, ends), 5), inpaint(image, mask, 5))
+    assert same_bits(inpaint(image, ([], [], []), 5), image)
+
+
+IMAGE, MASK = np.zeros((4, 5, 3), np.uint8), np.eye(4, 5, dtype=bool)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"window_px": 4}, ConfigError, "odd"),
+        ({"window_px": -1}, ConfigError, "odd"),
+        ({"dilate_px": -1}, ConfigError, "dilate_px"),
+        ({"threads": -1}, ConfigError, "threads"),
+        ({"image": IMAGE.astype(np.float64)}, InputError, "float64"),
+        ({"image": IMAGE.astype(">u2")}, InputError, "image must be"),
+        ({"image": np.zeros((4, 5, 5), np.uint8)}, InputError, "C from 1 to 4"),
+        ({"image": np.zeros((4,), np.uint8)}, InputError, "H, W"),
+        ({"image": np.zeros((0, 5), np.uint8), "mask": np.zeros((0, 5), bool)}, InputError, "empty"),
+        ({"image": [[1]]}, InputError, "NumPy array"),
+        ({"mask": MASK.T}, InputError, "height and width"),
+        ({"mask": MASK.astype(float)}, InputError, "bool or uint8"),
+        ({"mask": np.ones((4, 5), bool)}, InputError, "every pixel is masked"),
+        ({"mask": ([0], [2], [6])}, InputError, "run 0 leaves"),
+        ({"mask": ([0], [2])}, InputError, "run list"),
+        ({"out": np.zeros((4, 5), np.uint8)}, InputError, "out must be"),
+        ({"out": IMAGE[::-1]}, InputError, "overlaps"),
+    ],
+)
+def test_bad_arguments_are_refused(method: str, arguments: dict[str, Any], error: type, words: str) -> None:
+    call = {"image": IMAGE, "mask": MASK, "window_px": 3, **arguments}
+    with pytest.raises(error, match=words):
+        inpaint(**call, method=method)
+    assert not IMAGE.any()
+
+
+def test_a_read_only_out_is_refused() -> None:
+    out = np.zeros_like(IMAGE)
+    out.flags.writeable = False
+    with pytest.raises(InputError, match="read-only"):
+        inpaint(IMAGE, MASK, out=out)
+
+
+def test_an_unknown_method_is_named() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'native'"):
+        inpaint(IMAGE, MASK, method="nativ")

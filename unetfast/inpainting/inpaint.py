@@ -149,11 +149,13 @@ def _check_out(
 
 
 def _packed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the array itself when samples and pixels are packed in each row, else a copy of it."""
+    """Return the array itself when it is aligned and packed in each row, else a copy of it."""
     packed_row = array.itemsize * (array.shape[2] if array.ndim == 3 else 1)
     samples_ok = array.ndim == 2 or array.shape[2] == 1 or array.strides[2] == array.itemsize
     pixels_ok = array.shape[1] == 1 or array.strides[1] == packed_row
-    return array if samples_ok and pixels_ok else np.ascontiguousarray(array)
+    if samples_ok and pixels_ok and array.flags.aligned:
+        return array
+    return array.copy(order="C")
 
 
 def _with_channels(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -38,7 +38,7 @@ def fill(
 
 @numba.njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
 def _fill_rows(source: Any, masked: Any, target: Any, radius: int, is_float: bool) -> None:
-    height, width, channels = source.shape
+    height, width, _ = source.shape
     for y in numba.prange(height):
         for x in range(width):
             if masked[y, x]:

@@ -1,0 +1,203 @@
+"""Time the inpainting kernel beside OpenCV's methods and a copy of the frame, in one run.
+
+    python tools/compare_inpaint.py                  # the table of docs/inpainting.md
+    python tools/compare_inpaint.py --megapixels 1   # a quick look
+    python tools/compare_inpaint.py --part main      # one part: main, kinds, isa, scaling
+
+Medians of seven runs (three for OpenCV), all parts on the same picture and mask.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import inpaint_scene as scene
+
+from unetfast.inpainting import inpaint
+from unetfast.inpainting.median_native import isa
+
+THREADS = 2
+
+
+def median_ms(call: Callable[[], Any], runs: int = 7) -> float:
+    """Return the median time of a call in milliseconds, after one call to warm up."""
+    call()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
+
+
+def row(*cells: object) -> None:
+    """Print one row of a Markdown table."""
+    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+
+
+def head(*cells: str) -> None:
+    """Print the head of a Markdown table."""
+    print()
+    row(*cells)
+    row(*("---" for _ in cells))
+
+
+def machine() -> str:
+    """Return one line that says on what this ran."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    processor = names[0].partition(":")[2].strip() if names else platform.processor()
+    return (
+        f"{processor}, {os.cpu_count()} processors, {THREADS} threads, {isa()}; Python {platform.python_version()}, "
+        f"NumPy {np.__version__}, OpenCV {cv2.__version__}"
+    )
+
+
+def main_table(height: int, width: int) -> None:
+    """Compare with TELEA, NS, medianBlur and a copy."""
+    image, mask = scene.photo(height, width), scene.curves(height, width, 0.021)
+    holes = mask.astype(np.uint8)
+    copy = median_ms(image.copy)
+    telea = median_ms(lambda: cv2.inpaint(image, holes, 3, cv2.INPAINT_TELEA), 3)
+    ns = median_ms(lambda: cv2.inpaint(image, holes, 3, cv2.INPAINT_NS), 3)
+    blur = median_ms(lambda: cv2.medianBlur(image, 15), 3)
+    print(f"RGB uint8, {height * width / 1e6:.1f} MP, {mask.mean():.2%} masked by curves 3 to 15 px wide")
+    head("method", "ms", "times faster than TELEA", "times one copy")
+    for name, ms in [
+        ("copy of the frame", copy),
+        ("cv2.inpaint TELEA, radius 3", telea),
+        ("cv2.inpaint NS, radius 3", ns),
+        ("cv2.medianBlur, k = 15 (whole frame)", blur),
+    ]:
+        row(name, f"{ms:.1f}", f"{telea / ms:.1f}", f"{ms / copy:.1f}")
+    work = image.copy()
+    for window in (3, 7, 15, 31):
+        ms = median_ms(lambda window=window: inpaint(image, mask, window, threads=THREADS))
+        row(f"native, k = {window}", f"{ms:.1f}", f"{telea / ms:.1f}", f"{ms / copy:.1f}")
+    for window in (7, 15):
+        ms = median_ms(lambda window=window: inpaint(work, mask, window, threads=THREADS, out=work))
+        row(f"native, k = {window}, in place", f"{ms:.1f}", f"{telea / ms:.1f}", f"{ms / copy:.1f}")
+
+
+def kinds_table(height: int, width: int) -> None:
+    """Compare sample types, masks, dilation and Numba, at one window."""
+    image, mask = scene.photo(height, width), scene.curves(height, width, 0.021)
+    blobs = scene.blobs(height, width, 0.021)
+    head("k", "uint8", "uint16", "float32", "noise uint8", "blobs, a masked px", "dilate_px=3", "numba")
+    for window in (7, 15, 31):
+
+        def ms(image: Any, mask: Any = mask, window: int = window, **more: Any) -> float:
+            return median_ms(lambda: inpaint(image, mask, window, threads=THREADS, **more))
+
+        plain = ms(image)
+        wide = scene.photo(height, width, dtype="uint16")
+        work = image.copy()
+        in_place = {"curves": ms(work, mask, out=work), "blobs": ms(work, blobs, out=work)}
+        per_pixel = (in_place["blobs"] / blobs.sum()) / (in_place["curves"] / mask.sum())
+        grown = scene_dilated(mask, 3)
+        dilation = ms(image, dilate_px=3) - ms(image, grown)
+        row(
+            window,
+            f"{plain:.1f} ms",
+            f"{ms(wide) / plain:.2f}x",
+            f"{ms(scene.photo(height, width, dtype='float32')) / plain:.2f}x",
+            f"{ms(scene.noise(height, width)) / plain:.2f}x",
+            f"{per_pixel:.2f}x",
+            f"{dilation:+.1f} ms",
+            f"{median_ms(lambda window=window: inpaint(image, mask, window, method='numba', threads=THREADS), 3) / plain:.1f}x",
+        )
+
+
+def scene_dilated(mask: Any, radius: int) -> Any:
+    """Return the mask grown by a disc."""
+    side = np.arange(-radius, radius + 1)
+    disc = (side[:, None] ** 2 + side**2 <= radius**2).astype(np.uint8)
+    return cv2.dilate(mask.astype(np.uint8), disc).astype(bool)
+
+
+def isa_table(megapixels: float) -> None:
+    """Time every instruction set in a process of its own."""
+    head("UNETFAST_ISA", "k = 7, ms", "k = 15, ms", "k = 31, ms")
+    for level in ("avx512", "avx2", "scalar"):
+        done = subprocess.run(
+            [sys.executable, __file__, "--megapixels", str(megapixels), "--part", "isa-row"],
+            env={**os.environ, "UNETFAST_ISA": level},
+            capture_output=True,
+            text=True,
+        )
+        row(level, *(done.stdout.split() if done.returncode == 0 else ["not on this machine"] * 3))
+
+
+def isa_row(height: int, width: int) -> None:
+    """Print the times of one instruction set."""
+    image, mask = scene.photo(height, width), scene.curves(height, width, 0.021)
+    print(*(f"{median_ms(lambda k=k: inpaint(image, mask, k, threads=THREADS), 5):.1f}" for k in (7, 15, 31)))
+
+
+def scaling_table(height: int, width: int) -> None:
+    """Show time against the number of masked pixels, threads, and extra memory."""
+    image = scene.photo(height, width)
+    work = image.copy()
+    head(
+        "masked",
+        "in place, k = 15, ms",
+        "ns a masked pixel beyond an empty mask",
+        "one thread, ms",
+        "speed-up",
+    )
+    empty = np.zeros((height, width), bool)
+    base = median_ms(lambda: inpaint(work, empty, 15, threads=THREADS, out=work))
+    for fraction in (0.001, 0.01, 0.02, 0.05, 0.1):
+        mask = scene.curves(height, width, fraction)
+        two = median_ms(lambda mask=mask: inpaint(work, mask, 15, threads=THREADS, out=work), 5)
+        one = median_ms(lambda mask=mask: inpaint(work, mask, 15, threads=1, out=work), 3)
+        row(
+            f"{mask.mean():.2%}",
+            f"{two:.2f}",
+            f"{(two - base) / mask.sum() * 1e6:.1f}",
+            f"{one:.2f}",
+            f"{one / two:.2f}",
+        )
+
+
+def main() -> None:
+    """Read the options and print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--megapixels", type=float, default=12.0)
+    parser.add_argument(
+        "--part", default="all", choices=["all", "main", "kinds", "isa", "isa-row", "scaling"]
+    )
+    options = parser.parse_args()
+    height = round((options.megapixels * 1e6 * 3 / 4) ** 0.5)
+    width = round(height * 4 / 3)
+    cv2.setNumThreads(THREADS)
+    if options.part == "isa-row":
+        return isa_row(height, width)
+    print(machine())
+    if options.part in ("all", "main"):
+        main_table(height, width)
+    if options.part in ("all", "kinds"):
+        kinds_table(height, width)
+    if options.part in ("all", "isa"):
+        isa_table(options.megapixels)
+    if options.part in ("all", "scaling"):
+        scaling_table(height, width)
+    return None
+
+
+if __name__ == "__main__":
+    main()
