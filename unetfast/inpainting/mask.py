@@ -36,7 +36,8 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.ui
         raise InputError(f"mask must have the image's height and width {shape}; got {mask.shape}")
     if mask.shape[1] > 1 and mask.strides[1] != 1:
         mask = np.ascontiguousarray(mask)
-    return mask.view(np.uint8)
+    stored: np.ndarray[Any, np.dtype[np.uint8]] = mask.view(np.uint8)
+    return stored
 
 
 def _from_runs(runs: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -61,7 +62,7 @@ def _from_runs(runs: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray[Any,
 
 def dilate(mask: np.ndarray[Any, Any], radius_px: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return the (H, W) bool mask of all pixels within `radius_px` (Euclidean) of a masked one."""
-    grown = mask != 0
+    grown: np.ndarray[Any, np.dtype[np.bool_]] = mask != 0
     padded = np.pad(grown, radius_px)
     height, width = mask.shape
     for dy in range(-radius_px, radius_px + 1):

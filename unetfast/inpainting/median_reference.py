@@ -35,7 +35,7 @@ def _intact_samples(
 ) -> np.ndarray[Any, Any]:
     while True:
         window = np.s_[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
-        samples = image[window][~masked[window]]
+        samples: np.ndarray[Any, Any] = image[window][~masked[window]]
         if len(samples):
             return samples
         radius += 1
