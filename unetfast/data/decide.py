@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unetfast.data.labels import IGNORE, LabelEncoding
+from unetfast.data.labels import IGNORE, NEAR, LabelEncoding
 from unetfast.data.masks import colour_text, unpack
 from unetfast.data.survey import Survey
 from unetfast.data.user_values import UserValues, encode_as_told, is_void
@@ -18,7 +18,6 @@ from unetfast.errors import DatasetError
 
 __all__ = ["Decision", "decide", "suited"]
 
-_NEAR = 24  # values so close to a heavier one are its smear; as in labels
 _MOST_CLASSES = 64  # found without being told; more are instances, a soft map or a photograph
 _INVERTED = 0.8  # a foreground larger than this share is more likely the background
 _VOC_VOID = 0xE0E0C0  # Pascal VOC draws index 255, "does not count", in this colour
@@ -118,7 +117,7 @@ def suited(encoding: LabelEncoding, found: Survey) -> LabelEncoding | None:
     if levels.smeared and levels.centres:
         apart = _distances(found.domain, levels.centres, known)
         hit = {known[i] for i in apart.argmin(axis=1)}
-        if (apart.min(axis=1) <= _NEAR).all() and len(hit) == len(levels.centres):
+        if (apart.min(axis=1) <= NEAR).all() and len(hit) == len(levels.centres):
             table = tuple((code, id_) for code, id_ in encoding.table if code in hit)
             rule = "threshold" if len(table) == 2 and found.domain != "colour" else "nearest"
             return replace(encoding, rule=rule, table=table, other=None)
@@ -150,7 +149,7 @@ class _Levels:
         if domain != "colour" and len(centres) == 1 and max(counts) - centres[0] >= 100:
             centres = [centres[0], max(counts)]  # thin lines, all of them edge
         self.centres, self.smeared = sorted(centres), True
-        near = _distances(domain, list(counts), self.centres).min(axis=1, initial=1 << 24) <= _NEAR
+        near = _distances(domain, list(counts), self.centres).min(axis=1, initial=1 << 24) <= NEAR
         self.share = float(np.array(list(counts.values()))[near].sum()) / self.total
 
     def _heavy(self, flat: Counter[int], lossy: bool) -> list[int]:
@@ -161,7 +160,7 @@ class _Levels:
                 break
             apart = _distances(self.domain, [code], centres)[0] if centres else np.array([256])
             nearest = int(apart.argmin())
-            satellite = apart[nearest] <= _NEAR and (lossy or count < 0.05 * flat[centres[nearest]])
+            satellite = apart[nearest] <= NEAR and (lossy or count < 0.05 * flat[centres[nearest]])
             if not satellite:
                 centres.append(code)
         return centres

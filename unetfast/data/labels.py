@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -15,11 +16,11 @@ from unetfast.errors import DatasetError, InputError
 from unetfast.imaging import MaskFile, Picture, network_input, orient, read, resize
 from unetfast.spec import Sample
 
-__all__ = ["IGNORE", "LabelEncoding", "fit_to_image", "read_labels", "read_pair", "size_relation"]
+__all__ = ["IGNORE", "NEAR", "LabelEncoding", "fit_to_image", "read_labels", "read_pair", "size_relation"]
 
 IGNORE = 255
 _OFF_BY_PX = 2  # masks may be so much larger or smaller than their image; both are cut to what they share
-_NEAR = 24  # largest distance per channel between a smeared value and the value that is meant
+NEAR = 24  # largest distance per channel between a smeared value and the value that is meant
 
 
 @dataclass(frozen=True)
@@ -133,17 +134,14 @@ class LabelEncoding:
         return np.asarray(np.abs(points[:, None] - centres[None]).max(axis=2))
 
     def _exact(self, found: NDArray[np.int32], name: str) -> NDArray[np.uint8]:
-        if self.domain != "colour":  # a table of all codes is faster than a search
-            labels = self.ids_of(np.arange(int(found.max()) + 1, dtype=np.int32))[found]
-        else:
-            labels = self.ids_of(found)
+        labels = _lookup_table(self)[found]
         if labels.min() < 0:
             self._unknown(found[labels < 0], name)
         return labels.astype(np.uint8)
 
     def _nearest(self, found: NDArray[np.int32], name: str) -> NDArray[np.uint8]:
         values, back = np.unique(found, return_inverse=True)
-        clear = (self._apart(values).min(axis=1) <= _NEAR)[back].reshape(found.shape)
+        clear = (self._apart(values).min(axis=1) <= NEAR)[back].reshape(found.shape)
         labels = self.ids_of(found).astype(np.uint8)
         if clear.all():
             return labels
@@ -163,6 +161,16 @@ class LabelEncoding:
             f"{name}: {bad.size} pixels hold {', '.join(shown)}; known mask values are {', '.join(known)}; "
             f"say what they mean, such as --mask-values {shown[0]}=ignore"
         )
+
+
+@lru_cache(maxsize=4)
+def _lookup_table(encoding: LabelEncoding) -> NDArray[np.int16]:
+    """Return the class id of every code there can be; sorting a mask's pixels is twenty times slower."""
+    size = 1 << 24 if encoding.domain == "colour" else 1 << 16
+    table = np.full(size, -1 if encoding.other is None else encoding.other, np.int16)
+    for code, id_ in encoding.table:
+        table[code] = id_
+    return table
 
 
 def read_labels(sample: Sample, encoding: LabelEncoding) -> NDArray[np.uint8]:

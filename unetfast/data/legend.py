@@ -34,7 +34,7 @@ def legend(listing: Listing) -> dict[str, Any]:
         if known in by_name:
             names = [
                 line.strip()
-                for line in listing.text_or_none(by_name[known], _FEW) or "".splitlines()
+                for line in (listing.text_or_none(by_name[known], _FEW) or "").splitlines()
                 if line.strip()
             ]
             if 2 <= len(names) <= 255 and all(

@@ -123,8 +123,8 @@ def _is_grey(colour: NDArray[Any]) -> bool:
     if colour.shape[2] == 1:
         return True
     # Converters from YCbCr leave greys one or two steps off.
-    low, high = colour.min(axis=2), colour.max(axis=2)
-    return bool((high - low).max() <= 2)
+    red, green, blue = (colour[:, :, c].astype(np.int32) for c in range(3))
+    return bool(np.abs(red - green).max() <= 2 and np.abs(green - blue).max() <= 2)
 
 
 def codes(mask: MaskFile, domain: str) -> NDArray[np.int32]:

@@ -182,7 +182,12 @@ def _counted(found: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[Any]]:
         numbers = np.bincount(found.ravel())
         values = np.flatnonzero(numbers)
         return values, numbers[values]
-    values, numbers = np.unique(found, return_counts=True)
+    # Masks are made of long runs of one colour: sorting the runs is far less than sorting the pixels.
+    flat = found.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(starts, append=flat.size)
+    values, run = np.unique(flat[starts], return_inverse=True)
+    numbers = np.bincount(run, weights=lengths).astype(np.int64)
     most = np.argsort(numbers)[::-1][:_MOST_COLOURS]
     return values[most], numbers[most]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetfast.data.labels import IGNORE, LabelEncoding
+from unetfast.data.labels import IGNORE, NEAR, LabelEncoding
 from unetfast.data.masks import colour_text
 from unetfast.data.survey import Survey
 from unetfast.errors import ConfigError, DatasetError
@@ -16,7 +16,6 @@ __all__ = ["UserValues", "encode_as_told", "is_void"]
 
 _VOID = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabeled", "dontcare", "unknown"])
 _BACKGROUND = frozenset(["background", "bg"])
-_NEAR = 24
 
 
 def is_void(name: str) -> bool:
@@ -163,7 +162,7 @@ def _centre_table(
 ) -> tuple[tuple[int, int], ...]:
     table = []
     for code in centres:
-        near = [name for low, high, name in said.ranges if low - _NEAR <= code <= high + _NEAR]
+        near = [name for low, high, name in said.ranges if low - NEAR <= code <= high + NEAR]
         name = said.name_of(code) or (near[0] if near else None)
         id_ = ids[name] if name is not None else other
         if id_ is not None:
