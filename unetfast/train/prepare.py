@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -34,9 +33,6 @@ __all__ = [
     "memory_error",
     "parameters",
 ]
-
-log = logging.getLogger(__name__)
-
 
 def device_of(name: str, local_rank: int) -> torch.device:
     """Return the device to train on; each process under torchrun takes its own CUDA device.
@@ -75,13 +71,13 @@ def amp_type(wanted: str, device: torch.device) -> torch.dtype | None:
     if device.type == "cpu":
         if wanted == "fp16":
             raise ConfigError("amp fp16 needs CUDA; on the CPU use --amp bf16 or off")
-        able = torch.cpu.get_capabilities()
+        able = getattr(torch.cpu, "get_capabilities", dict)()  # older torch: not known, so float32
         native = able.get("avx512_bf16", False) or able.get("amx_bf16", False)
         return torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and native) else None
     if wanted == "off":
         return None
     if wanted == "auto":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return {"bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
 
 
@@ -188,9 +184,8 @@ def _fingerprint(samples: Sequence[Sample]) -> str:
 
 def _provenance(settings: TrainSettings, data: DataSet, train: int, val: int) -> dict[str, Any]:
     """Return what ``spec.training`` says of where a model comes from."""
-    said = {
-        key: str(value) if key in ("data", "output") else value for key, value in asdict(settings).items()
-    }
+    # Without paths: the spec travels with the model, and folders are nobody else's business.
+    said = {key: value for key, value in asdict(settings).items() if key not in ("data", "output")}
     return {
         "data": {
             "name": data.root.name,
