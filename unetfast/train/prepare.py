@@ -34,6 +34,7 @@ __all__ = [
     "parameters",
 ]
 
+
 def device_of(name: str, local_rank: int) -> torch.device:
     """Return the device to train on; each process under torchrun takes its own CUDA device.
 
