@@ -51,8 +51,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/default"), help="where everything is kept")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=4000, help="drawn pictures, %(default)s")
-    parser.add_argument("--steps", type=int, default=6000, help="steps of the first round, %(default)s")
-    parser.add_argument("--hard-steps", type=int, default=1200, help="steps of the second round, %(default)s")
+    parser.add_argument("--steps", type=int, default=12000, help="steps of the first round, %(default)s")
+    parser.add_argument("--hard-steps", type=int, default=3500, help="steps of the second round, %(default)s")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     args = parser.parse_args()
@@ -63,7 +63,7 @@ def main() -> None:
     drawn = _scenes(args, real)
     net = _train(args, "first", args.steps, args.lr, Batches(args, real, drawn, []), None)
     hard = _hard(args, net, real)
-    net = _train(args, "second", args.hard_steps, args.lr / 4, Batches(args, real, drawn, hard), net)
+    net = _train(args, "second", args.hard_steps, args.lr / 2, Batches(args, real, drawn, hard), net)
     finish(args, net, real, drawn)
 
 
@@ -101,11 +101,12 @@ class Batches:
         return torch.from_numpy(images), torch.from_numpy(np.stack([truth for _, truth in pairs]))
 
     def _one(self, rng: np.random.Generator) -> Pair:
-        """Most are drawn, a third are real cracks, the rest roads and known mistakes."""
+        """Take a real crack, a counter-example, or (most often) a drawn scene."""
         kind = rng.random()
-        if kind < 0.32:
+        cracks, counter = (0.42, 0.16) if self.hard else (0.32, 0.07)
+        if kind < cracks:
             return crop(rng, self.labelled[rng.integers(len(self.labelled))], SIDE_PX)
-        if kind < (0.48 if self.hard else 0.39):
+        if kind < cracks + counter:
             pool = self.hard if self.hard and rng.random() < 0.7 else self.real.roads
             return crop(rng, pool[rng.integers(len(pool))], SIDE_PX)
         return _window(rng, self.drawn[rng.integers(len(self.drawn))])
@@ -302,10 +303,10 @@ def _hard(args: argparse.Namespace, net: nn.Module, real: RealData) -> list[Pair
         found.append((wrong, (image, truth)))
     roads = [pair for _, pair in sorted(found, key=lambda item: -item[0])[:40]]
     found = []
-    fresh = scenes(2000, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, workers=2)
+    fresh = scenes(1500, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, workers=2)
     for image, truth in fresh:
         found.append((float((probabilities(net, image) > 0.4).mean()), (image, truth)))
-    worst = [pair for wrong, pair in sorted(found, key=lambda item: -item[0])[:400] if wrong > 0]
+    worst = [pair for wrong, pair in sorted(found, key=lambda item: -item[0])[:300] if wrong > 0]
     _log(args, {"hard_roads": len(roads), "hard_drawn": len(worst)})
     return roads * 5 + worst
 
