@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=4000, help="drawn pictures, %(default)s")
     parser.add_argument("--steps", type=int, default=12000, help="steps of the first round, %(default)s")
-    parser.add_argument("--hard-steps", type=int, default=3500, help="steps of the second round, %(default)s")
+    parser.add_argument("--hard-steps", type=int, default=2200, help="steps of the second round, %(default)s")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     args = parser.parse_args()
@@ -303,7 +303,7 @@ def _hard(args: argparse.Namespace, net: nn.Module, real: RealData) -> list[Pair
         found.append((wrong, (image, truth)))
     roads = [pair for _, pair in sorted(found, key=lambda item: -item[0])[:40]]
     found = []
-    fresh = scenes(1500, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, workers=2)
+    fresh = scenes(1000, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, workers=2)
     for image, truth in fresh:
         found.append((float((probabilities(net, image) > 0.4).mean()), (image, truth)))
     worst = [pair for wrong, pair in sorted(found, key=lambda item: -item[0])[:300] if wrong > 0]
