@@ -22,6 +22,7 @@ from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError
 from unetfast.export import onnx as graph
 from unetfast.export.build import export, open_job, precision_of
 from unetfast.export.int8 import quantize
+from unetfast.export.logits import logit_difference
 from unetfast.export.parity import LIMITS, certify, compare, limits_for, require_passed
 from unetfast.export.precision import folded, narrow, narrowed, overflowing
 from unetfast.export.samples import collect
@@ -186,6 +187,7 @@ def test_an_artifact_carries_its_certificate(kind: str) -> None:
     assert spec.certificate["passed"]
     assert spec.certificate["images"] >= 8
     assert len(spec.certificate["sizes"]) > 1
+    assert 0 < spec.certificate["max_logit_difference"] < {"fp32": 1e-3, "fp16": 0.1, "int8": 5.0}[kind]
     beside = json.loads(path.with_name(path.name + ".certificate.json").read_text())
     assert beside == spec.certificate
     assert path.read_bytes().count(str(Path.cwd()).encode()) == 0  # no path of the exporting machine
@@ -231,6 +233,22 @@ def test_three_classes_of_grey() -> None:
     assert spec.task == "multiclass"
     assert spec.certificate is not None
     assert set(spec.certificate["dice"]) == {"background", "line", "disc"}
+
+
+@pytest.mark.parametrize(("kind", "classes"), [("fp32", 2), ("prob", 2), ("fp32", 3)])
+def test_logits_are_found_and_compared(kind: str, classes: int) -> None:
+    channels = 3 if classes == 2 else 1
+    model = onnx.load(exported.artifact(kind, classes, channels))
+    found = checkpoint.load(exported.trained(classes, channels))
+    network = checkpoint.build_model(found.spec, found.model_state)
+    images = [image for image, _ in exported.pictures(channels, classes)][:3]
+    same = logit_difference(model, Deployable(network, found.spec).eval(), images)
+    assert same is not None
+    assert same < 1e-3
+    with torch.no_grad():
+        network.head.bias += 0.25
+    moved = logit_difference(model, Deployable(network, found.spec).eval(), images)
+    assert moved == pytest.approx(0.25, abs=1e-3)
 
 
 # --- narrow types -------------------------------------------------------------------------------

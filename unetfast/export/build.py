@@ -21,6 +21,7 @@ from unetfast.backends.torch_ import TorchBackend
 from unetfast.checkpoint import Checkpoint, build_model, load
 from unetfast.errors import ConfigError, ParityError
 from unetfast.export import onnx as graph
+from unetfast.export.logits import logit_difference
 from unetfast.export.parity import Limits, certify, limits_for, picture, predictor, require_passed, summary
 from unetfast.export.precision import DTYPES, folded, narrow
 from unetfast.export.samples import Samples, collect
@@ -262,6 +263,8 @@ def write_onnx(job: Job, proto: onnx.ModelProto, made_by: dict[str, Any], final:
         graph.write(proto, draft)
         candidate = onnxruntime_.load(draft, device="cpu")
         certificate = {**job.certify(candidate), **made_by}
+        deployable = Deployable(job.model, spec).eval()
+        certificate["max_logit_difference"] = logit_difference(proto, deployable, job.samples.images[:4])
         job.refuse_unless_passed(certificate, candidate, final)
         graph.put_spec(proto, spec.replace(certificate=certificate))
         graph.write(proto, draft)
