@@ -189,24 +189,45 @@ def test_args_toml_reproduces_the_run(
     assert _hash(tmp_path / "b" / "best.pt") == _hash(first / "best.pt")
 
 
+def _interrupted(data: Path, folder: Path, number: int) -> tuple[int, str, str]:
+    """Start a long training on the command line and send it a signal after its first epoch."""
+    config = folder.parent / "tiny.toml"
+    config.write_text(run_folder.to_toml(replace(TINY, data=data, epochs=100_000, workers=1, output=folder)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "unetfast", "train", "--config", str(config)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (folder / "last.pt").exists() and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, number)  # as a terminal does: the workers get it too
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
 def test_ctrl_c_on_the_command_line(lines: DataSet, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    config = tmp_path / "tiny.toml"
-    long = replace(TINY, data=lines.root, epochs=100_000, workers=1, output=folder)
-    config.write_text(run_folder.to_toml(long))
-    command = [sys.executable, "-m", "unetfast", "train", "--config", str(config)]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    while not (folder / "results.csv").exists() and process.poll() is None:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it too
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    code, out, err = _interrupted(lines.root, folder, signal.SIGINT)
+    assert code == 130, err
     assert out == ""
     assert f"go on with: unetfast train --resume {folder}" in err
     assert "Traceback" not in err
     assert checkpoint.load(folder / "last.pt").training_state is not None
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch(lines: DataSet, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    code, _, err = _interrupted(lines.root, killed, signal.SIGKILL)
+    assert code == -signal.SIGKILL, err
+    state = checkpoint.load(killed / "last.pt").training_state
+    assert state is not None
+    epochs = state["progress"]["epoch"] + 1
+    train(run_folder.read_settings(killed, {"epochs": epochs}), lines, resume=killed)
+    rows = _rows(killed)
+    assert [int(row["epoch"]) for row in rows] == list(range(1, epochs + 1))
+    assert len({row["train_loss"] for row in rows}) == epochs
 
 
 def test_resume_refuses_what_would_be_another_run(lines: DataSet, shapes: DataSet, tmp_path: Path) -> None:
