@@ -3,7 +3,7 @@
 // they have set the target: nothing here may instantiate a template of the standard library, whose
 // copy the linker would share with code that runs on older processors.
 //
-// The band is walked in tiles, 16 rows of one mask word (64 pixels). Where a tile holds a masked
+// The band is walked in tiles, 32 rows of one mask word (64 pixels). Where a tile holds a masked
 // pixel, its surroundings become a patch. There the samples at one place of the window lie side by
 // side for neighbouring pixels and channels, and one load fetches them for N lanes: a segment.
 
