@@ -309,6 +309,7 @@ def test_binary_masks_are_1_bit_png(height: int, width: int, seed: int) -> None:
 
 
 @given(st.integers(0, 65535))
+@settings(max_examples=50, deadline=None)
 def test_16_bit_is_scaled_not_clipped(value: int) -> None:
     out = imaging.network_input(np.full((1, 1), value, np.uint16), 1)
     assert out[0, 0, 0] == round(value / 257)

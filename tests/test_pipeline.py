@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unetfast.errors import ConfigError, ImageError
@@ -117,6 +117,7 @@ NAMES = st.text(st.sampled_from("aAbm_. "), min_size=1, max_size=4)
         max_size=12,
     )
 )
+@settings(max_examples=60, deadline=None)
 def test_no_two_photos_share_an_output(parts: set[tuple[str, str, str]]) -> None:
     from unetfast.pipeline.sources import _by_folder, stems_of
 
@@ -140,6 +141,7 @@ def test_plain_names_stay_plain() -> None:
 
 
 @given(st.integers(1, 7))
+@settings(max_examples=20, deadline=None)
 def test_shards_share_nothing_and_miss_nothing(count: int) -> None:
     from unetfast.pipeline.sources import _in_shard
 
@@ -177,6 +179,7 @@ def test_the_latest_line_counts_and_survives_reopening(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 400))
+@settings(max_examples=40, deadline=None)
 def test_a_line_cut_short_by_a_crash_is_lost_alone(cut: int) -> None:
     import tempfile
 

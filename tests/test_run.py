@@ -211,6 +211,18 @@ def test_names_never_collide(tmp_path: Path, model: Path) -> None:
         )
 
 
+def test_a_name_that_lies_about_its_content_is_completed(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 2)
+    (photos / "p0.png").rename(photos / "p0.jpg")
+    (photos / "p1.png").rename(photos / "p1.jpg")
+    imaging.write(photos / "p1.jpg.png", imaging.Picture(photo(5), "png"))  # the name p1.jpg would need
+    summary = run([str(photos)], tmp_path / "out", settings(save_masks=False), model=model)
+    assert (summary.done, summary.failed) == (2, 1)
+    assert sorted(tree(tmp_path / "out")) == ["p0.jpg.png", "p1.jpg.png"]
+    assert "holds a PNG picture" in entries(tmp_path / "out")["p1.jpg"]["reason"]
+    assert run([str(photos)], tmp_path / "out", settings(save_masks=False), model=model).unchanged == 2
+
+
 # -- what fails
 
 

@@ -89,7 +89,7 @@ def test_a_signal_ends_it_with_130_and_keeps_what_is_done(
     )
     wait_for_a_result(process, output)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=90)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert "interrupted; what was finished is kept" in stdout

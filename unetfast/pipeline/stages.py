@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 
 from unetfast import __version__
 from unetfast.errors import ImageError, UnetfastError
-from unetfast.imaging import Picture, encode, encode_mask, network_input, patched, read, read_bytes
+from unetfast.imaging import (
+    EXTENSIONS,
+    Picture,
+    encode,
+    encode_mask,
+    network_input,
+    patched,
+    read,
+    read_bytes,
+)
 from unetfast.inpainting import inpaint
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline.settings import RunSettings
@@ -192,11 +201,28 @@ def encode_results(job: Job, context: Context, classes: int) -> dict[str, bytes]
 
 def store(job: Job, context: Context, classes: int, put: Callable[[str, bytes], int]) -> None:
     """Encode and write every result, the cleaned photo last, and complete the journal's line."""
-    results = encode_results(job, context, classes)
     wanted = names(job.item, context.settings)
+    if "cleaned" in wanted:
+        wanted["cleaned"] += _missing_ending(job)
+    results = encode_results(job, context, classes)
     sizes = {kind: put(wanted[kind], results[kind]) for kind in sorted(results, key=lambda k: k == "cleaned")}
     job.entry.update(status="done", outputs=wanted, bytes=sizes)
     job.picture = job.labels = job.mask = job.cleaned = None
+
+
+def _missing_ending(job: Job) -> str:
+    """Return what the cleaned photo's name needs so that its ending tells its content.
+
+    A PNG file that is called a.jpg becomes a.jpg.png, unless another photo has that name.
+    """
+    assert job.picture is not None
+    endings = EXTENSIONS[job.picture.format]
+    if job.item.relative.lower().endswith(endings):
+        return ""
+    path = job.item.path
+    if not isinstance(path, Path) or path.with_name(path.name + endings[0]).exists():
+        raise ImageError(f"{path}: holds a {job.picture.format.upper()} picture; rename it to {endings[0]}")
+    return endings[0]
 
 
 def draw(pixels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
