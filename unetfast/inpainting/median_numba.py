@@ -48,32 +48,38 @@ def _fill_rows(source: Any, masked: Any, target: Any, radius: int, is_float: boo
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _fill_pixel(source: Any, masked: Any, target: Any, y: int, x: int, radius: int, is_float: bool) -> None:
     height, width, channels = source.shape
-    samples = np.empty((channels, (2 * radius + 1) ** 2), np.uint32)
+    samples = np.empty((channels, (2 * radius + 1) ** 2), source.dtype)
     count = 0
+    grown = False
     while True:
         for v in range(max(0, y - radius), min(height, y + radius + 1)):
-            for u in range(max(0, x - radius), min(width, x + radius + 1)):
-                if not masked[v, u]:
+            # A window that has grown holds intact pixels on its rim alone.
+            inner = grown and abs(v - y) < radius
+            for u in range(x - radius, x + radius + 1, 2 * radius if inner else 1):
+                if 0 <= u < width and not masked[v, u]:
                     for c in range(channels):
                         samples[c, count] = _key(source[v, u, c], is_float)
                     count += 1
         if count:
             break
         radius += 1
-        samples = np.empty((channels, (2 * radius + 1) ** 2), np.uint32)
+        grown = True
+        if samples.shape[1] < 8 * radius:
+            samples = np.empty((channels, 16 * radius), source.dtype)
     for c in range(channels):
-        target[y, x, c] = _unkey(_select(samples[c, :count], (count - 1) // 2), is_float)
+        found = _select(samples[c, :count], (count - 1) // 2, 8 * source.itemsize)
+        target[y, x, c] = _unkey(found, is_float)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _select(keys: Any, rank: int) -> Any:
+def _select(keys: Any, rank: int, bits: int) -> Any:
     """Return the key of that rank, bit by bit: the largest t with at most `rank` keys below it."""
     found = np.uint32(0)
-    for bit in range(31, -1, -1):
-        trial = found | np.uint32(1 << bit)
-        below = 0
+    for bit in range(bits - 1, -1, -1):
+        trial = np.uint32(found | np.uint32(1 << bit))
+        below = np.uint32(0)
         for key in keys:
-            below += key < trial
+            below = np.uint32(below + np.uint32(key < trial))
         if below <= rank:
             found = trial
     return found
