@@ -166,6 +166,13 @@ def test_lossless_formats_are_bit_identical_outside_the_mask(name: str, tmp_path
     assert not np.array_equal(after.pixels[mask], before.pixels[mask])
 
 
+def test_what_was_converted_is_noted(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(photo()).quantize(9).save(tmp_path / "in" / "a.png", transparency=2)
+    run([str(tmp_path / "in")], tmp_path / "out", settings(), model=model)
+    assert entries(tmp_path / "out")["a.png"]["notes"] == "palette expanded to RGBA"
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 def test_rotated_jpeg_keeps_untouched_blocks_and_its_tag(
     orientation: int, tmp_path: Path, model: Path

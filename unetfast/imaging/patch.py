@@ -102,8 +102,7 @@ def _encoded(
         return Patched(data, "TIFF: only the strips or tiles under the mask re-encoded"), True
     if picture.format == "webp" and b"VP8 " in picture.source[:64]:
         return Patched(encode(new), "WebP: lossy, re-encoded"), False
-    notes = "".join(f"; {note}" for note in picture.notes)
-    return Patched(encode(new), f"{picture.format.upper()}: lossless outside the mask{notes}"), True
+    return Patched(encode(new), f"{picture.format.upper()}: lossless outside the mask"), True
 
 
 def _prove(picture: Picture, data: bytes, mask: NDArray[np.bool_]) -> None:

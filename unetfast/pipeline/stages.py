@@ -149,6 +149,8 @@ def decode(job: Job, context: Context) -> None:
     job.picture = dataclasses.replace(picture, name=str(job.item.path))
     job.data = None
     job.entry["height"], job.entry["width"] = picture.pixels.shape[:2]
+    if picture.notes:
+        job.entry["notes"] = "; ".join(picture.notes)
 
 
 def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
