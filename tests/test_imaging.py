@@ -552,3 +552,24 @@ def test_formats_say_what_they_cannot_hold(tmp_path: Path) -> None:
         imaging.write(tmp_path / "a.jpg", clear)
     with pytest.raises(ImageError, match="unknown image ending"):
         imaging.write(tmp_path / "a.gif", clear)
+
+
+@pytest.mark.parametrize(
+    "options", [{"keep_rgb": True}, {"subsampling": 1}, {"progressive": True, "keep_rgb": True}]
+)
+def test_other_jpeg_colour_spaces_are_patched_as_they_are(options: dict[str, object]) -> None:
+    pytest.importorskip("jpeglib")
+    from unetfast.imaging import jpeg
+
+    data = encoded(Image.fromarray(SMOOTH), "JPEG", quality=90, **options)
+    picture = imaging.read(data)
+    mask = np.zeros(picture.pixels.shape[:2], bool)
+    mask[33:36, 20:90] = True
+    cleaned = picture.pixels.copy()
+    cleaned[mask] = 128
+    out = imaging.patched(picture, cleaned, mask).data
+    assert jpeg.coefficient_difference(data, out, mask) == ""
+    again = imaging.read(out).pixels
+    assert np.abs(again[mask].astype(int) - 128).mean() < 8
+    with Image.open(io.BytesIO(out)) as image:  # another reader sees the same colours
+        assert np.array_equal(np.asarray(image.convert("RGB")), again)
