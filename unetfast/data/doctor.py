@@ -298,8 +298,8 @@ def _copies(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
     across = [group for group in copies if _crosses(group)]
     within = [group for group in copies if not _crosses(group)]
     if across:
-        text = f"{len(across)} images are in training and in validation or test: scores will be too good"
-        yield Finding("error", "leakage", text, _named(across))
+        text = f"{len(across)} images are in training and also in validation or test: scores will be too good"
+        yield Finding("warning", "leakage", text, _named(across))
     if within:
         yield Finding("warning", "copies", f"{len(within)} images are there more than once", _named(within))
 
