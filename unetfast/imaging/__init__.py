@@ -8,6 +8,7 @@ write.py     Picture -> bytes -> a file under its final name, whole or not at al
 patch.py     a cleaned picture -> bytes, in the way that changes least; proves that it did
 jpeg.py      JPEG coefficients: only the blocks that changed are encoded again
 tiff.py      TIFF pages as pixels
+tiff_rows.py   a few rows of a TIFF page, without reading the others
 tiff_patch.py  TIFF strips and tiles: only those that changed are encoded again
 """
 

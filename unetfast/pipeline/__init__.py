@@ -6,6 +6,9 @@ journal.py    what has been done: results.jsonl, append-only
 stages.py     what happens to one photo: load, segment, clean, store
 output.py     where results go: temporary names, one writer, dead runs cleaned up
 local.py      the stages in threads, overlapping
+windowed.py   TIFF files larger than memory, band by band
+remote.py     photos and results at URLs
+ray_.py       the same stages on a Ray cluster
 run.py        all of it together
 """
 
