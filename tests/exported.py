@@ -7,12 +7,16 @@ import functools
 import shutil
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from unetfast import checkpoint
+from unetfast.export import onnx as graph
 from unetfast.export.build import export
 from unetfast.export.settings import ExportSettings
 from unetfast.models import MODELS
@@ -95,6 +99,26 @@ def trained(classes: int = 2, channels: int = 3, arch: str = "unet-small", up: s
 
 
 @functools.cache
+def _graph(key: tuple[object, ...]) -> list[onnx.ModelProto]:
+    """Return the place where the graph of `key` is kept."""
+    return []
+
+
+def _build_once(model: nn.Module, spec: ModelSpec, **options: object) -> onnx.ModelProto:
+    """Trace a network once for all kinds of export: it is the same graph and takes seconds."""
+    weights = sum(float(p.detach().double().sum()) for p in model.parameters())
+    kept = _graph((spec.to_json(), weights, *options.items()))
+    if not kept:
+        kept.append(_build(model, spec, **options))  # type: ignore[arg-type]
+    copy = onnx.ModelProto()
+    copy.CopyFrom(kept[0])
+    return copy
+
+
+_build = graph.build
+
+
+@functools.cache
 def artifact(kind: str = "fp32", classes: int = 2, channels: int = 3) -> Path:
     """Return a certified export of :func:`trained`: fp32, fp16, int8, prob, openvino."""
     source = trained(classes, channels)
@@ -105,4 +129,5 @@ def artifact(kind: str = "fp32", classes: int = 2, channels: int = 3) -> Path:
         "prob": ExportSettings(output="prob", to=source.with_suffix(".prob.onnx")),
         "openvino": ExportSettings(openvino=True),
     }[kind]
-    return export(source, settings, say=lambda _: None)[0].path
+    with mock.patch.object(graph, "build", _build_once):
+        return export(source, settings, say=lambda _: None)[0].path

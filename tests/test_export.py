@@ -21,7 +21,7 @@ from unetfast.backends.torch_ import TorchBackend
 from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError, ParityError
 from unetfast.export import onnx as graph
 from unetfast.export.build import export, open_job, precision_of
-from unetfast.export.int8 import quantize
+from unetfast.export.int8 import ends, quantize
 from unetfast.export.logits import logit_difference
 from unetfast.export.parity import LIMITS, certify, compare, limits_for, require_passed
 from unetfast.export.precision import folded, narrow, narrowed, overflowing
@@ -249,6 +249,19 @@ def test_logits_are_found_and_compared(kind: str, classes: int) -> None:
         network.head.bias += 0.25
     moved = logit_difference(model, Deployable(network, found.spec).eval(), images)
     assert moved == pytest.approx(0.25, abs=1e-3)
+
+
+def test_the_ends_of_a_network_can_stay_in_float() -> None:
+    plain = onnx.load(exported.artifact("fp32"))
+    convolutions = [node.name for node in plain.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    assert ends(plain, 0, 0) == []
+    assert ends(plain, 1, 1) == [convolutions[0], convolutions[-1]]
+    assert ends(plain, 2, 3) == [*convolutions[:2], *convolutions[-3:]]
+    assert ends(plain, 99, 99) == convolutions
+    made = quantize(plain, graph.get_spec(plain), real_images(), target="cpu", keep=ends(plain, 1, 1))
+    weights = {t.name: t.data_type for t in made.graph.initializer}
+    left = [n for n in made.graph.node if n.op_type == "Conv" and n.input[1] in weights]
+    assert {n.name for n in left} == {convolutions[0], convolutions[-1]}
 
 
 # --- narrow types -------------------------------------------------------------------------------

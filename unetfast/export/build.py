@@ -232,12 +232,13 @@ class _InMemory(TorchBackend):
 
 
 def _int8(job: Job, target: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """Quantise with every calibrator and keep the best; if none passes, with both ends in float."""
-    from unetfast.export.int8 import CALIBRATORS, ends, quantize
+    """Quantise with every calibrator and keep the best; if none passes, with the ends in float."""
+    from unetfast.export.int8 import CALIBRATORS, LADDER, ends, quantize
 
     plain = graph.build(folded(job.model), job.spec.replace(precision="fp32"))
     tried: list[tuple[bool, float, onnx.ModelProto, dict[str, Any]]] = []
-    for keep in ([], ends(plain)):
+    for rung in LADDER:
+        keep = ends(plain, *rung)
         for calibrator in CALIBRATORS:
             made = quantize(
                 plain, job.spec, job.samples.calibration, target=target, calibrator=calibrator, keep=keep
@@ -246,7 +247,7 @@ def _int8(job: Job, target: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
             score = min(value for value in certificate["dice"].values() if value is not None)
             notes = {"calibrator": calibrator, "kept_fp32": keep}
             tried.append((certificate["passed"], score, made, notes))
-            kept = ", first and last layer in fp32" if keep else ""
+            kept = f", {len(keep)} layers in fp32" if keep else ""
             job.say(f"calibrated by {calibrator}{kept}: Dice against the checkpoint {score:.5f}")
         if any(passed for passed, *_ in tried):
             break
