@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from unetfast.imaging import EXTENSIONS, network_input, read
 from unetfast.spec import ModelSpec
 
 __all__ = ["Samples", "collect"]
+
+log = logging.getLogger(__name__)
 
 MIN_IMAGES = 8
 MAX_IMAGES = 32
@@ -94,11 +97,12 @@ def _from_folder(data: Path, spec: ModelSpec) -> list[Pair]:
     try:
         # Masks of {0, 1} and of {0, 255} mean the same; the data set knows which these are.
         dataset = open_dataset(data, encoding=trained)
-    except DatasetError:
-        # No masks: the checkpoint's own answer is still there to compare with.
+    except DatasetError as exc:
         paths = _pictures(data)
         if not paths:
             raise
+        # The checkpoint's own answer is still there to compare with.
+        log.warning("%s: comparing images alone, without truth: %s", data, str(exc).splitlines()[0])
         return [(_middle(network_input(read(p).pixels, channels)), None) for p in _spread(paths)]
     pairs: list[Pair] = []
     for sample in _spread(dataset.samples):
