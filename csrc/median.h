@@ -14,6 +14,18 @@
  * float32. A pixel with a NaN in any channel counts as masked. Samples are ordered as IEEE 754
  * totalOrder has it: -0 before +0, infinities at the ends.
  *
+ * Which windows take which path (figures: docs/inpainting.md, benchmarks/test_bench_inpaint.py).
+ *   side 1 to 9      every sample is compared, eight bits of the answer one after the other, in
+ *                    eight-bit counters: few samples, that stay in the first-level cache.
+ *   side 11 to 15    the first four bits by columns: for one threshold the columns of a tile are
+ *                    counted once and slide from row to row, a tenth of the work of a full count.
+ *   side 17 to 255   the same with sixteen-bit counters, five bits by columns from side 21 on.
+ *   above            pixel by pixel (nth_element): counts outgrow sixteen bits.
+ *   nothing intact   the rim of the smallest window that holds something, whatever the side.
+ *
+ * Memory. Two bits a pixel (8 % of an RGB uint8 frame), a third while the mask is dilated, and a few
+ * hundred kilobytes a thread.
+ *
  * Threads. A call starts `threads - 1` threads and joins them before it returns; calls from
  * several threads at once are safe as long as their targets do not overlap anything they read.
  */
