@@ -39,7 +39,9 @@ def test_compare_marks_errors(
     tmp_path: Path, shape: tuple[int, int], channels: int, rng: np.random.Generator
 ) -> None:
     image = rng.integers(0, 256, (*shape, channels), np.uint8)
-    truth, prediction = (rng.integers(0, 2, shape, np.uint8) for _ in range(2))
+    truth, prediction = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    truth[: shape[0] // 2] = 1
+    prediction[:, shape[1] // 2 :] = 1
     truth[:5] = 255
     plots.compare(tmp_path / "x.png", [("id", image, truth, prediction)] * 2, ("a", "b"), "title")
     drawn = read(tmp_path / "x.png").pixels

@@ -72,7 +72,9 @@ def amp_type(wanted: str, device: torch.device) -> torch.dtype | None:
     if device.type == "cpu":
         if wanted == "fp16":
             raise ConfigError("amp fp16 needs CUDA; on the CPU use --amp bf16 or off")
-        able = getattr(torch.cpu, "get_capabilities", dict)()  # older torch: not known, so float32
+        able: dict[str, Any] = getattr(
+            torch.cpu, "get_capabilities", dict
+        )()  # older torch: not known, so float32
         native = able.get("avx512_bf16", False) or able.get("amx_bf16", False)
         return torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and native) else None
     if wanted == "off":
