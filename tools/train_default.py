@@ -4,7 +4,8 @@
 
 Stages, each kept in --out and not repeated when it is there: scenes (drawn pictures), training
 (checkpoint every 500 steps, resumed exactly where it stopped), a second round on counter-examples
-that the model got wrong, the threshold on validation data, and the export with its certificate.
+that the model got wrong, a third with rough roads seen from near, and the threshold on validation
+data. Export it with: unetfast export OUT/crack.pt
 Needs: pip install 'unetfast[train]'.
 """
 
@@ -15,6 +16,7 @@ import copy
 import json
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=4000, help="drawn pictures, %(default)s")
     parser.add_argument("--steps", type=int, default=12000, help="steps of the first round, %(default)s")
     parser.add_argument("--hard-steps", type=int, default=2200, help="steps of the second round, %(default)s")
+    parser.add_argument("--near-scenes", type=int, default=1200, help="drawn rough roads, %(default)s")
+    parser.add_argument("--near-steps", type=int, default=5000, help="steps of the third round, %(default)s")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     args = parser.parse_args()
@@ -60,36 +64,48 @@ def main() -> None:
     torch.set_num_threads(1)  # see _train
     cv2.setNumThreads(1)
     real = load(args.data)
-    drawn = _scenes(args, real)
+    drawn = _scenes(args, real, args.scenes, args.seed)
     net = _train(args, "first", args.steps, args.lr, Batches(args, real, drawn, []), None)
     hard = _hard(args, net, real)
     net = _train(args, "second", args.hard_steps, args.lr / 2, Batches(args, real, drawn, hard), net)
-    finish(args, net, real, drawn)
+    near = _scenes(args, real, args.near_scenes, args.seed + 2, near=True)
+    net = _train(args, "third", args.near_steps, args.lr / 2, Batches(args, real, drawn, hard, near), net)
+    finish(args, net, real, drawn, near)
 
 
-def _scenes(args: argparse.Namespace, real: RealData) -> list[Pair]:
+def _scenes(
+    args: argparse.Namespace, real: RealData, count: int, seed: int, *, near: bool = False
+) -> list[Pair]:
     """Draw the scenes on all cores, or map those drawn before; the first 200 are for validation."""
-    path = args.out / f"scenes_{args.scenes}_{args.seed}.npy"
+    path = args.out / f"{'near' if near else 'scenes'}_{count}_{seed}.npy"
     if not path.exists():
         store = np.lib.format.open_memmap(
-            path.with_suffix(".part.npy"), "w+", np.uint8, (args.scenes, SCENE_PX, SCENE_PX, 4)
+            path.with_suffix(".part.npy"), "w+", np.uint8, (count, SCENE_PX, SCENE_PX, 4)
         )
-        drawing = scenes(args.scenes, args.seed, SCENE_PX, photos=real.clean, workers=2)
+        drawing = scenes(count, seed, SCENE_PX, photos=real.clean, near=near, workers=2)
         for index, (image, mask) in enumerate(drawing):
             store[index, ..., :3], store[index, ..., 3] = image, mask
             if index % 500 == 0:
-                print(f"scene {index} of {args.scenes}", flush=True)
+                print(f"scene {index} of {count}", flush=True)
         store.flush()
         path.with_suffix(".part.npy").rename(path)
     store = np.lib.format.open_memmap(path, "r")
-    return [(store[i, ..., :3], store[i, ..., 3]) for i in range(args.scenes)]
+    return [(store[i, ..., :3], store[i, ..., 3]) for i in range(count)]
 
 
 class Batches:
     """Batches by number: the n-th of a rank depends on the seed, n and the rank alone."""
 
-    def __init__(self, args: argparse.Namespace, real: RealData, drawn: list[Pair], hard: list[Pair]) -> None:
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        real: RealData,
+        drawn: list[Pair],
+        hard: list[Pair],
+        near: Sequence[Pair] = (),
+    ) -> None:
         self.args = args
+        self.near, self.near_held = near[200:], near[:200:2]
         self.real, self.drawn, self.drawn_held, self.hard = real, drawn[200:], drawn[:200:2], hard
         self.labelled = real.cracks
 
@@ -107,9 +123,10 @@ class Batches:
         if kind < cracks:
             return crop(rng, self.labelled[rng.integers(len(self.labelled))], SIDE_PX)
         if kind < cracks + counter:
-            pool = self.hard if self.hard and rng.random() < 0.7 else self.real.roads
+            pool: Sequence[Pair] = self.hard if self.hard and rng.random() < 0.7 else self.real.roads
             return crop(rng, pool[rng.integers(len(pool))], SIDE_PX)
-        return _window(rng, self.drawn[rng.integers(len(self.drawn))])
+        pool = self.near if self.near and rng.random() < 0.5 else self.drawn
+        return _window(rng, pool[rng.integers(len(pool))])
 
 
 def _window(rng: np.random.Generator, pair: Pair) -> Pair:
@@ -196,7 +213,7 @@ def _rank(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         done = state["step"]
-    salt = 0 if start is None else 10_000_000
+    salt = {"first": 0, "second": 10_000_000, "third": 20_000_000}[name]
     began, shown, losses = time.time(), done, []
     for step in range(done, steps):
         rate = peak * min(1.0, (step + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6
@@ -221,7 +238,7 @@ def _rank(
             whole = {**state, "optimiser": optimiser.state_dict(), "step": step + 1}
             torch.save(whole, kept.with_suffix(".part"))
             kept.with_suffix(".part").replace(kept)
-            scores = validate(average, batches.real, batches.drawn_held)
+            scores = validate(average, batches.real, batches.drawn_held, batches.near_held)
             line = {
                 "round": name,
                 "step": step + 1,
@@ -277,10 +294,12 @@ def probabilities(net: nn.Module, image: NDArray[np.uint8]) -> NDArray[np.float3
     return np.asarray(logits.sigmoid()[0, 0, :height, :width].numpy(), np.float32)
 
 
-def validate(net: nn.Module, real: RealData, drawn: list[Pair]) -> dict[str, Any]:
+def validate(net: nn.Module, real: RealData, drawn: Sequence[Pair], near: Sequence[Pair]) -> dict[str, Any]:
     """Score on what is held back: pooled Dice at each threshold, and marks on crack-free road."""
     scores: dict[str, Any] = {}
-    for name, pairs in (("tile", real.held_cracks), ("drawn", drawn)):
+    for name, pairs in (("tile", real.held_cracks), ("drawn", drawn), ("near", near)):
+        if not pairs:
+            continue
         counts = sum(hit_counts(truth, probabilities(net, image), THRESHOLDS) for image, truth in pairs)
         dice = f1(np.asarray(counts))
         scores[f"{name}_dice"] = [round(float(v), 4) for v in dice[1::2]]
@@ -311,10 +330,12 @@ def _hard(args: argparse.Namespace, net: nn.Module, real: RealData) -> list[Pair
     return roads * 5 + worst
 
 
-def finish(args: argparse.Namespace, net: nn.Module, real: RealData, drawn: list[Pair]) -> None:
+def finish(
+    args: argparse.Namespace, net: nn.Module, real: RealData, drawn: list[Pair], near: list[Pair]
+) -> None:
     """Choose the threshold on validation data and write the checkpoint that is exported."""
     scores = []
-    for pairs in (real.held_cracks, drawn[:200]):
+    for pairs in (real.held_cracks, drawn[:200], near[:200]):
         counts = sum(hit_counts(truth, probabilities(net, image), THRESHOLDS) for image, truth in pairs)
         scores.append(f1(np.asarray(counts)))
     threshold = float(np.round(THRESHOLDS[int(np.argmax(np.mean(scores, 0)))], 2))
@@ -329,11 +350,22 @@ def finish(args: argparse.Namespace, net: nn.Module, real: RealData, drawn: list
         training={
             "tool": "tools/train_default.py",
             **{
-                name: getattr(args, name) for name in ("seed", "scenes", "steps", "hard_steps", "batch", "lr")
+                name: getattr(args, name)
+                for name in (
+                    "seed",
+                    "scenes",
+                    "steps",
+                    "hard_steps",
+                    "near_scenes",
+                    "near_steps",
+                    "batch",
+                    "lr",
+                )
             },
             "data": "cracktile/train, crackconcrete, br_cracks_potholes/train, 2 craquelure, drawn scenes",
             "validation_dice": {
-                name: round(float(s.max()), 4) for name, s in zip(("tile", "drawn"), scores, strict=True)
+                name: round(float(s.max()), 4)
+                for name, s in zip(("tile", "drawn", "near"), scores, strict=True)
             },
         },
     )
@@ -346,7 +378,7 @@ def finish(args: argparse.Namespace, net: nn.Module, real: RealData, drawn: list
         parity_images=[torch.from_numpy(np.ascontiguousarray(image)) for image in images],
         parity_labels=[torch.from_numpy(label) for label in labels],
     )
-    _log(args, {"threshold": threshold, "tile": float(scores[0].max()), "drawn": float(scores[1].max())})
+    _log(args, {"threshold": threshold, "dice": [float(s.max()) for s in scores]})
     print(f"wrote {args.out / 'crack.pt'}; export it with: unetfast export {args.out / 'crack.pt'}")
 
 
