@@ -175,13 +175,17 @@ def rasterise(strands: list[Strand], size_px: int) -> tuple[Field, NDArray[np.ui
     return coverage, np.asarray(cv2.dilate(marked, np.ones((3, 3), np.uint8)), np.uint8)
 
 
-def cracked(rng: Rng, image: Field) -> tuple[Field, NDArray[np.uint8]]:
+def cracked(
+    rng: Rng, image: Field, narrowest_px: float = 0.4, widest_px: float = 16.0
+) -> tuple[Field, NDArray[np.uint8]]:
     """Draw a crack into a picture, wide and dark enough to be seen on its surface.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     image : (S, S, 3) float32 in [0, 1]
+    narrowest_px, widest_px : float
+        Range of the crack's width; those of a network stay below 3.5 px.
 
     Returns
     -------
@@ -190,7 +194,8 @@ def cracked(rng: Rng, image: Field) -> tuple[Field, NDArray[np.uint8]]:
     """
     size_px = image.shape[0]
     course: Callable[[Rng, int, float], list[Strand]] = network if chance(rng, 0.16) else single
-    width_px = log_uniform(rng, 0.4, 3.5 if course is network else 16.0)
+    width_px = log_uniform(rng, min(narrowest_px, 1.0), 3.5) if course is network else 0.0
+    width_px = width_px or log_uniform(rng, narrowest_px, widest_px)
     bright = width_px < 2 and chance(rng, 0.1)
     strands = course(rng, size_px, width_px)
     if width_px > 2.5:  # a wide crack is several strands, so that its two edges differ

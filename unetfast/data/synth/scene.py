@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unetfast.data.synth.camera import photograph
 from unetfast.data.synth.cracks import cracked
 from unetfast.data.synth.distractors import distracted
+from unetfast.data.synth.gravel import gravel
 from unetfast.data.synth.noise import Field, Rng, chance, fractal, log_uniform
 from unetfast.data.synth.textures import surface
 
@@ -22,7 +23,7 @@ Photos = Sequence[NDArray[np.uint8]]
 
 
 def draw(
-    rng: Rng, size_px: int = 320, *, photos: Photos = (), cracked_share: float = 0.75
+    rng: Rng, size_px: int = 320, *, photos: Photos = (), cracked_share: float = 0.75, near: bool = False
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw one picture and its mask.
 
@@ -37,6 +38,8 @@ def draw(
         are procedural.
     cracked_share : float
         The part of the pictures that show a crack, in [0, 1].
+    near : bool
+        Draw rough roads seen from near: coarse stones, and cracks of 2 to 45 px.
 
     Returns
     -------
@@ -44,12 +47,13 @@ def draw(
     mask : (size_px, size_px) uint8
         1 where a crack is to be found, else 0.
     """
-    image = _ground(rng, size_px, photos)
+    image = gravel(rng, size_px) if near else _ground(rng, size_px, photos)
+    widths_px = (2.0, 45.0) if near else (0.4, 16.0)
     image, _ = distracted(rng, image, 2)
     bare, mask = image, np.zeros((size_px, size_px), np.uint8)
     if chance(rng, cracked_share):
         for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
-            image, more = cracked(rng, image)
+            image, more = cracked(rng, image, *widths_px)
             mask |= more
     drawn = np.abs(image - bare).mean(2)
     image, hidden = distracted(rng, image, 2)
@@ -72,6 +76,7 @@ def scenes(
     *,
     photos: Photos = (),
     cracked_share: float = 0.75,
+    near: bool = False,
     workers: int = 1,
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Draw `count` pictures, in `workers` processes.
@@ -79,7 +84,7 @@ def scenes(
     The n-th depends on the seed and n alone, not on the number of workers. See :func:`draw` for
     the other parameters and for what is given.
     """
-    task = functools.partial(_numbered, seed, size_px, photos, cracked_share)
+    task = functools.partial(_numbered, seed, size_px, photos, cracked_share, near)
     if workers == 1:
         yield from map(task, range(count))
         return
@@ -90,10 +95,10 @@ def scenes(
 
 
 def _numbered(
-    seed: int, size_px: int, photos: Photos, cracked_share: float, index: int
+    seed: int, size_px: int, photos: Photos, cracked_share: float, near: bool, index: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     rng = np.random.default_rng([seed, index])
-    return draw(rng, size_px, photos=photos, cracked_share=cracked_share)
+    return draw(rng, size_px, photos=photos, cracked_share=cracked_share, near=near)
 
 
 _task: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]  # of this worker process
