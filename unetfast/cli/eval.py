@@ -45,7 +45,7 @@ def eval_(
     model: Path, data: Path, threshold: float | None, tolerance: float, worst: int, backend: str, device: str,
     tile: int, output: Path | None, split: str | None, **source: Any,
 ) -> None:  # fmt: skip
-    r"""Measure MODEL (.pt, .onnx, …) against DATA, a folder or .zip of images and masks.
+    r"""Measure MODEL (.pt, .onnx, …, or crack) against DATA, a folder or .zip of images and masks.
 
     Masks are read as they were for training. Scores are given pooled (all pixels of the set
     counted together) and as the mean over images; of two classes they are the foreground's, of
@@ -56,6 +56,7 @@ def eval_(
     Examples:
       unetfast eval runs/train/best.pt cracks/test
       unetfast eval best.onnx cracks/ --split test --tolerance 2
+      unetfast eval crack walls/
       unetfast eval runs/train/best.pt streets/ -o results/
     """
     require("matplotlib", "train")
@@ -81,9 +82,11 @@ def eval_(
 
 
 def _load(path: Path, backend: str, device: str, threshold: float | None) -> Backend:
-    """Open a model; a checkpoint so that it answers probabilities."""
+    """Open a model, also a bundled one by its name; a checkpoint so that it answers probabilities."""
     from unetfast import backends
+    from unetfast.segment import bundled
 
+    path = bundled(path) or path
     if path.suffix.lower() != ".pt":
         loaded = backends.load(path, backend=backend, device=device)
         if threshold is not None and loaded.spec.output == "mask":
