@@ -41,6 +41,14 @@ def test_pictures_are_rgb_and_masks_binary() -> None:
     assert 0.01 < np.mean(shares) < 0.25
 
 
+def test_roads_seen_from_near_have_wide_cracks_and_bare_stones_none() -> None:
+    for image, mask in scenes(4, 3, 96, near=True):
+        assert image.shape == (96, 96, 3)
+        assert set(np.unique(mask)) <= {0, 1}
+    assert any(mask.mean() > 0.02 for _, mask in scenes(8, 3, 96, near=True, cracked_share=1.0))
+    assert not any(mask.any() for _, mask in scenes(3, 3, 96, near=True, cracked_share=0.0))
+
+
 def test_no_cracks_when_none_are_asked_for() -> None:
     assert not any(mask.any() for _, mask in scenes(5, 1, SIZE, cracked_share=0.0))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unetfast import _native
-from unetfast.errors import InputError
+from unetfast.errors import ConfigError, InputError
 
 __all__ = ["fill", "isa"]
 
@@ -25,6 +25,8 @@ def fill(
         _native.inpaint_median(image, mask, out, window_px, dilate_px, threads)
     except ValueError as exc:
         raise InputError(str(exc)) from exc
+    except RuntimeError as exc:  # UNETFAST_ISA asks for what this machine lacks
+        raise ConfigError(str(exc)) from exc
 
 
 def isa() -> str:
