@@ -89,7 +89,7 @@ def test_registry_suggests_and_imports_late() -> None:
     registry = Registry("codec", {"json": "json:dumps", "absent": "no_such_module:x"})
     assert registry["json"]([1]) == "[1]"
     assert "absent" in registry
-    with pytest.raises(ConfigError, match="unknown codec 'jsno'; did you mean 'json'?"):
+    with pytest.raises(ConfigError, match=r"unknown codec 'jsno'; did you mean 'json'\?"):
         registry["jsno"]
 
 
