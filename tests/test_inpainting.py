@@ -78,7 +78,7 @@ from unetfast.inpainting.median_native import isa
 with np.load(sys.argv[1]) as cases:
     print(isa())
     for i in range(int(cases["count"])):
-        image, mask, window_px, expected = (cases[f"{n}{i}"] for n in ("image", "mask", "side", "filled"))
+        image, mask, window_px, expected = (cases[f"{n}{i}"] for n in ("image", "mask", "window", "expected"))
         got = inpaint(image, mask, int(window_px), threads=2)
         assert got.tobytes() == expected.tobytes(), (i, image.shape, image.dtype, window_px)
 """

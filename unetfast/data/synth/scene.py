@@ -88,9 +88,8 @@ def scenes(
     if workers == 1:
         yield from map(task, range(count))
         return
-    # Forked where the system can: the photographs are shared, not copied to each worker.
-    kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
-    with multiprocessing.get_context(kind).Pool(workers, initializer=_start, initargs=(task,)) as pool:
+    # Spawned, not forked: a fork of a process in which OpenCV has threads waits for them for ever.
+    with multiprocessing.get_context("spawn").Pool(workers, initializer=_start, initargs=(task,)) as pool:
         yield from pool.imap(_drawn, range(count), chunksize=8)
 
 
