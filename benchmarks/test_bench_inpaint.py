@@ -37,6 +37,12 @@ def test_median(benchmark: Any, scenery: tuple[Any, Any], method: str, window_px
     assert np.array_equal(result[strip], expected[strip])
 
 
+def test_oracle(benchmark: Any, scenery: tuple[Any, Any]) -> None:
+    image, mask = scenery
+    result = benchmark.pedantic(inpaint, (image, mask, 15), {"method": "reference"}, rounds=1)
+    assert np.array_equal(result, inpaint(image, mask, 15))
+
+
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
 def test_native_sample_types(benchmark: Any, scenery: tuple[Any, Any], dtype: str) -> None:
     image, mask = scenery
