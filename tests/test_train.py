@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
 import math
 import os
 import signal
@@ -26,7 +25,6 @@ from unetfast.data import DataSet, open_dataset
 from unetfast.errors import BackendError, ConfigError, DatasetError, MissingDependencyError
 from unetfast.imaging import write_mask
 from unetfast.train import prepare, run_folder
-from unetfast.train.loggers import open_loggers
 from unetfast.train.loop import train
 from unetfast.train.progress import Display
 from unetfast.train.schedule import learning_rate
@@ -384,19 +382,3 @@ def test_average_by_hand() -> None:
     average.update(model, 100)
     assert average.model.running_mean.item() == pytest.approx(8 * (1 - 1 / 11))
     assert average.model.num_batches_tracked.item() == 7
-
-
-def test_tensorboard_gets_every_number(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    (logger,) = open_loggers(["tensorboard"], tmp_path, {"epochs": 1})
-    logger.epoch(1, {"val_dice": 0.5})
-    logger.close()
-    assert list(tmp_path.glob("events.out.tfevents.*"))
-
-
-@pytest.mark.parametrize("name", ["tensorboard", "wandb", "mlflow"])
-def test_a_tracker_that_is_not_installed_says_how_to_get_it(name: str, tmp_path: Path) -> None:
-    if importlib.util.find_spec(name):
-        pytest.skip(f"{name} is installed")
-    with pytest.raises(MissingDependencyError, match=r"pip install 'unetfast\[loggers\]'"):
-        open_loggers([name], tmp_path, {})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from unetfast.errors import require
+from unetfast.errors import ConfigError, UnetfastError, require
 
-__all__ = ["Logger", "open_loggers"]
+__all__ = ["Logger", "Loggers"]
 
 
 class Logger(Protocol):
@@ -84,12 +85,69 @@ _KINDS: dict[str, Callable[[Path, dict[str, Any]], Logger]] = {
 }
 
 
-def open_loggers(names: Sequence[str], folder: Path, settings: dict[str, Any]) -> list[Logger]:
-    """Open the trackers a run asked for.
+class Loggers:
+    """The trackers a run asked for.
+
+    A tracker that fails later, say since its server is down, costs its own record and a warning,
+    never the training: ``results.csv`` has the same numbers.
+
+    Parameters
+    ----------
+    names : sequence of str
+    folder : Path
+        Of the run.
+    settings : dict
+    say : callable
+        Prints a line for people.
 
     Raises
     ------
     MissingDependencyError
         When one's package is not installed.
+    ConfigError
+        When one cannot start: no account, no server.
     """
-    return [_KINDS[name](folder, settings) for name in names]
+
+    def __init__(
+        self, names: Sequence[str], folder: Path, settings: dict[str, Any], say: Callable[[str], None]
+    ) -> None:
+        self._say = say
+        self._open: dict[str, Logger] = {}
+        try:
+            for name in names:
+                self._open[name] = _started(name, folder, settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def epoch(self, epoch: int, values: dict[str, float]) -> None:
+        """Report the numbers of an epoch to all; what could not be measured (NaN) is left out."""
+        values = {key: value for key, value in values.items() if not math.isnan(value)}
+        for name, logger in list(self._open.items()):
+            try:
+                logger.epoch(epoch, values)
+            except Exception as exc:  # whatever a tracker and its network can raise
+                self._say(f"warning: {name} failed and gets no more of this run: {_one_line(exc)}")
+                del self._open[name]
+
+    def close(self) -> None:
+        """Finish the run in all."""
+        for name, logger in self._open.items():
+            try:
+                logger.close()
+            except Exception as exc:
+                self._say(f"warning: {name} could not finish its record: {_one_line(exc)}")
+        self._open = {}
+
+
+def _started(name: str, folder: Path, settings: dict[str, Any]) -> Logger:
+    try:
+        return _KINDS[name](folder, settings)
+    except UnetfastError:
+        raise
+    except Exception as exc:
+        raise ConfigError(f"logger {name} cannot start: {_one_line(exc)}") from exc
+
+
+def _one_line(exc: Exception) -> str:
+    return " ".join(str(exc).split()) or type(exc).__name__

@@ -20,7 +20,7 @@ from unetfast.models.deployable import Deployable
 from unetfast.report import plots
 from unetfast.train import ddp, prepare, run_folder
 from unetfast.train.batches import Batches
-from unetfast.train.loggers import open_loggers
+from unetfast.train.loggers import Loggers
 from unetfast.train.progress import Display, stop_on_signal
 from unetfast.train.schedule import learning_rate
 from unetfast.train.settings import TrainSettings
@@ -119,11 +119,9 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
     truths = Truths(val_samples, data.encoding, spec.preprocess.channels, team, cached=batches.cached)
     steps, total = batches.steps, settings.epochs * batches.steps
     folder: Path = team.agreed((resume or run_folder.new_folder(settings.output)) if team.leads else None)
-    loggers = []
     if team.leads:
         run_folder.write_settings(folder, settings)
         plots.class_frequencies(folder / "labels.png", spec.classes, pixels)
-        loggers = open_loggers(settings.logger, folder, dataclasses.asdict(settings))
 
     def save_last() -> None:
         at["tally"] = tally.state(team)
@@ -133,6 +131,9 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
             checkpoint.save(folder / "last.pt", model_state=weights, spec=spec, training_state=state)
 
     display = Display(team.leads, settings.epochs, steps, settings.batch * team.size, at)
+    loggers = Loggers(
+        settings.logger if team.leads else (), folder, dataclasses.asdict(settings), display.say
+    )
     display.say(
         f"{settings.arch}, {prepare.parameters(model):,} parameters, on {device}"
         f"{' in ' + str(amp)[6:] if amp else ''}; {len(train_samples)} images to train, {len(val_samples)} "
@@ -142,8 +143,7 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
         display.say(f"all {settings.epochs} epochs are done; for more: --epochs {2 * settings.epochs}")
     drawn = time.monotonic()
     with contextlib.ExitStack() as at_the_end, stop_on_signal() as stopping, display:
-        for logger in loggers:
-            at_the_end.callback(logger.close)
+        at_the_end.callback(loggers.close)
         if team.leads:
             # Also of a run that stopped early, or was stopped.
             at_the_end.callback(plots.curves, folder / "curves.png", rows)
@@ -210,8 +210,7 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
                     drawn = time.monotonic()
                 if settings.samples_every and (epoch + 1) % settings.samples_every == 0:
                     draw_samples(folder, truths.few(4), device)
-                for logger in loggers:
-                    logger.epoch(epoch + 1, {k: v for k, v in row.items() if k != "epoch"})
+                loggers.epoch(epoch + 1, {k: v for k, v in row.items() if k != "epoch"})
             save_last()  # after the rest: a run killed before it does the epoch again
             display.epoch(row, better=better)
             if epoch + 1 < settings.epochs and team.any(stopping()):
