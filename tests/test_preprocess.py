@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unetfast.errors import InputError
-from unetfast.preprocess import fit, labels_of, tiles_of, unfit
+from unetfast.preprocess import default_tile_px, fit, labels_of, tiles_of, unfit
 from unetfast.spec import ModelSpec, PreprocessSpec
 
 SIZES = st.integers(1, 200)
@@ -73,3 +73,33 @@ def test_probabilities_become_labels() -> None:
 def test_a_tile_smaller_than_the_stride_is_refused() -> None:
     with pytest.raises(InputError, match="stride of 16"):
         tiles_of(100, 100, ModelSpec(stride_px=16), 8)
+
+
+@given(SIZES, SIZES, st.integers(8, 64), st.sampled_from([1, 2, 8]))
+@settings(max_examples=40, deadline=None)
+def test_tiles_are_few_and_even(height: int, width: int, tile_px: int, stride: int) -> None:
+    tiles = tiles_of(height, width, ModelSpec(stride_px=stride, halo_px=4), tile_px)
+    most = tile_px // stride * stride
+    assert len(tiles) <= -(-height // most) * -(-width // most)
+    assert max(tile.height for tile in tiles) <= tile_px
+    assert max(tile.width for tile in tiles) <= tile_px
+
+
+def test_tiles_fit_the_memory_that_a_network_needs() -> None:
+    """The estimate of a tile's memory against the widest layer at full resolution of the real networks."""
+    torch = pytest.importorskip("torch")
+    from unetfast.models import MODELS
+
+    for arch, args in [("fast", {}), ("fast", {"stem_px": 2}), ("unet-small", {}), ("unet", {"depth": 2})]:
+        model = MODELS[arch](3, 1, **args).eval()
+        largest = []
+        for module in model.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.register_forward_hook(lambda _m, _i, out: largest.append(4 * out.numel()))
+        with torch.no_grad():
+            model(torch.zeros(1, 3, 64, 64))
+        bytes_px = max(largest, default=0) / 64**2 * 4  # four such tensors live at once
+        spec = ModelSpec(arch=arch, arch_args=args, halo_px=model.halo_px)
+        window = default_tile_px(spec) + 2 * spec.halo_px
+        assert window**2 * bytes_px < 2.2e9, (arch, args)
+    assert default_tile_px(ModelSpec(arch="fast", halo_px=128)) > 2500

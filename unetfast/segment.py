@@ -15,7 +15,7 @@ from unetfast.backends import load as load_backend
 from unetfast.backends.base import Backend
 from unetfast.errors import BackendError, ConfigError
 from unetfast.imaging.convert import network_input, resize
-from unetfast.preprocess import Tile, fit, labels_of, tiles_of, unfit
+from unetfast.preprocess import Tile, default_tile_px, fit, labels_of, tiles_of, unfit
 from unetfast.spec import ModelSpec
 
 __all__ = ["Segmenter", "bundled", "load"]
@@ -39,7 +39,7 @@ def load(
     backend: str = "auto",
     device: str = "auto",
     threads: int = 0,
-    tile_px: int = 1024,
+    tile_px: int = 0,
     batch: int = 1,
 ) -> Segmenter:
     """Open a model for whole images.
@@ -51,7 +51,8 @@ def load(
     backend, device, threads
         As :func:`unetfast.backends.load`.
     tile_px : int
-        Images larger than this are cut into tiles whose core has this side.
+        Images larger than this are cut into tiles whose cores are at most this long; 0: as large
+        as keeps the network's memory at about half a gigabyte.
     batch : int
         How many inputs of one size go through the network at once.
 
@@ -69,10 +70,11 @@ def load(
     >>> import unetfast
     >>> mask = unetfast.load("crack").segment(image)                # doctest: +SKIP
     """
-    if tile_px < 1 or batch < 1:
-        raise ConfigError(f"tile_px and batch must be at least 1; got {tile_px} and {batch}")
+    if tile_px < 0 or batch < 1:
+        raise ConfigError(f"tile_px must be at least 0 and batch at least 1; got {tile_px} and {batch}")
     path = bundled(model) or Path(model)
-    return Segmenter(load_backend(path, backend=backend, device=device, threads=threads), tile_px, batch)
+    opened = load_backend(path, backend=backend, device=device, threads=threads)
+    return Segmenter(opened, tile_px or default_tile_px(opened.spec), batch)
 
 
 class Segmenter:

@@ -54,7 +54,9 @@ class RunSettings:
         low=0.05,
         high=1.0,
     )
-    tile: int = setting(1024, "Photos larger than this many px are segmented in tiles.", low=64)
+    tile: int = setting(
+        0, "Photos larger than this many px are segmented in tiles; 0: what half a gigabyte holds.", low=0
+    )
     batch: int = setting(16, "Small photos of one size that go through the network together.", low=1)
     workers: int = setting(
         0, "Threads for reading and for writing; 0: one a core. More need more memory.", low=0
