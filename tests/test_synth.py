@@ -12,7 +12,7 @@ from unetfast.data.synth import draw, scenes
 from unetfast.data.synth.cracks import Strand, cracked, network, rasterise, single
 from unetfast.data.synth.distractors import DISTRACTORS
 from unetfast.data.synth.folder import read_photos, write_scenes
-from unetfast.data.synth.textures import SURFACES, surface
+from unetfast.data.synth.surfaces import SURFACES, surface
 from unetfast.errors import ConfigError, DatasetError
 
 SIZE = 128

@@ -38,6 +38,8 @@ class RealData:
         Road scenes: 0 where no crack was annotated near, 255 elsewhere.
     clean : list of (H, W, 3) uint8
         Crack-free pictures to draw cracks on.
+    lifted : list of Pair
+        Annotated cracks without their surface, see :func:`lifted`.
     """
 
     cracks: list[Pair]
@@ -45,6 +47,7 @@ class RealData:
     roads: list[Pair]
     held_roads: list[Pair]
     clean: list[NDArray[np.uint8]]
+    lifted: list[Pair]
 
 
 def load(root: Path) -> RealData:
@@ -55,7 +58,10 @@ def load(root: Path) -> RealData:
     clean = [_erased(pair) for pair in cracks]
     clean += [image for image, labels in roads if not labels.any()]
     clean += _boxes(root)
-    return RealData(cracks + _concrete(root) + _craquelure(root), held, roads, held_roads, clean)
+    cracks += _concrete(root)
+    return RealData(
+        cracks + _craquelure(root), held, roads, held_roads, clean, [lifted(pair) for pair in cracks]
+    )
 
 
 def _rgb(path: Path) -> NDArray[np.uint8]:
@@ -133,6 +139,25 @@ def _erased(pair: Pair) -> NDArray[np.uint8]:
     image, labels = pair
     wide = cv2.dilate((labels == 1).astype(np.uint8), np.ones((7, 7), np.uint8))
     return np.asarray(cv2.inpaint(image, wide, 4, cv2.INPAINT_TELEA), np.uint8)
+
+
+def lifted(pair: Pair) -> Pair:
+    """Lift a crack off its surface: 128 times the ratio of the picture with it to the one without."""
+    image, labels = pair
+    bare = _erased(pair).astype(np.float32) + 4
+    ratio = np.clip(128 * (image + np.float32(4)) / bare, 0, 255)
+    near = cv2.GaussianBlur(cv2.dilate((labels == 1).astype(np.float32), np.ones((5, 5))), (0, 0), 1.0)
+    ratio = 128 + near[..., None] * (ratio - 128)
+    return np.asarray(np.round(ratio), np.uint8), labels
+
+
+def laid(surface: Pair, crack: Pair) -> Pair:
+    """Lay a lifted crack on another surface of the same size; marked where it can be seen there."""
+    image, labels = surface
+    ratio, truth = crack
+    made = np.clip(image * (ratio.astype(np.float32) / 128), 0, 255).astype(np.uint8)
+    seen = (np.abs(made.astype(np.int16) - image).mean(2) > 6).astype(np.uint8)
+    return made, np.maximum(labels, truth * cv2.dilate(seen, np.ones((7, 7), np.uint8)))
 
 
 def crop(rng: np.random.Generator, pair: Pair, side_px: int) -> Pair:

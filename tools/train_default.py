@@ -3,9 +3,9 @@
     python tools/train_default.py --data ../shared/data --out runs/default
 
 Stages, each kept in --out and not repeated when it is there: scenes (drawn pictures), training
-(checkpoint every 500 steps, resumed exactly where it stopped), a second round on counter-examples
-that the model got wrong, a third with rough roads seen from near, and the threshold on validation
-data. Export it with: unetfast export OUT/crack.pt
+(checkpoint every 500 steps, resumed exactly where it stopped), a second round with the counter-examples
+that the model got wrong, and the threshold on validation data.
+Export it with: unetfast export OUT/crack.pt
 Needs: pip install 'unetfast[train]'.
 """
 
@@ -18,12 +18,12 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import torch
-from default_data import Pair, RealData, crop, load
+from default_data import Pair, RealData, crop, laid, load
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -41,6 +41,8 @@ SCENE_PX = 320
 RANKS = 2
 THRESHOLDS = np.arange(0.05, 0.96, 0.05)
 
+_T = TypeVar("_T")
+
 
 def main() -> None:
     """Run all stages."""
@@ -52,11 +54,10 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/default"), help="where everything is kept")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenes", type=int, default=4000, help="drawn pictures, %(default)s")
-    parser.add_argument("--steps", type=int, default=12000, help="steps of the first round, %(default)s")
-    parser.add_argument("--hard-steps", type=int, default=2200, help="steps of the second round, %(default)s")
-    parser.add_argument("--near-scenes", type=int, default=1200, help="drawn rough roads, %(default)s")
-    parser.add_argument("--near-steps", type=int, default=5000, help="steps of the third round, %(default)s")
+    parser.add_argument("--scenes", type=int, default=6000, help="drawn pictures, %(default)s")
+    parser.add_argument("--near-scenes", type=int, default=2000, help="drawn rough roads, %(default)s")
+    parser.add_argument("--steps", type=int, default=24000, help="steps of the first round, %(default)s")
+    parser.add_argument("--hard-steps", type=int, default=6000, help="steps of the second round, %(default)s")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     args = parser.parse_args()
@@ -65,11 +66,10 @@ def main() -> None:
     cv2.setNumThreads(1)
     real = load(args.data)
     drawn = _scenes(args, real, args.scenes, args.seed)
-    net = _train(args, "first", args.steps, args.lr, Batches(args, real, drawn, []), None)
-    hard = _hard(args, net, real)
-    net = _train(args, "second", args.hard_steps, args.lr / 2, Batches(args, real, drawn, hard), net)
     near = _scenes(args, real, args.near_scenes, args.seed + 2, near=True)
-    net = _train(args, "third", args.near_steps, args.lr / 2, Batches(args, real, drawn, hard, near), net)
+    net = _train(args, "first", args.steps, args.lr, Batches(args, real, drawn, near, []), None)
+    hard = _hard(args, net, real)
+    net = _train(args, "second", args.hard_steps, args.lr / 2, Batches(args, real, drawn, near, hard), net)
     finish(args, net, real, drawn, near)
 
 
@@ -101,13 +101,12 @@ class Batches:
         args: argparse.Namespace,
         real: RealData,
         drawn: list[Pair],
+        near: list[Pair],
         hard: list[Pair],
-        near: Sequence[Pair] = (),
     ) -> None:
-        self.args = args
+        self.args, self.real, self.hard = args, real, hard
+        self.drawn, self.drawn_held = drawn[200:], drawn[:200:2]
         self.near, self.near_held = near[200:], near[:200:2]
-        self.real, self.drawn, self.drawn_held, self.hard = real, drawn[200:], drawn[:200:2], hard
-        self.labelled = real.cracks
 
     def batch(self, number: int, rank: int) -> tuple[Tensor, Tensor]:
         """Make (N, H, W, 3) uint8 images and (N, H, W) uint8 labels."""
@@ -117,16 +116,26 @@ class Batches:
         return torch.from_numpy(images), torch.from_numpy(np.stack([truth for _, truth in pairs]))
 
     def _one(self, rng: np.random.Generator) -> Pair:
-        """Take a real crack, a counter-example, or (most often) a drawn scene."""
-        kind = rng.random()
-        cracks, counter = (0.42, 0.16) if self.hard else (0.32, 0.07)
-        if kind < cracks:
-            return crop(rng, self.labelled[rng.integers(len(self.labelled))], SIDE_PX)
-        if kind < cracks + counter:
-            pool: Sequence[Pair] = self.hard if self.hard and rng.random() < 0.7 else self.real.roads
-            return crop(rng, pool[rng.integers(len(pool))], SIDE_PX)
-        pool = self.near if self.near and rng.random() < 0.5 else self.drawn
-        return _window(rng, pool[rng.integers(len(pool))])
+        """Take a real crack, one laid on another surface, a counter-example, or a drawn scene."""
+        shares = (0.24, 0.2, 0.2, 0.36) if self.hard else (0.22, 0.22, 0.08, 0.48)
+        kind = ("real", "laid", "counter", "drawn")[int(rng.choice(4, p=shares))]
+        if kind == "real":
+            return crop(rng, _any(rng, self.real.cracks), SIDE_PX)
+        if kind == "counter":
+            return crop(
+                rng, _any(rng, self.hard if self.hard and rng.random() < 0.7 else self.real.roads), SIDE_PX
+            )
+        scene = _window(rng, _any(rng, self.near if rng.random() < 0.3 else self.drawn))
+        if kind == "drawn":
+            return scene
+        if rng.random() < 0.4:
+            bare = _any(rng, self.real.clean)
+            scene = crop(rng, (bare, np.zeros(bare.shape[:2], np.uint8)), SIDE_PX)
+        return laid(scene, crop(rng, _any(rng, self.real.lifted), SIDE_PX))
+
+
+def _any(rng: np.random.Generator, pool: Sequence[_T]) -> _T:
+    return pool[int(rng.integers(len(pool)))]
 
 
 def _window(rng: np.random.Generator, pair: Pair) -> Pair:
@@ -213,7 +222,7 @@ def _rank(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         done = state["step"]
-    salt = {"first": 0, "second": 10_000_000, "third": 20_000_000}[name]
+    salt = {"first": 0, "second": 10_000_000}[name]
     began, shown, losses = time.time(), done, []
     for step in range(done, steps):
         rate = peak * min(1.0, (step + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6
@@ -298,8 +307,6 @@ def validate(net: nn.Module, real: RealData, drawn: Sequence[Pair], near: Sequen
     """Score on what is held back: pooled Dice at each threshold, and marks on crack-free road."""
     scores: dict[str, Any] = {}
     for name, pairs in (("tile", real.held_cracks), ("drawn", drawn), ("near", near)):
-        if not pairs:
-            continue
         counts = sum(hit_counts(truth, probabilities(net, image), THRESHOLDS) for image, truth in pairs)
         dice = f1(np.asarray(counts))
         scores[f"{name}_dice"] = [round(float(v), 4) for v in dice[1::2]]
@@ -354,10 +361,9 @@ def finish(
                 for name in (
                     "seed",
                     "scenes",
+                    "near_scenes",
                     "steps",
                     "hard_steps",
-                    "near_scenes",
-                    "near_steps",
                     "batch",
                     "lr",
                 )

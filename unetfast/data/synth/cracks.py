@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from unetfast.data.synth.noise import Field, Rng, band, chance, fractal, line_noise, log_uniform
 
-__all__ = ["Strand", "cracked", "network", "rasterise", "single"]
+__all__ = ["Strand", "cracked", "network", "rasterise", "single", "star"]
 
 FINE = 4  # sub-pixels a side on the coverage canvas
 STEP_PX = 2.0  # between the points of a curve
@@ -82,9 +82,9 @@ def single(rng: Rng, size_px: int, width_px: float) -> list[Strand]:
     aim = rng.uniform(0.25, 0.75, 2) * size_px
     heading = float(np.arctan2(aim[1] - edge[1], aim[0] - edge[0]))
     length_px = size_px * rng.uniform(0.3, 1.6)
-    # Glazed tiles, glass and thin paint crack in long, nearly straight hairlines.
-    brittle = width_px < 2 and chance(rng, 0.5)
-    rough_px, bend = (rng.uniform(0.1, 0.7), 0.12) if brittle else (_rough_px(rng, width_px), 0.5)
+    # Glazed tiles, glass and thin paint crack in long, nearly straight lines.
+    brittle = width_px < 4 and chance(rng, 0.5)
+    rough_px, bend = (log_uniform(rng, 0.15, 1.2), 0.2) if brittle else (_rough_px(rng, width_px), 0.5)
     strands = [_strand(rng, edge, heading, length_px, width_px, rough_px, bend)]
     for _ in range(int(rng.integers(0, 6)) if chance(rng, 0.6) else 0):
         parent = strands[int(rng.integers(len(strands)))]
@@ -98,6 +98,20 @@ def single(rng: Rng, size_px: int, width_px: float) -> list[Strand]:
                 rng, parent.points[at], angle, length_px * rng.uniform(0.08, 0.5), thin, _rough_px(rng, thin)
             )
         )
+    return strands
+
+
+def star(rng: Rng, size_px: int, width_px: float) -> list[Strand]:
+    """Draw what a blow leaves in a tile: nearly straight cracks from one point, thinner outwards."""
+    centre = rng.uniform(0.1, 0.9, 2).astype(np.float32) * size_px
+    count = int(rng.integers(3, 9))
+    first = rng.uniform(0, 2 * np.pi)
+    strands = []
+    for ray in range(count):
+        heading = first + (ray + rng.uniform(-0.35, 0.35)) * 2 * np.pi / count
+        length_px = size_px * log_uniform(rng, 0.08, 0.8)
+        thin = width_px * rng.uniform(0.4, 1.2)
+        strands.append(_strand(rng, centre, heading, length_px, thin, log_uniform(rng, 0.15, 1.5), 0.25))
     return strands
 
 
@@ -185,7 +199,7 @@ def cracked(
     rng : numpy.random.Generator
     image : (S, S, 3) float32 in [0, 1]
     narrowest_px, widest_px : float
-        Range of the crack's width; those of a network stay below 3.5 px.
+        Range of the crack's width; those of a network or a star stay below 3.5 px.
 
     Returns
     -------
@@ -193,9 +207,10 @@ def cracked(
     mask : (S, S) uint8, 0 or 1
     """
     size_px = image.shape[0]
-    course: Callable[[Rng, int, float], list[Strand]] = network if chance(rng, 0.16) else single
-    width_px = log_uniform(rng, min(narrowest_px, 1.0), 3.5) if course is network else 0.0
-    width_px = width_px or log_uniform(rng, narrowest_px, widest_px)
+    courses: list[Callable[[Rng, int, float], list[Strand]]] = [network, star, single]
+    course = courses[int(rng.choice(3, p=[0.15, 0.06, 0.79]))]
+    thin = course is not single
+    width_px = log_uniform(rng, min(narrowest_px, 1.0) if thin else narrowest_px, 3.5 if thin else widest_px)
     bright = width_px < 2 and chance(rng, 0.1)
     strands = course(rng, size_px, width_px)
     if width_px > 2.5:  # a wide crack is several strands, so that its two edges differ
@@ -216,7 +231,7 @@ def cracked(
         if seen.sum() < 30:
             continue
         signal = float(np.abs(made.mean(2) - grey)[seen].mean())
-        if signal > 1.1 * noise and signal > 0.02:
+        if signal > 0.8 * noise and signal > 0.018:
             return made, mask
     return image, np.zeros((size_px, size_px), np.uint8)
 
@@ -252,6 +267,10 @@ def _render(rng: Rng, image: Field, coverage: Field, bright: bool) -> Field:
         inside = around * rng.uniform(0.05, 0.6) * (1 + rng.normal(0, 0.06, 3).astype(np.float32))
         rubble = 1 + rng.uniform(0, 0.45) * band(rng, size_px, log_uniform(rng, 1, 4))
         inside = np.clip(inside * rubble[..., None], 0, 1)
+        if chance(rng, 0.3):  # filled with the sand and the stones of its surroundings
+            dy, dx = (int(v) for v in rng.integers(20, size_px - 20, 2))
+            debris = np.roll(image, (dy, dx), (0, 1)) * rng.uniform(0.45, 0.85)
+            inside = inside + rng.uniform(0.5, 1) * (debris - inside)
     core = cv2.GaussianBlur(coverage, (0, 0), rng.uniform(0.4, 1.2))
     alpha = np.minimum(coverage, 0.45 * coverage + 0.75 * core)
     # The depth changes slowly along the crack.

@@ -15,7 +15,7 @@ from unetfast.data.synth.cracks import cracked
 from unetfast.data.synth.distractors import distracted
 from unetfast.data.synth.gravel import gravel
 from unetfast.data.synth.noise import Field, Rng, chance, fractal, log_uniform
-from unetfast.data.synth.textures import surface
+from unetfast.data.synth.surfaces import surface
 
 __all__ = ["draw", "scenes"]
 
