@@ -22,8 +22,9 @@ import torch
 
 from unetfast import checkpoint
 from unetfast.data import DataSet, open_dataset
-from unetfast.errors import BackendError, ConfigError, DatasetError, MissingDependencyError
+from unetfast.errors import BackendError, ConfigError, DatasetError
 from unetfast.imaging import write_mask
+from unetfast.models import MODELS
 from unetfast.train import prepare, run_folder
 from unetfast.train.loop import train
 from unetfast.train.progress import Display
@@ -382,3 +383,16 @@ def test_average_by_hand() -> None:
     average.update(model, 100)
     assert average.model.running_mean.item() == pytest.approx(8 * (1 - 1 / 11))
     assert average.model.num_batches_tracked.item() == 7
+
+
+@pytest.mark.parametrize("arch", tuple(MODELS))
+@pytest.mark.parametrize("pixels", [[98, 2], [50, 30, 20], [10**6, 0]])
+def test_a_fresh_network_answers_the_class_frequencies(arch: str, pixels: list[int]) -> None:
+    binary = len(pixels) == 2
+    model = MODELS[arch](3, 1 if binary else 3)
+    prepare.start_at_frequencies(model, np.array(pixels))
+    model.head.weight.data.zero_()
+    logits = model.eval()(torch.rand(1, 3, 32, 32))
+    found = logits.sigmoid()[:, 0] if binary else logits.softmax(dim=1)[:, 1]
+    assert found.min().item() == pytest.approx(pixels[1] / sum(pixels), abs=2e-4)
+    assert found.max().item() == pytest.approx(pixels[1] / sum(pixels), abs=2e-4)

@@ -32,6 +32,7 @@ __all__ = [
     "largest_batch",
     "memory_error",
     "parameters",
+    "start_at_frequencies",
 ]
 
 
@@ -138,6 +139,28 @@ def count_pixels(samples: Sequence[Sample], encoding: LabelEncoding, spec: Model
     for _, _, truth in read_pairs(samples[:: -(-len(samples) // 200)], encoding, spec.preprocess.channels):
         counts += np.bincount(truth.ravel(), minlength=256)
     return counts[: len(spec.classes)]
+
+
+@torch.no_grad()
+def start_at_frequencies(model: nn.Module, pixels: NDArray[np.int64]) -> None:
+    """Let a fresh network's last layer answer how often each class occurs, whatever the image.
+
+    The first hundred steps would otherwise teach it nothing else: `fast` had a validation Dice of
+    0.65 on crackforest after 85 steps with it and after 220 without it. (The prior of T.-Y. Lin et
+    al., "Focal Loss for Dense Object Detection", ICCV 2017, section 4.1.)
+
+    Parameters
+    ----------
+    model : nn.Module
+        With the last layer as ``head``; its channels are (class, pixel of the block it writes).
+    pixels : (K,) int64
+        Of each class in the training labels.
+    """
+    share = torch.from_numpy(np.maximum(pixels, 1) / max(1, int(pixels.sum()))).clamp(1e-4, 1 - 1e-4)
+    logits = share[1:].logit() if len(pixels) == 2 else share.log()
+    bias = model.get_submodule("head").bias
+    assert isinstance(bias, Tensor)
+    bias.copy_(logits.repeat_interleave(len(bias) // len(logits)))
 
 
 def class_weights(wanted: str, pixels: NDArray[np.int64], device: torch.device) -> Tensor | None:
