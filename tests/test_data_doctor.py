@@ -95,9 +95,13 @@ def test_copies_and_leakage(tmp_path: Path) -> None:
 def test_lookalikes_within_a_set_without_a_split(tmp_path: Path) -> None:
     pairs(tmp_path, 10, images="images/{}.png")
     save(tmp_path / "images/7.png", np.minimum(photo(4).astype(int) + 9, 255).astype(np.uint8))
-    finding = _findings(tmp_path)["warning lookalikes"]
+    finding = _findings(tmp_path)["note lookalikes"]
     assert finding.files == ("4 = 7",)
-    assert "at random" in finding.text
+    assert "stay together" in finding.text
+    found = open_dataset(tmp_path).keeping(finding.together)
+    for seed in range(20):
+        sides = [{sample.id for sample in side} & {"4", "7"} for side in found.split(0.3, seed)]
+        assert set() in sides
 
 
 def test_lookalikes_are_few_among_noise_and_flat_pictures(rng: np.random.Generator) -> None:

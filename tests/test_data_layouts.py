@@ -122,6 +122,24 @@ def test_random_split_depends_on_the_seed_alone(tmp_path: Path) -> None:
     assert not {s.id for s in first[0]} & {s.id for s in first[1]}
 
 
+def test_tiles_of_one_photo_stay_on_one_side(tmp_path: Path) -> None:
+    for i, name in enumerate(f"p{p}_{y}_0" for p in range(6) for y in (0, 64)):
+        save(tmp_path / f"images/{name}.png", photo(i))
+        save(tmp_path / f"masks/{name}.png", truth(i) * 255)
+    found = open_dataset(tmp_path)
+    assert "p0_0_0, p0_64_0" in dict(found.decisions)["split"]
+    train, val = ({sample.id[:2] for sample in side} for side in found.split(0.3, 0))
+    assert len(val) == 2
+    assert not train & val
+
+
+def test_images_that_all_hang_together_are_said_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found = open_dataset(pairs(tmp_path, 10)).keeping([[str(i) for i in range(10)]])
+    _, val = found.split(0.3, 0)
+    assert [sample.id for sample in val] == ["7", "8", "9"]
+    assert "nearly all images show the same" in caplog.text
+
+
 def test_better_name_of_two_sets_of_masks_wins_and_says_so(tmp_path: Path) -> None:
     pairs(tmp_path)
     for i in range(4):

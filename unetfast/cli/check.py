@@ -113,7 +113,7 @@ def open_examined(settings: TrainSettings) -> DataSet:
                 f"[yellow]warning[/yellow]: {finding.topic}: {_plain(str(finding))}", soft_wrap=True
             )
     refuse_errors(found, findings)
-    return found
+    return found.keeping(group for finding in findings for group in finding.together)
 
 
 def _opened(settings: TrainSettings, *, skip_unmatched: bool) -> DataSet:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unetfast.data.layouts import LAYOUTS, Found
 from unetfast.data.listing import Listing, list_files
+from unetfast.data.validation import draw, same_source
 from unetfast.errors import ConfigError, DatasetError
 from unetfast.spec import Sample
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from unetfast.data.survey import Survey
 
 __all__ = ["DataSet", "open_dataset"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class DataSet:
         Images without a mask and masks without an image.
     survey : Survey or None
         What the masks store, where they were all looked at.
+    together : tuple of tuple of str
+        Ids of samples that show the same; :meth:`split` keeps them on one side.
     """
 
     samples: list[Sample]
@@ -53,19 +58,24 @@ class DataSet:
     no_mask: tuple[str, ...] = ()
     no_image: tuple[str, ...] = ()
     survey: Survey | None = field(default=None, repr=False, compare=False)
+    together: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+
+    def keeping(self, together: Iterable[Sequence[str]]) -> DataSet:
+        """Return the data set with more samples, by id, that :meth:`split` keeps on one side."""
+        return replace(self, together=(*self.together, *(tuple(group) for group in together)))
 
     def split(self, val_fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
         """Return training and validation samples.
 
         Where the data names its splits, "val" is validation, and "test" is in neither; where it
-        has no "val", `val_fraction` of the rest is drawn.
+        has no "val", `val_fraction` of the rest is drawn, samples that show the same on one side.
 
         Parameters
         ----------
         val_fraction : float
             Share of the samples, in [0, 1).
         seed : int
-            Of the draw, which depends on nothing else than the ids.
+            Of the draw, which depends on nothing else than the ids and what is kept together.
 
         Raises
         ------
@@ -74,11 +84,15 @@ class DataSet:
         """
         val = [sample for sample in self.samples if sample.split == "val"]
         train = [sample for sample in self.samples if sample.split not in ("val", "test")]
-        if not val and train and val_fraction > 0:
-            shuffled = sorted(train, key=lambda sample: sample.id)
-            random.Random(seed).shuffle(shuffled)
-            count = min(max(1, round(val_fraction * len(shuffled))), len(shuffled) - 1)
-            drawn = {sample.id for sample in shuffled[:count]}
+        if not val and len(train) > 1 and val_fraction > 0:
+            drawn, whole = draw([sample.id for sample in train], self.together, val_fraction, seed)
+            if not whole:
+                log.warning(
+                    "%s: nearly all images show the same; the last %d by name are kept for validation, "
+                    "and their scores will be too good",
+                    self.root,
+                    len(drawn),
+                )
             val = [sample for sample in train if sample.id in drawn]
             train = [sample for sample in train if sample.id not in drawn]
         if not train or (val_fraction > 0 and not val):
@@ -146,6 +160,15 @@ def open_dataset(
         chosen = _renamed(chosen, classes)
     decisions = [("layout", f"{name}: {_looks_for(name)}"), *(("files", note) for note in found.notes)]
     decisions += [("masks", reason) for reason in reasons]
+    tiles = same_source([sample.id for sample in found.samples])
+    if tiles and not any(sample.split == "val" for sample in found.samples):
+        decisions.append(
+            (
+                "split",
+                f"names speak of tiles, such as {', '.join(tiles[0][:2])}: those of one photo "
+                "stay together where validation images are drawn",
+            )
+        )
     return DataSet(
         found.samples,
         chosen,
@@ -157,6 +180,7 @@ def open_dataset(
         tuple(found.no_mask),
         tuple(found.no_image),
         survey,
+        tuple(map(tuple, tiles)),
     )
 
 

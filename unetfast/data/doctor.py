@@ -40,12 +40,15 @@ class Finding:
         What it is and what to do.
     files : tuple of str
         Ids or names of the samples concerned.
+    together : tuple of tuple of str
+        Ids of samples that show the same: what :meth:`DataSet.keeping` takes.
     """
 
     severity: str
     topic: str
     text: str
     files: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
 
     def __str__(self) -> str:
         shown = ", ".join(self.files[:_SHOWN]) + (
@@ -301,7 +304,8 @@ def _copies(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
         text = f"{len(across)} images are in training and also in validation or test: scores will be too good"
         yield Finding("warning", "leakage", text, _named(across))
     if within:
-        yield Finding("warning", "copies", f"{len(within)} images are there more than once", _named(within))
+        text = f"{len(within)} images are there more than once"
+        yield Finding("warning", "copies", text, _named(within), _ids(within))
 
 
 def _crosses(group: Sequence[Sample]) -> bool:
@@ -331,8 +335,12 @@ def _lookalikes(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
     if within:
         text = f"{len(within)} pairs of images are nearly the same"
         if not any(sample.split == "val" for sample in samples):
-            text += "; a validation set drawn at random may hold one of each"
-        yield Finding("warning", "lookalikes", text, _named(within))
+            text += "; where validation images are drawn they stay together"
+        yield Finding("note", "lookalikes", text, _named(within), _ids(within))
+
+
+def _ids(groups: Iterable[Sequence[Sample]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(sample.id for sample in group) for group in groups)
 
 
 def _empty(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:

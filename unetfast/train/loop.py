@@ -71,6 +71,7 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
     # What to train, on what, with what.
     device = prepare.device_of(settings.device, team.local_rank)
     amp = prepare.amp_type(settings.amp, device)
+    data = data.keeping(team.agreed(data.together))  # rank 0 alone has looked for near twins
     train_samples, val_samples = data.split(settings.val_fraction, settings.seed)
     torch.manual_seed(settings.seed)
     spec = prepare.describe(settings, data, train_samples, val_samples)

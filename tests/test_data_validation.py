@@ -1,0 +1,67 @@
+"""The split drawn by ourselves: at random, and never between near twins."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unetfast.data.validation import draw, same_source
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        ([f"photo{p}_{y}_{x}" for p in range(6) for y in (0, 256) for x in (0, 256)], 6),
+        ([f"20160302_15591{p}_{y}_{x}" for p in range(6) for y in (1, 361) for x in (1, 641)], 6),
+        ([f"w{p}_row{y}_col{x}" for p in range(6) for y in (0, 1) for x in (0, 1)], 6),
+        ([f"wall_{p}_tile{t}" for p in range(6) for t in range(4)], 6),
+        ([f"{p}-{t}" for p in range(60) for t in range(3)], 60),
+        # dates and times, running numbers, kinds: no two tiles of anything
+        ([f"IMG_2016022{i}_08101{i}" for i in range(9)], 0),
+        ([f"{i:03}" for i in range(40)], 0),
+        ([f"frame_{i:04}" for i in range(40)], 0),
+        ([f"{kind}_{i}" for kind in ("rust", "scab", "rot", "spot", "mould") for i in range(9)], 0),
+        ([f"photo_{y}_{x}" for y in range(4) for x in range(4)], 0),
+        ([], 0),
+    ],
+)
+def test_names_tell_what_was_cut_out_of_one_photo(names: list[str], groups: int) -> None:
+    found = same_source(names)
+    assert len(found) == groups
+    assert sorted(name for group in found for name in group) == (sorted(names) if groups else [])
+
+
+_IDS = st.lists(st.integers(0, 60).map(str), min_size=2, max_size=40, unique=True)
+
+
+@given(_IDS, st.data(), st.floats(0.01, 0.9), st.integers(0, 5))
+def test_groups_stay_on_one_side(ids: list[str], data: st.DataObject, fraction: float, seed: int) -> None:
+    groups = data.draw(st.lists(st.lists(st.sampled_from(ids), min_size=1, max_size=4), max_size=12))
+    drawn, whole = draw(ids, groups, fraction, seed)
+    assert 0 < len(drawn) < len(ids)
+    assert drawn <= set(ids)
+    if whole:
+        assert all(drawn.isdisjoint(group) or drawn >= set(group) for group in groups)
+    assert draw(list(reversed(ids)), groups, fraction, seed) == (drawn, whole)
+
+
+@given(_IDS, st.floats(0.01, 0.9), st.integers(0, 5))
+def test_alone_images_are_drawn_to_the_number(ids: list[str], fraction: float, seed: int) -> None:
+    drawn, whole = draw(ids, [], fraction, seed)
+    assert whole
+    assert len(drawn) == min(max(1, round(fraction * len(ids))), len(ids) - 1)
+
+
+def test_a_film_is_torn_once() -> None:
+    film = [f"f{i:02}" for i in range(20)]
+    chain = [film[i : i + 2] for i in range(19)]
+    assert draw(film, chain, 0.2, 0) == ({"f16", "f17", "f18", "f19"}, False)
+
+
+def test_one_large_group_is_trained_on() -> None:
+    ids = [f"f{i:02}" for i in range(20)]
+    drawn, whole = draw(ids, [ids[:16]], 0.15, 3)
+    assert whole
+    assert drawn <= set(ids[16:])
+    assert len(drawn) == 3

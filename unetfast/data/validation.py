@@ -1,0 +1,113 @@
+"""Which images are kept for validation, where a data set does not say: at random, but never a near twin.
+
+Tiles of one photograph, frames of one film and copies of one picture stay on one side; otherwise
+the validation score would measure memory.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+__all__ = ["draw", "same_source"]
+
+# Row and column of a tile; or one number, behind a source that is numbered itself (numbers behind mere
+# words, scab_1 and rust_1, are no places: those are kinds, of which validation needs every one).
+_PLACES = (
+    re.compile(r"(.*\w)[ _.-]+[a-z]{0,5}(\d+)[ _.-]+[a-z]{0,5}(\d+)", re.IGNORECASE),
+    re.compile(r"(.*\d.*?)[ _.-]+[a-z]{0,5}(\d+)", re.IGNORECASE),
+)
+_LARGEST = 0.25  # of the images may come from one source; otherwise the numbers mean something else
+_FEWEST = 5  # sources
+
+
+def same_source(names: Sequence[str]) -> list[list[str]]:
+    """Return groups of names that say they were cut out of one source: ``photo7_0_360``, ``photo7_360_0``.
+
+    The end of a name counts as the place of a tile only where the same places come again and again:
+    in ``20160222_081011`` the numbers are a date and a time, and no two images share them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Ids of samples.
+
+    Returns
+    -------
+    list of list of str
+        Groups of at least two; empty where names tell nothing.
+    """
+    for pattern in _PLACES:
+        sources: dict[str, list[str]] = defaultdict(list)
+        places: set[tuple[str, ...]] = set()
+        for name in names:
+            found = pattern.fullmatch(name)
+            source, *place = found.groups() if found else (name, name)
+            sources[source].append(name)
+            places.add(tuple(place))
+        largest = max(map(len, sources.values()), default=0)
+        repeated = len(places) <= 0.5 * len(names)
+        if repeated and len(sources) >= _FEWEST and 1 < largest <= max(2, _LARGEST * len(names)):
+            return [group for group in sources.values() if len(group) > 1]
+    return []
+
+
+def draw(
+    ids: Iterable[str], together: Iterable[Sequence[str]], fraction: float, seed: int
+) -> tuple[set[str], bool]:
+    """Draw the ids that are kept for validation.
+
+    Parameters
+    ----------
+    ids : iterable of str
+        At least two.
+    together : iterable of sequence of str
+        Ids that stay on one side; groups that share an id are one.
+    fraction : float
+        Share to draw, in (0, 1).
+    seed : int
+
+    Returns
+    -------
+    set of str
+        At least one, and never all.
+    bool
+        Whether no group was torn. It is False where nearly all ids hang together: then the last
+        ones by name are taken, which tears a film only once.
+    """
+    ordered = sorted(ids)
+    count = min(max(1, round(fraction * len(ordered))), len(ordered) - 1)
+    groups = _joined(ordered, together)
+    random.Random(seed).shuffle(groups)
+    drawn: list[str] = []
+    for group in groups:
+        if len(drawn) + len(group) <= count:
+            drawn += group
+    if not drawn:  # each group is larger than what is wanted: take the smallest, within reason
+        smallest = min(groups, key=len)
+        drawn = smallest if 2 * len(smallest) <= len(ordered) else []
+    return (set(drawn), True) if drawn else (set(ordered[-count:]), False)
+
+
+def _joined(ids: Sequence[str], together: Iterable[Sequence[str]]) -> list[list[str]]:
+    """Return the ids as groups, in order; most are alone."""
+    known = set(ids)
+    leader = {id_: id_ for id_ in ids}
+
+    def find(id_: str) -> str:
+        while leader[id_] != id_:
+            leader[id_] = leader[leader[id_]]
+            id_ = leader[id_]
+        return id_
+
+    for group in together:
+        first, *others = [id_ for id_ in group if id_ in known] or [""]
+        for other in others:
+            a, b = sorted((find(first), find(other)))
+            leader[b] = a
+    groups: dict[str, list[str]] = defaultdict(list)
+    for id_ in ids:
+        groups[find(id_)].append(id_)
+    return list(groups.values())
