@@ -17,5 +17,6 @@ MODELS = Registry(
         "unet": "unetfast.models.unet:UNet",
         "unet-small": "unetfast.models.unet:unet_small",
         "fast": "unetfast.models.fast:FastNet",
+        "fast-fine": "unetfast.models.fast_fine:fast_fine",
     },
 )
