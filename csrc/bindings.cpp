@@ -1,9 +1,13 @@
 // The only file that knows Python: checks layout, releases the GIL, turns error codes into exceptions.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <stdexcept>
+#include <string>
+#include <vector>
 
+#include "jpeg_splice.h"
 #include "median.h"
 
 namespace py = pybind11;
@@ -75,6 +79,35 @@ std::string isa() {
     return name;
 }
 
+using Rows = py::array_t<int32_t, py::array::c_style>;
+using Values = py::array_t<int16_t, py::array::c_style>;
+
+py::tuple splice_jpeg(const py::bytes &source, const py::bytes &spare,
+                      const std::vector<std::tuple<Rows, Rows, Values>> &blocks) {
+    std::vector<unetfast::NewBlocks> given;
+    for (const auto &[rows, columns, values] : blocks) {
+        const py::ssize_t count = rows.size();
+        if (columns.size() != count || values.size() != 64 * count)
+            throw std::invalid_argument("each block needs a row, a column and 64 values");
+        given.push_back({rows.data(), columns.data(), values.data(), static_cast<size_t>(count)});
+    }
+    const std::string_view file(source);
+    const std::string other(spare);
+    std::string tables, scan;
+    unetfast::SpliceStatus status;
+    {
+        py::gil_scoped_release release;
+        status = unetfast::splice_jpeg(reinterpret_cast<const uint8_t *>(file.data()), file.size(), other, given,
+                                       &tables, &scan);
+    }
+    switch (status) {
+        case unetfast::SPLICE_OK: return py::make_tuple(py::bytes(tables), py::bytes(scan));
+        case unetfast::SPLICE_UNSUPPORTED: throw py::value_error("not one sequential Huffman-coded scan");
+        case unetfast::SPLICE_DAMAGED: throw py::value_error("the scan is damaged");
+        default: throw std::invalid_argument("a block lies outside the picture");
+    }
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
@@ -82,5 +115,7 @@ PYBIND11_MODULE(_native, module) {
     module.def("inpaint_median", &inpaint_median, py::arg("image"), py::arg("mask"), py::arg("out"),
                py::arg("window_px"), py::arg("dilate_px"), py::arg("threads"),
                "Fill the masked pixels of image (H, W, C) into out; see csrc/median.h for the definition.");
+    module.def("splice_jpeg", &splice_jpeg, py::arg("source"), py::arg("spare"), py::arg("blocks"),
+               "Replace 8x8 blocks of a JPEG: (DHT body to add, scan); see csrc/jpeg_splice.h.");
     module.def("isa", &isa, "The instruction set in use: scalar, avx2 or avx512.");
 }

@@ -43,7 +43,7 @@ IMPORTERS = {
     "openvino": ("backends/openvino_.py", "export"),
     "tensorrt": ("backends/tensorrt_.py",),
     "numba": ("inpainting/median_numba.py",),
-    "unetfast._native": ("inpainting/median_native.py",),
+    "unetfast._native": ("inpainting/median_native.py", "imaging/jpeg.py"),
     "matplotlib": ("report",),
     "ray": ("pipeline",),
     "torch": (

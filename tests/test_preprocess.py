@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,10 +94,14 @@ def test_tiles_fit_the_memory_that_a_network_needs() -> None:
 
     for arch, args in [("fast", {}), ("fast", {"stem_px": 2}), ("unet-small", {}), ("unet", {"depth": 2})]:
         model = MODELS[arch](3, 1, **args).eval()
-        largest = []
+        largest: list[int] = []
+
+        def note(_module: object, _inputs: object, out: Any, largest: list[int] = largest) -> None:
+            largest.append(4 * out.numel())
+
         for module in model.modules():
             if isinstance(module, torch.nn.Conv2d):
-                module.register_forward_hook(lambda _m, _i, out: largest.append(4 * out.numel()))
+                module.register_forward_hook(note)
         with torch.no_grad():
             model(torch.zeros(1, 3, 64, 64))
         bytes_px = max(largest, default=0) / 64**2 * 4  # four such tensors live at once

@@ -10,6 +10,7 @@ from typing import NamedTuple
 __all__ = [
     "JpegSegments",
     "exif_orientation",
+    "is_kept",
     "is_metadata",
     "join_jpeg",
     "jpeg_exif",
@@ -99,8 +100,12 @@ def join_jpeg(head: list[tuple[int, bytes]], scans: bytes) -> bytes:
 
 def is_metadata(marker: int, payload: bytes) -> bool:
     """Tell whether a JPEG segment describes the photo rather than how its scans are coded."""
-    # The multi-picture index (MPF) points at bytes behind the first picture, which are not copied.
-    return (0xE0 <= marker <= 0xEF or marker == 0xFE) and not payload.startswith(b"MPF\0")
+    return (0xE0 <= marker <= 0xEF or marker == 0xFE) and is_kept(marker, payload)
+
+
+def is_kept(marker: int, payload: bytes) -> bool:
+    """Tell whether a segment stays: all but the index (MPF) of pictures behind the first, which go."""
+    return not (marker == 0xE2 and payload.startswith(b"MPF\0"))
 
 
 def jpeg_exif(segments: JpegSegments) -> bytes | None:

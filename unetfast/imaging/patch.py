@@ -74,7 +74,7 @@ def patched(
         made, lossless = _encoded(picture, cleaned, mask, jpeg_mode)
     except ImageError:
         raise
-    except InputError as exc:
+    except ValueError as exc:
         raise ImageError(f"{picture.name}: {exc}") from exc
     if verify and lossless:
         _prove(picture, made.data, mask)
@@ -88,9 +88,10 @@ def _encoded(
     new = dataclasses.replace(picture, pixels=cleaned)
     assert picture.source is not None
     if picture.format == "jpeg":
-        if jpeg_mode == "lossless-blocks":
+        can = jpeg.available(picture.source)
+        if jpeg_mode == "lossless-blocks" and not can:
             require("jpeglib", "jpeg")
-        if jpeg_mode != "re-encode" and jpeg.available():
+        if jpeg_mode != "re-encode" and can:
             stored = unorient(cleaned, picture.orientation)
             data = jpeg.patch(picture.source, stored, unorient(mask, picture.orientation))
             return Patched(data, "JPEG: only the blocks under the mask re-encoded"), True

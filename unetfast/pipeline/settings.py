@@ -28,7 +28,7 @@ class RunSettings:
     jpeg: str = setting(
         "auto",
         "Cleaned JPEGs: re-encode only the blocks that the mask touches, or the whole photo. "
-        "auto: blocks where the jpeglib package is installed.",
+        "auto: blocks; the whole of a progressive one where the jpeglib package is missing.",
         choices=("auto", "lossless-blocks", "re-encode"),
     )
     verify: bool = setting(
