@@ -233,16 +233,19 @@ class _InMemory(TorchBackend):
 
 def _int8(job: Job, target: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """Quantise with every calibrator and keep the best; if none passes, with the ends in float."""
-    from unetfast.export.int8 import CALIBRATORS, LADDER, ends, quantize
+    from unetfast.export.int8 import CALIBRATORS, LADDER, Calibrated, calibrate, ends, scaled
 
     plain = graph.build(folded(job.model), job.spec.replace(precision="fp32"))
+    measured: dict[str, Calibrated] = {}
     tried: list[tuple[bool, float, onnx.ModelProto, dict[str, Any]]] = []
     for rung in LADDER:
         keep = ends(plain, *rung)
         for calibrator in CALIBRATORS:
-            made = quantize(
-                plain, job.spec, job.samples.calibration, target=target, calibrator=calibrator, keep=keep
-            )
+            if calibrator not in measured:
+                measured[calibrator] = calibrate(
+                    plain, job.spec, job.samples.calibration, target=target, calibrator=calibrator
+                )
+            made = scaled(measured[calibrator], job.spec, keep)
             certificate = job.certify(onnxruntime_.load_bytes(made.SerializeToString()))
             score = min(value for value in certificate["dice"].values() if value is not None)
             notes = {"calibrator": calibrator, "kept_fp32": keep}
