@@ -257,7 +257,8 @@ def _images(settings: BenchSettings, spec: ModelSpec) -> list[Pair]:
         found = sorted(p for p in settings.data.rglob("*") if p.suffix.lower() in known)[: settings.limit]
         if not found:
             raise
-        return [(network_input(read(path).pixels, channels), None) for path in found]
+        pages = channels not in (1, 3)
+        return [(network_input(read(path, pages=pages).pixels, channels), None) for path in found]
     encoding = LabelEncoding.from_dict(spec.label_encoding) if spec.label_encoding else dataset.encoding
     return [read_pair(sample, encoding, channels) for sample in dataset.samples[: settings.limit]]
 

@@ -163,7 +163,7 @@ def _summary(found: DataSet) -> list[tuple[str, str]]:
         for split in ("train", "val", "test", None)
         if split in splits
     )
-    channels = "grey" if found.channels == 1 else "RGB"
+    channels = {1: "grey", 3: "RGB"}.get(found.channels, f"{found.channels} channels")
     return [("samples", f"{len(found.samples)} ({named}), {channels}"), *found.decisions]
 
 

@@ -34,7 +34,7 @@ class DataSet:
     classes : tuple of str
         Names by class id; id 0 is the background.
     channels : int
-        1 where all images looked at are grey, else 3.
+        1 where all images looked at are grey, 3 for RGB; more where they are stacks of channels.
     layout : str
         Key of ``unetfast.data.layouts.LAYOUTS``.
     root : Path
@@ -297,16 +297,16 @@ def _renamed(encoding: LabelEncoding, classes: Sequence[str]) -> LabelEncoding:
 
 
 def _channels(samples: Sequence[Sample]) -> int:
-    """Return 1 where every image looked at is grey, also where it is stored as RGB; else 3."""
+    """Return 1 where every image looked at is grey, 3 for colour, or the channels of stacks."""
     from unetfast.errors import ImageError
     from unetfast.imaging import read
 
     step = max(1, len(samples) // 8)
     for sample in samples[::step][:8]:
         try:
-            pixels = read(sample.image).pixels
+            picture = read(sample.image, pages=True)
         except ImageError:
             continue  # the doctor, or the reader of the sample, says so
-        if pixels.shape[2] >= 3:
-            return 3
+        if picture.stack or picture.pixels.shape[2] >= 3:
+            return picture.pixels.shape[2] if picture.stack else 3
     return 1

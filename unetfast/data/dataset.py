@@ -37,7 +37,6 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     samples : sequence of Sample
     encoding : LabelEncoding
     channels : int
-        1 or 3.
     size_px : int
         Side of the crops.
     whole : bool

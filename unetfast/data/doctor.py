@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unetfast.data.collection import DataSet
 from unetfast.data.labels import IGNORE, LabelEncoding, size_relation
@@ -81,6 +80,7 @@ class _Look:
 
     shape: tuple[int, int] = (0, 0)
     channels: int = 0
+    stack: bool = False
     orientation: int = 1
     digest: str = ""
     print: Fingerprint | None = None
@@ -180,18 +180,18 @@ def _look_at_all(dataset: DataSet, progress: Callable[[int, int], None] | None) 
 
 def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> _Look:
     try:
-        picture = read(sample.image)
+        picture = read(sample.image, pages=True)
         counts, mask_shape = _truth(sample, stat, encoding, picture)
     except UnetfastError as exc:
         return _Look(error=str(exc))
     pixels = picture.pixels
-    small = pixels if pixels.dtype == np.uint8 else _as_uint8(pixels)
     return _Look(
         shape=(pixels.shape[0], pixels.shape[1]),
         channels=pixels.shape[2],
+        stack=picture.stack,
         orientation=picture.orientation,
         digest=hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest(),
-        print=fingerprint(small),
+        print=fingerprint(pixels),
         counts=counts,
         mask_shape=mask_shape,
     )
@@ -205,12 +205,6 @@ def _truth(
     labels = draw(sample, encoding.classes, picture)
     numbers = np.bincount(labels.ravel())
     return {int(i): int(numbers[i]) for i in np.flatnonzero(numbers)}, (labels.shape[0], labels.shape[1])
-
-
-def _as_uint8(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
-    from unetfast.imaging import network_input
-
-    return network_input(pixels, 3 if pixels.shape[2] >= 3 else 1)
 
 
 def _good(dataset: DataSet, looks: Sequence[_Look]) -> list[tuple[Sample, _Look]]:
@@ -380,6 +374,16 @@ def _balance(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
 
 def _images(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
     good = _good(dataset, looks)
+    wanted = dataset.channels
+    convertible = wanted in (1, 3)  # grey, RGB and alpha are; channels of their own are not
+    other = [
+        f"{sample.id} ({look.channels})"
+        for sample, look in good
+        if look.channels != wanted and (look.stack or not convertible)
+    ]
+    if other:
+        text = f"images that do not have {wanted} channels, as the others have"
+        yield Finding("error", "channels", text, tuple(other))
     turned = [sample.id for sample, look in good if look.orientation > 1]
     if turned:
         yield Finding("note", "orientation", f"{len(turned)} photos are turned upright (EXIF)", tuple(turned))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.data.masks import codes, colour_text, read_masks, unpack
-from unetfast.errors import DatasetError, InputError
+from unetfast.errors import DatasetError, ImageError, InputError
 from unetfast.imaging import MaskFile, Picture, network_input, orient, read, resize
 from unetfast.spec import Sample
 
@@ -207,7 +207,7 @@ def read_pair(
     sample : Sample
     encoding : LabelEncoding
     channels : int
-        1 (grey) or 3 (RGB).
+        1 (grey), 3 (RGB), or as many as the image has.
 
     Returns
     -------
@@ -219,11 +219,14 @@ def read_pair(
     Raises
     ------
     ImageError
-        When a file cannot be read.
+        When a file cannot be read, or has other channels.
     DatasetError
         When the mask does not fit the image or holds unknown values.
     """
-    picture = read(sample.image)
+    picture = read(sample.image, pages=True)
+    have = picture.pixels.shape[2]
+    if have != channels and (picture.stack or channels not in (1, 3)):
+        raise ImageError(f"{sample.image}: has {have} channels; {channels} are expected, as in other images")
     if sample.reader == "polygons":
         from unetfast.data.polygons import draw
 

@@ -19,7 +19,7 @@ from unetfast.spec import FileRef
 
 __all__ = ["IMAGE_ENDINGS", "Listing", "list_files", "natural"]
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".npy")
 _MASK_ENDINGS = (".gif",)  # of masks alone; photos are never stored so
 
 _MAX_MEMBERS = 5_000_000

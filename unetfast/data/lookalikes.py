@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.imaging import network_input
+from unetfast.imaging import network_input, preview
 
 __all__ = ["Fingerprint", "fingerprint", "lookalikes"]
 
@@ -31,7 +31,7 @@ def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint:
 
     Parameters
     ----------
-    pixels : (H, W, C) uint8
+    pixels : (H, W, C) uint8, uint16 or float32
 
     Returns
     -------
@@ -40,7 +40,7 @@ def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint:
     (1024,) float32 or None
         The thumbnail with mean 0 and length 1; None where the picture is flat.
     """
-    grey = network_input(pixels, 1)[:, :, 0]
+    grey = network_input(preview(pixels), 1)[:, :, 0]
     small = np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA), np.float32)
     low = cv2.dct(small)[:8, :8].ravel()
     bits = low > np.median(low[1:])

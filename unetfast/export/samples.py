@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.checkpoint import Checkpoint
-from unetfast.errors import ConfigError, DatasetError, InputError
+from unetfast.errors import DatasetError, InputError
 from unetfast.imaging import EXTENSIONS, network_input, read
 from unetfast.spec import ModelSpec
 
-__all__ = ["Samples", "collect"]
+__all__ = ["Samples", "bundled_images", "collect"]
 
 log = logging.getLogger(__name__)
+
+PHOTOS = Path(__file__).parents[1] / "assets" / "photos"
 
 MIN_IMAGES = 8
 MAX_IMAGES = 32
@@ -49,7 +51,7 @@ class Samples:
 
 
 def collect(checkpoint: Checkpoint, data: Path | None, source: Path) -> Samples:
-    """Take images from `data`, or else those that training kept in the checkpoint.
+    """Take images from `data`, else those that training kept in the checkpoint, else the bundled photos.
 
     Parameters
     ----------
@@ -61,25 +63,38 @@ def collect(checkpoint: Checkpoint, data: Path | None, source: Path) -> Samples:
 
     Raises
     ------
-    ConfigError
-        When there is no image.
     DatasetError, ImageError
         When `data` cannot be read.
     """
     spec = checkpoint.spec
     if data is not None:
         pairs, origin = _from_folder(data, spec), str(data)
-    else:
+    elif checkpoint.parity_images:
         pairs = [(image.numpy(), None) for image in checkpoint.parity_images]
         origin = "the images kept in the checkpoint"
-    if not pairs:
-        raise ConfigError(f"{source}: holds no images to certify on; give some with --data FOLDER")
+    else:
+        log.warning("%s: holds no images; taking bundled photos. Yours are better: --data FOLDER", source)
+        pairs = [(image, None) for image in _photos(spec.preprocess.channels)]
+        origin = "the bundled photos"
     # The certificate's images are not those that int8 was calibrated on, where there are enough.
     certifying, calibrating = (pairs[::2], pairs[1::2]) if len(pairs) >= 2 * MIN_IMAGES else (pairs, pairs)
     mixed = _mixed(certifying, resized=spec.preprocess.resize_px is not None)
     return Samples(
         [image for image, _ in mixed], [truth for _, truth in mixed], [i for i, _ in calibrating], origin
     )
+
+
+def bundled_images(channels: int) -> list[NDArray[np.uint8]]:
+    """Return the photos that ship with the package, of mixed sizes, as (H, W, `channels`) uint8 each."""
+    return [image for image, _ in _mixed([(photo, None) for photo in _photos(channels)], resized=False)]
+
+
+def _photos(channels: int) -> list[NDArray[np.uint8]]:
+    photos = [network_input(read(path).pixels, 3) for path in sorted(PHOTOS.glob("*.jpg"))]
+    if channels == 1:
+        return [network_input(photo, 1) for photo in photos]
+    # A network of other channels gets the colours over and over: real texture, if not its own.
+    return [np.ascontiguousarray(photo[..., np.arange(channels) % 3]) for photo in photos]
 
 
 T = TypeVar("T")
@@ -103,7 +118,8 @@ def _from_folder(data: Path, spec: ModelSpec) -> list[Pair]:
             raise
         # The checkpoint's own answer is still there to compare with.
         log.warning("%s: comparing images alone, without truth: %s", data, str(exc).splitlines()[0])
-        return [(_middle(network_input(read(p).pixels, channels)), None) for p in _spread(paths)]
+        pictures = (read(path, pages=channels not in (1, 3)).pixels for path in _spread(paths))
+        return [(_middle(network_input(pixels, channels)), None) for pixels in pictures]
     pairs: list[Pair] = []
     for sample in _spread(dataset.samples):
         image, truth = read_pair(sample, dataset.encoding, channels)

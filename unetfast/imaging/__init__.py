@@ -8,13 +8,14 @@ write.py     Picture -> bytes -> a file under its final name, whole or not at al
 patch.py     a cleaned picture -> bytes, in the way that changes least; proves that it did
 jpeg.py      JPEG coefficients: only the blocks that changed are encoded again
 tiff.py      TIFF pages as pixels
+stack.py     pictures of any number of channels: .npy, TIFF files whose pages are channels
 tiff_rows.py   a few rows of a TIFF page, without reading the others
 tiff_patch.py  TIFF strips and tiles: only those that changed are encoded again
 """
 
 from __future__ import annotations
 
-from unetfast.imaging.convert import network_input, orient, resize, unorient
+from unetfast.imaging.convert import network_input, orient, preview, resize, unorient
 from unetfast.imaging.formats import EXTENSIONS, MAX_PIXELS, Header, header
 from unetfast.imaging.patch import Patched, patched
 from unetfast.imaging.read import MaskFile, Picture, read, read_bytes, read_mask
@@ -35,6 +36,7 @@ __all__ = [
     "network_input",
     "orient",
     "patched",
+    "preview",
     "read",
     "read_bytes",
     "read_mask",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unetfast.errors import InputError
 
-__all__ = ["distance_to_clear", "network_input", "orient", "resize", "unorient"]
+__all__ = ["distance_to_clear", "network_input", "orient", "preview", "resize", "unorient"]
 
 
 def orient(array: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -87,6 +87,13 @@ def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
     raise InputError(f"the model takes {channels} channels; the image has {have}")
 
 
+def preview(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return (H, W, 3) uint8 to look at: of more than three channels the first three, of two the first."""
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    return network_input(pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, :1], 3)
+
+
 def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels
@@ -119,6 +126,9 @@ def resize(array: NDArray[Any], height: int, width: int, *, labels: bool = False
         return array
     smaller = height * width < array.shape[0] * array.shape[1]
     how = cv2.INTER_NEAREST_EXACT if labels else cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    if how == cv2.INTER_AREA and array.ndim == 3 and array.shape[2] > 4:  # OpenCV averages up to four
+        parts = [resize(array[:, :, c : c + 4], height, width) for c in range(0, array.shape[2], 4)]
+        return np.concatenate(parts, axis=2)
     out = np.asarray(cv2.resize(array, (width, height), interpolation=how))
     return out.reshape(height, width, *array.shape[2:])  # OpenCV drops a channel axis of one
 

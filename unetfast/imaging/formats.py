@@ -43,9 +43,9 @@ class Header:
 
     Attributes
     ----------
-    format : {"jpeg", "png", "tiff", "bmp", "webp"}
+    format : {"jpeg", "png", "tiff", "bmp", "webp", "npy"}
     width, height : int
-        As stored, before any EXIF orientation; 0 for TIFF, whose pages are looked at one by one.
+        As stored, before any EXIF orientation; 0 for TIFF, whose pages are looked at one by one, and npy.
     animated : bool
         APNG or animated WebP.
     """
@@ -69,7 +69,7 @@ def header(data: bytes, name: str) -> Header:
     Raises
     ------
     ImageError
-        When it is none of the five formats, or its header is damaged.
+        When it is none of the formats, or its header is damaged.
     """
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes)")
@@ -80,6 +80,8 @@ def header(data: bytes, name: str) -> Header:
             return _png(data)
         if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return Header("tiff", 0, 0)
+        if data[:6] == b"\x93NUMPY":
+            return Header("npy", 0, 0)
         if data[:2] == b"BM":
             return _bmp(data)
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unetfast.errors import ImageError
-from unetfast.imaging import metadata, tiff
+from unetfast.imaging import metadata, stack, tiff
 from unetfast.imaging.convert import orient
 from unetfast.imaging.formats import MAX_PIXELS, Header, check_pixels, header
 from unetfast.spec import FileRef
@@ -46,8 +46,8 @@ class Picture:
     Attributes
     ----------
     pixels : (H, W, C) uint8, uint16 or float32
-        C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. Float (TIFF only) is in [0, 1].
-    format : {"jpeg", "png", "tiff", "bmp", "webp"}
+        C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. Float (TIFF and npy) is in [0, 1].
+    format : {"jpeg", "png", "tiff", "bmp", "webp", "npy"}
         What the file really is.
     icc, exif : bytes or None
         Colour profile; EXIF block (without the ``Exif`` prefix).
@@ -61,6 +61,8 @@ class Picture:
         What a reader of the results should know ("palette expanded to RGB").
     cmyk : bool
         The file holds CMYK; `pixels` is its RGB rendering.
+    stack : bool
+        The channels are measurements of their own, neither grey, colour nor alpha; C is 1 .. 64.
     """
 
     pixels: NDArray[Any]
@@ -72,6 +74,7 @@ class Picture:
     source: bytes | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     cmyk: bool = False
+    stack: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,8 +156,8 @@ def _name(source: Source) -> str:
     return "<bytes>" if isinstance(source, bytes) else str(source)
 
 
-def read(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Decode a JPEG, PNG, TIFF, BMP or WebP file; the pixels come out upright.
+def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -> Picture:
+    """Decode a JPEG, PNG, TIFF, BMP, WebP or .npy file; the pixels come out upright.
 
     The format is told from the content. A file that is cut off or damaged is an error, never a
     half-grey picture. CMYK is rendered to RGB, palettes are expanded, 1-bit becomes 0 and 255.
@@ -164,6 +167,8 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     source : Path, str, bytes or FileRef
     max_pixels : int
         Refuse larger pictures before decoding them.
+    pages : bool
+        The pages of a TIFF file are the channels of one picture; otherwise several are refused.
 
     Returns
     -------
@@ -179,7 +184,8 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     head = header(data, name)
     if head.animated:
         raise ImageError(f"{name}: an animation; only still pictures are read")
-    if head.format != "tiff":
+    sized = head.format not in ("tiff", "npy")
+    if sized:
         check_pixels(head.width, head.height, name, max_pixels)
     try:
         if head.format == "jpeg":
@@ -187,7 +193,9 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
         elif head.format == "png":
             picture = _read_png(data, name)
         elif head.format == "tiff":
-            picture = _read_tiff(data, name, max_pixels)
+            picture = _read_tiff(data, name, max_pixels, pages)
+        elif head.format == "npy":
+            picture = _read_npy(data, name, max_pixels)
         else:
             picture = _read_pillow(data, name, head)
     except ImageError:
@@ -195,7 +203,7 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     except Exception as exc:  # decoders raise anything: OSError, KeyError, struct.error, IndexError...
         raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc
     pixels = picture.pixels
-    if head.format != "tiff" and pixels.shape[:2] != (head.height, head.width):
+    if sized and pixels.shape[:2] != (head.height, head.width):
         raise ImageError(
             f"{name}: damaged: decoded to {pixels.shape[1]}x{pixels.shape[0]}, not as its header says"
         )
@@ -269,10 +277,21 @@ def _read_png(data: bytes, name: str) -> Picture:
     )
 
 
-def _read_tiff(data: bytes, name: str, max_pixels: int) -> Picture:
+def _read_npy(data: bytes, name: str, max_pixels: int) -> Picture:
+    pixels = stack.npy_to_pixels(data, name, max_pixels)
+    return Picture(pixels, "npy", name=name, source=data, stack=pixels.shape[2] not in (1, 3))
+
+
+def _read_tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
+    if pages:
+        with tiff.pages_of(io.BytesIO(data), name) as found:
+            if len(found) > 1:
+                pixels = stack.pages_to_pixels(found, name, max_pixels)
+                return Picture(pixels, "tiff", name=name, source=data, stack=True)
     with tiff.opened(io.BytesIO(data), name) as page:
         check_pixels(page.imagewidth, page.imagelength, name, max_pixels)
         pixels, notes, cmyk = tiff.to_pixels(page, name)
+        is_stack = tiff.is_stack(page)
         tags = page.tags
         icc = tags.valueof(34675)
         orientation = tags.valueof(274)
@@ -285,6 +304,7 @@ def _read_tiff(data: bytes, name: str, max_pixels: int) -> Picture:
         source=data,
         notes=notes,
         cmyk=cmyk,
+        stack=is_stack,
     )
 
 
@@ -378,6 +398,10 @@ def _stored(picture: Picture) -> MaskFile:
     one_bit = picture.source is not None and picture.format == "png" and picture.source[24:26] == b"\x01\0"
     if one_bit:
         return MaskFile((values != 0).astype(np.uint8), None, "1")
+    if picture.stack:
+        raise ImageError(f"{picture.name}: a mask has 1 to 4 channels; this file has {channels}")
+    if values.dtype == np.float32 and (values == np.rint(values)).all():
+        values = values.astype(np.uint8)  # NumPy writes masks of 0 and 1 as float, too
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     if values.dtype != np.uint8:
         mode = {"L": "I;16"}.get(mode, mode + ";16")

@@ -17,8 +17,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging.stack import MAX_CHANNELS
 
-__all__ = ["check_kind", "normal_values", "opened", "to_pixels"]
+__all__ = ["check_kind", "is_stack", "normal_values", "opened", "pages_of", "to_pixels"]
 
 # tifffile logs what it repairs; a file that it cannot read raises, and that is what we report.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -35,16 +36,34 @@ def opened(file: BinaryIO, name: str) -> Iterator[Any]:
     ImageError
         When it is no TIFF file, is cut off, or holds several pages.
     """
+    with pages_of(file, name) as pages:
+        if len(pages) != 1:
+            raise ImageError(f"{name}: a TIFF file of {len(pages)} pages; split it into single pages first")
+        yield pages[0]
+
+
+@contextlib.contextmanager
+def pages_of(file: BinaryIO, name: str) -> Iterator[list[Any]]:
+    """Open all full-size pages of a TIFF file; raises ImageError as :func:`opened` does."""
     file.seek(0)  # tifffile takes the position it finds for the file's beginning
     try:
         handle = tifffile.TiffFile(file, name="picture")  # the name of an fdopen file is a number
     except Exception as exc:  # tifffile raises struct.error, ValueError, KeyError... on damage
         raise ImageError(f"{name}: damaged, cannot be read as TIFF: {exc}") from exc
     with handle:
-        pages = [page for page in handle.pages if not _reduced(page)]
-        if len(pages) != 1:
-            raise ImageError(f"{name}: a TIFF file of {len(pages)} pages; split it into single pages first")
-        yield pages[0]
+        yield [page for page in handle.pages if not _reduced(page)]
+
+
+def is_stack(page: Any) -> bool:
+    """Whether a page's samples are channels of their own: more than grey or RGB, and none called alpha.
+
+    A fourth sample beside RGB of which the file does not say what it is counts as alpha, as most
+    viewers have it.
+    """
+    colours = {2: 3, 5: 4, 6: 3}.get(int(page.photometric), 1)
+    extra = page.samplesperpixel - colours
+    alpha = any(int(kind) in (1, 2) for kind in page.extrasamples)
+    return bool(extra > 0 and not alpha and not (colours == 3 and extra == 1))
 
 
 def _reduced(page: Any) -> bool:
@@ -92,8 +111,9 @@ def check_kind(page: Any, name: str) -> None:
             f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); "
             "8 and 16 bit unsigned, 1 bit, and float in 0..1 are read"
         )
-    if samples > (5 if page.photometric == 5 else 4):
-        raise ImageError(f"{name}: a TIFF file of {samples} samples a pixel; up to 4 are read")
+    most = 5 if page.photometric == 5 else MAX_CHANNELS
+    if samples > most:
+        raise ImageError(f"{name}: a TIFF file of {samples} samples a pixel; up to {most} are read")
     if page.photometric not in (*_GREY, 2, 3, 5, 6):
         raise ImageError(
             f"{name}: TIFF colour space {page.photometric!s}; grey, RGB, palette and CMYK are read"

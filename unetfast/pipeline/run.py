@@ -142,7 +142,7 @@ def run(
     path = bundled(model) or Path(model)
     segmenter = None if settings.engine == "ray" else _segmenter(path, settings)
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.backend.description}")
-    context = Context(settings, _sha256(path))
+    context = Context(settings, _sha256(path), segmenter is not None and _takes_stacks(segmenter))
     summary = Summary()
     place = RemoteOutput(str(output)) if is_url(str(output)) else Output(Path(output))
     with place, Journal(place.journals, journal_name(shard)) as journal:
@@ -194,6 +194,10 @@ def _segmenter(path: Path, settings: RunSettings) -> Segmenter:
     )
 
 
+def _takes_stacks(segmenter: Segmenter) -> bool:
+    return segmenter.spec.preprocess.channels not in (1, 3)
+
+
 def _ray_engine(*arguments: Any) -> RayEngine:
     from unetfast.pipeline.ray_ import RayEngine
 
@@ -233,7 +237,7 @@ def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> b
         The message starts with ``<stdin>`` or the model's path.
     """
     segmenter = _segmenter(bundled(model) or Path(model), settings)
-    context = Context(settings, "")
+    context = Context(settings, "", _takes_stacks(segmenter))
     job = Job(Item(Path("<stdin>"), "<stdin>", "<stdin>"), data=data)
     stages.decode(job, context)
     stages.segment([job], segmenter, settings.scale)

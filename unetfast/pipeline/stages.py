@@ -24,8 +24,8 @@ from unetfast.imaging import (
     Picture,
     encode,
     encode_mask,
-    network_input,
     patched,
+    preview,
     read,
     read_bytes,
 )
@@ -77,10 +77,13 @@ class Context:
     settings : RunSettings
     model_sha256 : str
         Of the artifact's file.
+    stacks : bool
+        The model takes neither grey nor RGB: the pages of a TIFF file are its channels.
     """
 
     settings: RunSettings
     model_sha256: str
+    stacks: bool = False
 
 
 @dataclass
@@ -143,7 +146,7 @@ def decode(job: Job, context: Context) -> None:
     """Turn the bytes into an upright picture."""
     assert job.data is not None
     try:
-        picture = read(job.data, max_pixels=context.settings.max_pixels)
+        picture = read(job.data, max_pixels=context.settings.max_pixels, pages=context.stacks)
     except ImageError as exc:
         raise ImageError(str(exc).replace("<bytes>", str(job.item.path), 1)) from exc
     job.picture = dataclasses.replace(picture, name=str(job.item.path))
@@ -229,8 +232,8 @@ def _missing_ending(job: Job) -> str:
 
 def draw(pixels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return the photo as RGB with the mask half red over it."""
-    image = network_input(pixels, 3)
-    image = image.copy() if image is pixels else image
+    image = preview(pixels)
+    image = image.copy() if np.shares_memory(image, pixels) else image
     image[mask] = image[mask] // 2 + np.array([127, 0, 0], np.uint8)
     return image
 

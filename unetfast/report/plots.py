@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from unetfast.imaging import atomic_write
+from unetfast.imaging import atomic_write, preview
 from unetfast.metrics import IGNORE, f1
 from unetfast.report.sheet import overlay
 
@@ -122,7 +122,7 @@ def compare(
     for ax, name in zip(axes[0], ("image", "truth", "prediction", wrong), strict=True):
         ax.set_title(name, fontsize=10)
     for line, (caption, image, truth, prediction) in zip(axes, rows, strict=True):
-        shown = _rgb(image)
+        shown = preview(image)
         pictures = (
             shown,
             overlay(shown, truth),
@@ -135,10 +135,6 @@ def compare(
             ax.set_yticks([])
         line[0].set_ylabel(caption, fontsize=8)
     _save(figure, path, dpi=90)
-
-
-def _rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(image[:, :, :3] if image.shape[2] >= 3 else image[:, :, [0, 0, 0]])
 
 
 def _errors(

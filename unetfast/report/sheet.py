@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.imaging import Picture, encode, network_input, resize
+from unetfast.imaging import Picture, encode, preview, resize
 
 __all__ = [
     "class_colour",
@@ -54,7 +54,8 @@ def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float 
 
     Parameters
     ----------
-    image : (H, W), (H, W, 1) or (H, W, 3) uint8
+    image : (H, W) or (H, W, C) uint8
+        Of more than three channels the first three are shown.
     labels : (H, W) uint8
         0 is left as it is; 255, "does not count", is striped.
     opacity : float
@@ -64,7 +65,7 @@ def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float 
     -------
     (H, W, 3) uint8
     """
-    drawn = network_input(image, 3).copy()
+    drawn = preview(image).copy()
     colours = np.zeros((256, 3), np.float32)
     for class_id in range(1, IGNORE):
         colours[class_id] = class_colour(class_id)
@@ -81,7 +82,7 @@ def thumbnail(image: NDArray[np.uint8], labels: NDArray[np.uint8], side_px: int)
 
     Parameters
     ----------
-    image : (H, W, 1) or (H, W, 3) uint8
+    image : (H, W, C) uint8
     labels : (H, W) uint8
     side_px : int
         The longer side is at most this.

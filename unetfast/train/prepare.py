@@ -99,8 +99,6 @@ def describe(
         name: value for name in ("width", "depth", "up") if (value := getattr(settings, name)) is not None
     }
     channels = settings.channels or data.channels
-    if channels not in (1, 3):
-        raise ConfigError(f"channels must be 1 (grey), 3 (RGB) or 0 (as the images); got {channels}")
     spec = ModelSpec(
         arch=settings.arch,
         arch_args=arch_args,

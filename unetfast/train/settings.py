@@ -30,7 +30,9 @@ class TrainSettings:
     val_fraction: float = setting(
         0.15, "share of the images kept for validation, where the data has no val split", low=0.0, high=0.9
     )
-    channels: int = setting(0, "image channels: 1 grey, 3 RGB; 0 takes what the images have", low=0, high=3)
+    channels: int = setting(
+        0, "image channels: 1 grey, 3 RGB, or what stacks have; 0 finds out", low=0, high=64
+    )
     cache: str = setting("auto", "keep decoded images in memory", choices=("auto", "ram", "none"))
     # model
     arch: str = setting("fast", "network", choices=tuple(MODELS))

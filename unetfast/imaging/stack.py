@@ -1,0 +1,117 @@
+"""Pictures of any number of channels: NumPy's ``.npy``, and TIFF files whose pages are the channels."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.errors import ImageError
+from unetfast.imaging.formats import check_pixels
+
+__all__ = ["MAX_CHANNELS", "channels_last", "npy_to_pixels", "pages_to_pixels"]
+
+MAX_CHANNELS = 64
+
+
+def npy_to_pixels(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
+    """Decode a ``.npy`` file of (H, W), (H, W, C) or (C, H, W).
+
+    The channels are the shorter of the first and the last axis. Integers that fit 8 or 16 bits
+    become uint8 or uint16, also where they are stored wider; float stays, for values in [0, 1].
+
+    Returns
+    -------
+    (H, W, C) uint8, uint16 or float32
+
+    Raises
+    ------
+    ImageError
+        For another rank, type or range; for object arrays, which could run code.
+    """
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else _header_2_0
+        shape, _, dtype = header(file)
+    except ValueError as exc:
+        raise ImageError(f"{name}: damaged, cannot be read as .npy: {exc}") from exc
+    if dtype.kind not in "buif":
+        raise ImageError(f"{name}: an array of {dtype}; numbers are read")
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise ImageError(f"{name}: an array of shape {shape}; (H, W), (H, W, C) or (C, H, W) are read")
+    sides = shape[:2] if len(shape) == 2 or shape[2] <= shape[0] else shape[1:]
+    check_pixels(sides[1], sides[0], name, max_pixels)
+    file.seek(0)
+    try:
+        values = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError) as exc:
+        raise ImageError(f"{name}: damaged or cut off: {exc}") from exc
+    return _narrowed(channels_last(values, name), name)
+
+
+def _header_2_0(file: io.BytesIO) -> Any:
+    return np.lib.format.read_array_header_2_0(file)
+
+
+def channels_last(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return (H, W), (H, W, C) or (C, H, W) as contiguous (H, W, C).
+
+    Raises
+    ------
+    ImageError
+        For more than :data:`MAX_CHANNELS`.
+    """
+    if values.ndim == 2:
+        values = values[:, :, None]
+    elif values.shape[2] > values.shape[0]:
+        values = np.moveaxis(values, 0, -1)
+    if values.shape[2] > MAX_CHANNELS:
+        raise ImageError(f"{name}: {values.shape[2]} channels; up to {MAX_CHANNELS} are read")
+    return np.ascontiguousarray(values)
+
+
+def _narrowed(values: NDArray[Any], name: str) -> NDArray[Any]:
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * 255
+    low, high = values.min(), values.max()
+    if values.dtype.kind in "ui":
+        if low < 0 or high > 65535:
+            raise ImageError(f"{name}: values {low} .. {high}; 0 .. 65535 are read")
+        return values.astype(np.uint8 if high <= 255 and values.dtype.itemsize != 2 else np.uint16)
+    if not (low >= 0 and high <= 1):
+        raise ImageError(f"{name}: float values {low:g} .. {high:g}; what is white is unknown: scale to 0..1")
+    return values.astype(np.float32)
+
+
+def pages_to_pixels(pages: list[Any], name: str, max_pixels: int) -> NDArray[Any]:
+    """Decode TIFF pages of one channel each, or of one row each where tifffile wrote (H, W, C) so.
+
+    Parameters
+    ----------
+    pages : list of tifffile.TiffPage
+        At least two.
+
+    Returns
+    -------
+    (H, W, C) uint8, uint16 or float32
+
+    Raises
+    ------
+    ImageError
+        When they are pictures of their own: of several samples or of different sizes.
+    """
+    first = pages[0]
+    kinds = {(page.imagelength, page.imagewidth, page.samplesperpixel, page.dtype) for page in pages}
+    if len(kinds) != 1 or first.samplesperpixel != 1 or first.photometric not in (0, 1):
+        raise ImageError(
+            f"{name}: a TIFF file of {len(pages)} pages that are not the channels of one picture"
+        )
+    sides = sorted((len(pages), first.imagelength, first.imagewidth))[1:]
+    check_pixels(sides[0], sides[1], name, max_pixels)
+    values = np.stack([page.asarray(maxworkers=1) for page in pages])
+    if values.dtype.kind not in "buif":
+        raise ImageError(f"{name}: TIFF samples of type {values.dtype}")
+    return _narrowed(channels_last(values, name), name)
