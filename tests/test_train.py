@@ -206,9 +206,12 @@ def _interrupted(data: Path, folder: Path, number: int) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def test_ctrl_c_on_the_command_line(lines: DataSet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_stops_the_command(
+    number: signal.Signals, lines: DataSet, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
-    code, out, err = _interrupted(lines.root, folder, signal.SIGINT)
+    code, out, err = _interrupted(lines.root, folder, number)
     assert code == 130, err
     assert out == ""
     assert f"go on with: unetfast train --resume {folder}" in err

@@ -89,7 +89,7 @@ def _run(
     _catch_signals()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with _progress(console, visible=not quiet) as progress:
-        task = progress.add_task("photos", total=_count(inputs, settings) if console.is_terminal else None)
+        task = progress.add_task("photos", total=_count(inputs, settings) if sys.stderr.isatty() else None)
 
         def show(entry: dict[str, Any]) -> None:
             progress.advance(task)
@@ -137,7 +137,7 @@ def _progress(console: Console, *, visible: bool) -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not (visible and console.is_terminal),
+        disable=not (visible and sys.stderr.isatty()),
         transient=True,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -61,6 +62,6 @@ def synth(
         cracked_share=cracked,
         workers=workers or os.cpu_count() or 1,
     )
-    for _ in track(written, "drawing", total=count, console=Console(stderr=True)):
+    for _ in track(written, "drawing", total=count, console=Console(stderr=True), disable=not sys.stderr.isatty()):
         pass
     click.echo(out)

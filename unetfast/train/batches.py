@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -125,6 +126,14 @@ def _collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 
 def _quiet_worker(_: int) -> None:
-    """Ctrl-C goes to the whole process group; only the loop decides what it means."""
+    """Leave it to the loop what signals to the whole process group mean: it still needs batches.
+
+    Ctrl-C is ignored. So is the first SIGTERM, say of a batch system that stops the job; the second
+    is torch's own, for a worker that has not ended when it should.
+    """
+
+    def once(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, once)
