@@ -62,6 +62,7 @@ def synth(
         cracked_share=cracked,
         workers=workers or os.cpu_count() or 1,
     )
-    for _ in track(written, "drawing", total=count, console=Console(stderr=True), disable=not sys.stderr.isatty()):
+    console, silent = Console(stderr=True), not sys.stderr.isatty()
+    for _ in track(written, "drawing", total=count, console=console, disable=silent):
         pass
     click.echo(out)
