@@ -140,6 +140,48 @@ def test_images_that_all_hang_together_are_said_to(tmp_path: Path, caplog: pytes
     assert "nearly all images show the same" in caplog.text
 
 
+def test_manual_truth_is_not_the_field_of_view(tmp_path: Path) -> None:
+    """DRIVE: images/21_training.tif, 1st_manual/21_manual1.gif and mask/21_training_mask.gif."""
+    for i in range(6):
+        save(tmp_path / f"training/images/{i}_training.tif", photo(i))
+        save(tmp_path / f"training/1st_manual/{i}_manual1.png", truth(i) * 255)
+        save(tmp_path / f"training/mask/{i}_training_mask.png", 255 - truth(i) * 255)
+    found = open_dataset(tmp_path)
+    assert {sample.masks[0].path.parent.name for sample in found.samples} == {"1st_manual"}
+    assert "mask" in dict(found.decisions)["files"]
+
+
+def test_a_second_observer_is_no_image_without_a_mask(tmp_path: Path) -> None:
+    """CHASE_DB1: Image_01L.jpg, Image_01L_1stHO.png, Image_01L_2ndHO.png."""
+    for i in range(4):
+        save(tmp_path / f"Image_{i:02}L.jpg", photo(i))
+        for observer in ("1stHO", "2ndHO"):
+            save(tmp_path / f"Image_{i:02}L_{observer}.png", truth(i) * 255)
+    found = open_dataset(tmp_path, mask_name="2ndHO")
+    assert [sample.masks[0].name for sample in found.samples] == [
+        f"Image_{i:02}L_2ndHO.png" for i in range(4)
+    ]
+
+
+def test_trainval_is_training_where_it_stands_alone(tmp_path: Path) -> None:
+    """Oxford-IIIT Pet: annotations/trainval.txt and test.txt; in Pascal VOC train.txt and val.txt win."""
+    pairs(tmp_path, 8)
+    (tmp_path / "trainval.txt").write_text("".join(f"{i} 1 1 1\n" for i in range(6)))
+    (tmp_path / "test.txt").write_text("6 1 1 1\n7 1 1 1\n")
+    splits = [sample.split for sample in open_dataset(tmp_path).samples]
+    assert splits == ["train"] * 6 + ["test"] * 2
+    (tmp_path / "train.txt").write_text("".join(f"{i}\n" for i in range(4)))
+    (tmp_path / "val.txt").write_text("4\n5\n")
+    splits = [sample.split for sample in open_dataset(tmp_path).samples]
+    assert splits == ["train"] * 4 + ["val"] * 2 + ["test"] * 2
+
+
+def test_a_folder_with_an_archive_says_to_pass_it(tmp_path: Path) -> None:
+    (tmp_path / "stage1_train.zip").write_bytes(b"PK")
+    with pytest.raises(DatasetError, match=r"pass .*stage1_train\.zip itself"):
+        open_dataset(tmp_path)
+
+
 def test_better_name_of_two_sets_of_masks_wins_and_says_so(tmp_path: Path) -> None:
     pairs(tmp_path)
     for i in range(4):

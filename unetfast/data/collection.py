@@ -228,7 +228,9 @@ def _what(listing: Listing) -> str:
     most = sorted(kinds.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{key} ({count})" for key, count in most[:8])
     rest = f" and {len(most) - 8} more kinds" if len(most) > 8 else ""
-    return f"Found {len(listing.names)} files: {shown}{rest}."
+    archives = [name for name in listing.names if name.lower().endswith(".zip")]
+    hint = f" An archive is read in place: pass {listing.root / archives[0]} itself." if archives else ""
+    return f"Found {len(listing.names)} files: {shown}{rest}.{hint}"
 
 
 def _refuse_unmatched(root: Path, found: Found) -> None:

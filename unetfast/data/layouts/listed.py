@@ -23,7 +23,9 @@ _MOST_BYTES = 64 * 2**20
 def find(listing: Listing, mask: str | None) -> Found | None:
     """Find the samples that a data set's lists name; see :mod:`~unetfast.data.layouts`."""
     lists = [
-        name for name in listing.ending(".txt", ".lst") if listing.focus or split_in(name.rpartition("/")[2])
+        name
+        for name in listing.ending(".txt", ".lst")
+        if listing.focus or split_in(name.rpartition("/")[2]) or _is_trainval(name)
     ]
     if not lists:
         return None
@@ -82,6 +84,8 @@ def _two(resolver: Resolver, line: str, beside: str) -> tuple[str, str] | None:
 def _names(listing: Listing, mask: str | None, lines: dict[str, list[str]]) -> Found | None:
     """Read lists of one name a line, whose pairs the folders tell."""
     splits = {name: split_of(name.rpartition("/")[2].rpartition(".")[0]) for name in lines}
+    if "train" not in splits.values():  # Pascal VOC has trainval beside both, Oxford's pets have it alone
+        splits |= {name: "train" for name in lines if _is_trainval(name)}
     lists = {
         name: {_stem(line) for line in lines[name]} for name, split in splits.items() if split and lines[name]
     }
@@ -108,6 +112,10 @@ def _names(listing: Listing, mask: str | None, lines: dict[str, list[str]]) -> F
     if rest:
         notes.append(f"{rest} pairs left out, in no list")
     return Found(samples, [], [], [*found.notes, *notes], found.hints)
+
+
+def _is_trainval(name: str) -> bool:
+    return name.rpartition("/")[2].lower() in ("trainval.txt", "train_val.txt")
 
 
 def _stem(text: str) -> str:

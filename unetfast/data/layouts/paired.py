@@ -288,7 +288,14 @@ def _choose_set(
 def _without_mask(images: list[_File], paired: set[_File]) -> tuple[list[str], list[str]]:
     """Return images without a mask, but for folders in which no image has one."""
     labelled = {image.name.rpartition("/")[0] for image in paired}
-    missing = [image.name for image in images if image not in paired]
+    # Image_01L_2ndHO.png beside Image_01L.jpg, whose mask is Image_01L_1stHO.png, is no image without a mask.
+    known = {(image.name.rpartition("/")[0], image.stem) for image in paired}
+    missing = [
+        image.name
+        for image in images
+        if image not in paired
+        and not any((image.name.rpartition("/")[0], stem) in known for stem in shorter_stems(image.stem))
+    ]
     lone = [name for name in missing if name.rpartition("/")[0] in labelled]
     folders = sorted({name.rpartition("/")[0] for name in missing} - labelled)
     places = _some([folder or "." for folder in folders])

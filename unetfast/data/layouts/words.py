@@ -11,8 +11,9 @@ __all__ = ["NameParts", "folder_parts", "rank", "shorter_stems", "strip_word", "
 
 # Mask words in order of preference, where an image has several masks and nobody said which.
 _MASK_RANKS = (
+    ("manual", "manuals"),  # DRIVE has 1st_manual, and a mask of what the camera saw
     ("mask", "masks", "matte", "mattes"),
-    ("groundtruth", "groundtruths", "gt", "gts", "truth", "target", "targets", "lesion", "manual"),
+    ("groundtruth", "groundtruths", "gt", "gts", "truth", "target", "targets", "lesion"),
     ("label", "labels", "lbl", "lbls", "lab", "labs", "labelled", "labeled"),
     ("annotation", "annotations", "annot", "annots", "anno", "annos", "annotated", "trimap", "trimaps"),
     ("segmentation", "segmentations", "segmented", "seg", "segs", "segm", "bw", "binary"),
