@@ -53,7 +53,7 @@ IMPORTERS = {
         "checkpoint",
         "train",
         "backends/torch_.py",
-        "backends/tensorrt_.py",
+        "backends/cuda.py",
         "export",
     ),
 }

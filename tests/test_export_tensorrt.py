@@ -17,17 +17,10 @@ import unetfast
 from unetfast.errors import BackendError, ConfigError, MissingDependencyError
 from unetfast.export import onnx as graph
 from unetfast.export.int8 import quantize
+from unetfast.export.plan import PlanOptions, Profile, build_plan, parse_bytes, parse_profile, profile_for
 from unetfast.export.precision import folded, narrowed
 from unetfast.export.settings import ExportSettings
-from unetfast.export.tensorrt import (
-    PlanOptions,
-    Profile,
-    build_plan,
-    parse_bytes,
-    parse_profile,
-    profile_for,
-    rebuild_command,
-)
+from unetfast.export.tensorrt import rebuild_command
 from unetfast.models import MODELS
 from unetfast.spec import ModelSpec, PreprocessSpec
 
@@ -164,7 +157,7 @@ def test_bad_profiles_are_refused(text: str) -> None:
 def test_the_data_s_own_sizes_make_a_profile() -> None:
     images = [np.zeros((h, w, 3), np.uint8) for h, w in ((30, 50), (40, 40), (35, 2000))]
     spec = ModelSpec(stride_px=16, halo_px=90)
-    assert profile_for(images, spec) == Profile((1, 30, 40), (1, 35, 50), (8, 1216, 2000))
+    assert profile_for(images, spec) == Profile((1, 1, 1), (1, 35, 50), (8, 1216, 2000))
     square = spec.replace(preprocess=type(spec.preprocess)(resize_px=128))
     assert profile_for(images, square) == Profile((1, 128, 128), (1, 128, 128), (8, 128, 128))
 
@@ -178,9 +171,9 @@ def test_sizes_of_memory() -> None:
 
 
 def test_the_rebuild_command_says_what_was_asked() -> None:
-    settings = ExportSettings(trt=True, half=True, shapes="1x64x64", version_compatible=True)
+    settings = ExportSettings(trt=True, int8=True, shapes="1x64x64", version_compatible=True)
     assert rebuild_command(Path("my best.pt"), settings) == (
-        "unetfast export 'my best.pt' --trt --half --shapes 1x64x64 --version-compatible"
+        "unetfast export 'my best.pt' --trt --int8 --shapes 1x64x64 --version-compatible"
     )
 
 
@@ -211,7 +204,9 @@ HOLDS = {
     "shapes": "IOptimizationProfile",
     "engine": "ICudaEngine",
     "_engine": "ICudaEngine",
+    "context": "IExecutionContext",
     "_context": "IExecutionContext",
+    "inspector": "EngineInspector",
     "_runtime": "Runtime",
 }
 OURS = {"__version__", "ILogger"}  # ILogger is the base of Logger; not a name of the list's classes
@@ -220,7 +215,7 @@ OURS = {"__version__", "ILogger"}  # ILogger is the base of Logger; not a name o
 def used() -> set[tuple[str, str]]:
     """Return (class or "module", name) of every TensorRT name in the source."""
     found = set()
-    for file in ("export/tensorrt.py", "backends/tensorrt_.py"):
+    for file in ("export/plan.py", "export/tensorrt.py", "backends/tensorrt_.py"):
         for node in ast.walk(ast.parse((PACKAGE / file).read_text())):
             if not isinstance(node, ast.Attribute):
                 continue

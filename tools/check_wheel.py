@@ -12,6 +12,7 @@ NEEDED = [
     "unetfast/py.typed",
     "unetfast/assets/crack.onnx",
     "unetfast/assets/crack.md",
+    "unetfast/assets/photos/*.jpg",
     "unetfast-*.dist-info/licenses/LICENSE",
 ]
 BUNDLED_LIMIT_BYTES = 1_500_000

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unetfast.backends import PLANS, read_spec
 from unetfast.backends import load as load_backend
 from unetfast.backends.base import Backend
 from unetfast.errors import BackendError, ConfigError
 from unetfast.imaging.convert import network_input, resize
-from unetfast.preprocess import Tile, default_tile_px, fit, labels_of, tiles_of, unfit
+from unetfast.preprocess import (
+    ACTIVATIONS_BYTES,
+    SMALLEST_DEFAULT_PX,
+    Tile,
+    default_tile_px,
+    fit,
+    labels_of,
+    tiles_of,
+    unfit,
+)
 from unetfast.spec import ModelSpec
 
-__all__ = ["Segmenter", "bundled", "load"]
+__all__ = ["Segmenter", "available_cores", "bundled", "load"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +53,9 @@ def load(
     threads: int = 0,
     tile_px: int = 0,
     batch: int = 1,
+    rebuild: bool = False,
+    memory_bytes: int = ACTIVATIONS_BYTES,
+    streams: int = 1,
 ) -> Segmenter:
     """Open a model for whole images.
 
@@ -52,9 +67,17 @@ def load(
         As :func:`unetfast.backends.load`.
     tile_px : int
         Images larger than this are cut into tiles whose cores are at most this long; 0: as large
-        as keeps the network's memory at about half a gigabyte.
+        as `memory_bytes` holds.
     batch : int
         How many inputs of one size go through the network at once.
+    rebuild : bool
+        Build a TensorRT plan again, from the ONNX beside it, if it is of another GPU or TensorRT.
+    memory_bytes : int
+        What the tiles that are computed at once may take, about.
+    streams : int
+        On a CPU with onnxruntime: how many tiles are computed at once, each on a part of the
+        threads. More photos a second where there are many, and less use of the cores for a
+        single small one. A network whose tiles take too much memory for it gets 1.
 
     Returns
     -------
@@ -73,8 +96,32 @@ def load(
     if tile_px < 0 or batch < 1:
         raise ConfigError(f"tile_px must be at least 0 and batch at least 1; got {tile_px} and {batch}")
     path = bundled(model) or Path(model)
+    if rebuild and path.suffix.lower() in PLANS:
+        from unetfast.export.tensorrt import rebuild_if_stale
+
+        rebuild_if_stale(path, device)
+    cores = threads or available_cores()
+    streams = _streams(path, backend, device, min(streams, cores), memory_bytes) if streams > 1 else 1
+    if streams > 1:
+        # The callers work too: with so many threads within a call, all cores are busy and no more.
+        threads = cores - streams + 1
     opened = load_backend(path, backend=backend, device=device, threads=threads)
-    return Segmenter(opened, tile_px or default_tile_px(opened.spec), batch)
+    return Segmenter(opened, tile_px or default_tile_px(opened.spec, memory_bytes // streams), batch, streams)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _streams(path: Path, backend: str, device: str, wanted: int, memory_bytes: int) -> int:
+    """Return how many calls at once pay off: on CPUs, where the memory holds so many large tiles."""
+    on_cpu = path.suffix.lower() == ".onnx" and backend in ("auto", "onnxruntime") and device != "cuda"
+    if not on_cpu or not path.is_file():
+        return 1
+    spec = read_spec(path)
+    roomy = default_tile_px(spec, memory_bytes // wanted) > SMALLEST_DEFAULT_PX
+    return wanted if roomy else 1
 
 
 class Segmenter:
@@ -86,13 +133,17 @@ class Segmenter:
     spec : ModelSpec
     tile_px, batch : int
         As given to :func:`load`; both shrink when memory runs out, with a warning.
+    streams : int
+        How many calls of the backend run at once.
     """
 
-    def __init__(self, backend: Backend, tile_px: int = 1024, batch: int = 1) -> None:
+    def __init__(self, backend: Backend, tile_px: int = 1024, batch: int = 1, streams: int = 1) -> None:
         self.backend = backend
         self.spec: ModelSpec = backend.spec
         self.tile_px = tile_px
         self.batch = batch
+        self.streams = streams
+        self._pool = ThreadPoolExecutor(streams, "network") if streams > 1 else None
 
     def segment(self, image: NDArray[Any]) -> NDArray[np.uint8]:
         """Return the class of every pixel.
@@ -129,10 +180,14 @@ class Segmenter:
         """
         inputs = [network_input(image, self.spec.preprocess.channels) for image in images]
         while True:
+            used = (self.tile_px, self.batch)
             try:
                 return self._attempt(inputs)
             except (BackendError, MemoryError) as exc:
-                if not _is_memory(exc) or not self._shrink():
+                if not _is_memory(exc):
+                    raise
+                # Another thread may have made them smaller meanwhile.
+                if used == (self.tile_px, self.batch) and not self._shrink():
                     raise
                 log.warning("memory is short; going on with --tile %d --batch %d", self.tile_px, self.batch)
 
@@ -177,12 +232,18 @@ class Segmenter:
         for i, pieces in enumerate(fitted):
             for j, (_, array) in enumerate(pieces):
                 by_shape[array.shape].append((i, j))
+        groups = [
+            places[start : start + self.batch]
+            for places in by_shape.values()
+            for start in range(0, len(places), self.batch)
+        ]
+
+        def infer(group: list[tuple[int, int]]) -> NDArray[Any]:
+            return self.backend.infer(_stack([fitted[i][j][1] for i, j in group]))
+
         answers: dict[tuple[int, int], NDArray[Any]] = {}
-        for places in by_shape.values():
-            for start in range(0, len(places), self.batch):
-                group = places[start : start + self.batch]
-                answer = self.backend.infer(_stack([fitted[i][j][1] for i, j in group]))
-                answers.update(zip(group, answer, strict=True))
+        for group, answer in zip(groups, self._each(infer, groups), strict=True):
+            answers.update(zip(group, answer, strict=True))
         return [
             self._whole([answers[i, j] for j in range(len(pieces))], [t for t, _ in pieces], inputs[i])
             for i, pieces in enumerate(fitted)
@@ -192,6 +253,14 @@ class Segmenter:
         self, outputs: list[NDArray[Any]], tiles: list[Tile], image: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
         return labels_of(unfit(outputs, tiles, (image.shape[0], image.shape[1])), self.spec)
+
+    def _each(
+        self, infer: Callable[[list[tuple[int, int]]], NDArray[Any]], groups: list[list[tuple[int, int]]]
+    ) -> Iterable[NDArray[Any]]:
+        # One group needs no other thread: the caller's own is as good.
+        if self._pool is None or len(groups) == 1:
+            return map(infer, groups)
+        return self._pool.map(infer, groups)
 
     def _shrink(self) -> bool:
         if self.batch > 1:
@@ -204,6 +273,8 @@ class Segmenter:
 
     def close(self) -> None:
         """Release the runtime's memory."""
+        if self._pool is not None:
+            self._pool.shutdown()
         self.backend.close()
 
 

@@ -12,7 +12,7 @@ from unetfast.registry import Registry
 if TYPE_CHECKING:
     from unetfast.backends.base import Backend
 
-__all__ = ["BACKENDS", "SUFFIXES", "load", "read_spec"]
+__all__ = ["BACKENDS", "PLANS", "SUFFIXES", "load", "read_spec"]
 
 # name -> a function load(path, *, device, threads) -> Backend
 BACKENDS = Registry(
@@ -33,6 +33,8 @@ SUFFIXES = {
     ".engine": ("tensorrt",),
     ".plan": ("tensorrt",),
 }
+
+PLANS = (".engine", ".plan")  # files of TensorRT, which belong to one kind of GPU
 
 
 def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threads: int = 0) -> Backend:

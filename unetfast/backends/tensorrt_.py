@@ -1,38 +1,39 @@
 """TensorRT plans on NVIDIA GPUs.
 
-Two slots, each with its own context, stream and buffers: while one call computes, another's images
-travel. CUDA memory comes through torch where it is installed, else through ``cuda-python``.
+Two slots, each with its own stream and buffers: while one call computes, another's images travel.
+Within a slot every shape of batch has its own execution context and, from its second use on, its
+own CUDA graph, because a graph is only valid while nothing changes in the context it was recorded
+from. Contexts of a slot share one piece of GPU memory: a slot does one call at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import queue
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.backends.artifact import read_sidecar
+from unetfast.backends.cuda import Cuda, cuda
 from unetfast.backends.tensors import check_answer, check_images
-from unetfast.errors import (
-    ArtifactError,
-    BackendError,
-    ConfigError,
-    MissingDependencyError,
-    UnetfastError,
-    require,
-)
+from unetfast.errors import ArtifactError, BackendError, ConfigError, UnetfastError, require
 from unetfast.preprocess import Tile, tiles_of, unfit
 from unetfast.spec import ModelSpec
 
-__all__ = ["TensorRtBackend", "gpu", "load", "runtime", "stale"]
+__all__ = ["TensorRtBackend", "device_index", "gpu", "inspected_types", "load", "runtime", "stale"]
 
 log = logging.getLogger(__name__)
 
 _SLOTS = 2
+_SHAPES = 16  # contexts and graphs a slot keeps; those used longest ago go first
 
 
 def runtime() -> Any:
@@ -45,129 +46,6 @@ def runtime() -> Any:
     return require("tensorrt", "trt")
 
 
-class _Buffer(Protocol):
-    """A piece of pinned host memory and a piece of GPU memory of one size."""
-
-    size: int
-    host: NDArray[np.uint8]
-    pointer: int
-
-    def upload(self, count: int, stream: int) -> None: ...
-    def download(self, count: int, stream: int) -> None: ...
-
-
-class _Cuda(Protocol):
-    """What this backend needs of CUDA."""
-
-    def gpu(self) -> str: ...
-    def buffer(self, size: int) -> _Buffer: ...
-    def stream(self) -> int: ...
-    def wait(self, stream: int) -> None: ...
-
-
-class _TorchBuffer:
-    def __init__(self, torch: Any, device: Any, size: int) -> None:
-        self._torch = torch
-        self._host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-        self._device = torch.empty(size, dtype=torch.uint8, device=device)
-        self.size, self.host, self.pointer = size, self._host.numpy(), self._device.data_ptr()
-
-    def upload(self, count: int, stream: int) -> None:
-        with self._torch.cuda.stream(self._torch.cuda.ExternalStream(stream)):
-            self._device[:count].copy_(self._host[:count], non_blocking=True)
-
-    def download(self, count: int, stream: int) -> None:
-        with self._torch.cuda.stream(self._torch.cuda.ExternalStream(stream)):
-            self._host[:count].copy_(self._device[:count], non_blocking=True)
-
-
-class _TorchCuda:
-    def __init__(self, torch: Any, index: int) -> None:
-        self._torch = torch
-        self._device = torch.device("cuda", index)
-        torch.cuda.set_device(self._device)
-        self._streams: list[Any] = []  # a stream dies with its object
-
-    def gpu(self) -> str:
-        found = self._torch.cuda.get_device_properties(self._device)
-        return f"{found.name} ({found.major}.{found.minor})"
-
-    def buffer(self, size: int) -> _Buffer:
-        return _TorchBuffer(self._torch, self._device, size)
-
-    def stream(self) -> int:
-        self._streams.append(self._torch.cuda.Stream(self._device))
-        return int(self._streams[-1].cuda_stream)
-
-    def wait(self, stream: int) -> None:
-        self._torch.cuda.ExternalStream(stream).synchronize()
-
-
-class _CudaPythonBuffer:
-    def __init__(self, cuda: _CudaPython, size: int) -> None:
-        import ctypes
-
-        self._cuda = cuda
-        self._host = cuda.call("cudaMallocHost", size)
-        self.size, self.pointer = size, int(cuda.call("cudaMalloc", size))
-        array = (ctypes.c_uint8 * size).from_address(int(self._host))
-        self.host: NDArray[np.uint8] = np.ctypeslib.as_array(array)
-
-    def upload(self, count: int, stream: int) -> None:
-        kind = self._cuda.api.cudaMemcpyKind.cudaMemcpyHostToDevice
-        self._cuda.call("cudaMemcpyAsync", self.pointer, self._host, count, kind, stream)
-
-    def download(self, count: int, stream: int) -> None:
-        kind = self._cuda.api.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        self._cuda.call("cudaMemcpyAsync", self._host, self.pointer, count, kind, stream)
-
-    def __del__(self) -> None:
-        self._cuda.call("cudaFree", self.pointer)
-        self._cuda.call("cudaFreeHost", self._host)
-
-
-class _CudaPython:
-    def __init__(self, api: Any, index: int) -> None:
-        self.api, self._index = api, index
-        self.call("cudaSetDevice", index)
-
-    def call(self, name: str, *arguments: Any) -> Any:
-        error, *values = getattr(self.api, name)(*arguments)
-        if int(error) != 0:
-            raise BackendError(f"CUDA: {name} failed: {error}")
-        return values[0] if values else None
-
-    def gpu(self) -> str:
-        found = self.call("cudaGetDeviceProperties", self._index)
-        return f"{found.name.decode()} ({found.major}.{found.minor})"
-
-    def buffer(self, size: int) -> _Buffer:
-        return _CudaPythonBuffer(self, size)
-
-    def stream(self) -> int:
-        return int(self.call("cudaStreamCreate"))
-
-    def wait(self, stream: int) -> None:
-        self.call("cudaStreamSynchronize", stream)
-
-
-def _cuda(index: int = 0) -> _Cuda:
-    try:
-        import torch
-
-        if torch.cuda.device_count() > index:
-            return _TorchCuda(torch, index)
-    except ModuleNotFoundError:
-        pass
-    try:
-        from cuda.bindings import runtime as api
-    except ModuleNotFoundError as exc:
-        raise MissingDependencyError(
-            "TensorRT needs CUDA memory from a torch with CUDA, or from: pip install cuda-python"
-        ) from exc
-    return _CudaPython(api, index)
-
-
 def gpu(index: int = 0) -> str:
     """Return the GPU's name and compute capability, such as ``"NVIDIA A100-SXM4-80GB (8.0)"``.
 
@@ -176,7 +54,7 @@ def gpu(index: int = 0) -> str:
     BackendError, MissingDependencyError
         When there is none, or nothing to reach it with.
     """
-    return _cuda(index).gpu()
+    return cuda(index).name()
 
 
 def stale(sidecar: dict[str, Any], version: str, gpu_name: str) -> str | None:
@@ -201,41 +79,124 @@ def stale(sidecar: dict[str, Any], version: str, gpu_name: str) -> str | None:
         differences.append(f"for {built_gpu}, and here is {gpu_name}")
     if not differences:
         return None
-    return f"built {' and '.join(differences)}; rebuild it with: {sidecar.get('rebuild')}"
+    return f"built {' and '.join(differences)}"
+
+
+# How the inspector of TensorRT 10 and 11 writes types, by the name of tensorrt.DataType.
+_TYPES = {
+    "FLOAT": r"fp32|float\b|float32",
+    "HALF": r"(?<!b)fp16|half|(?<!b)float16",
+    "BF16": r"bf16|bfloat16",
+    "INT8": r"(?<!u)int8",
+    "UINT8": r"uint8",
+}
+
+
+def inspected_types(text: str) -> dict[str, int]:
+    """Count layers by the type of their first output.
+
+    Parameters
+    ----------
+    text : str
+        What the engine inspector gives as JSON of a plan built with detailed verbosity.
+
+    Returns
+    -------
+    dict of str to int
+        Names of ``tensorrt.DataType``; layers that do not say their type are left out.
+    """
+    found: Counter[str] = Counter()
+    for layer in json.loads(text).get("Layers", []):
+        outputs = layer.get("Outputs") if isinstance(layer, dict) else None
+        if not outputs:
+            continue
+        said = " ".join(str(value) for key, value in outputs[0].items() if "atatype" in key).lower()
+        found.update(name for name, pattern in _TYPES.items() if re.search(pattern, said))
+    return dict(found)
+
+
+def device_index(device: str) -> int:
+    """Return N of "cuda:N", 0 of "cuda" and "auto".
+
+    Raises
+    ------
+    ConfigError
+    """
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cuda") or (index and not index.isdigit()):
+        raise ConfigError(f"device must be auto, cuda or cuda:N for TensorRT; got {device!r}")
+    return int(index or 0)
+
+
+class _Way:
+    """How batches of one shape go through an engine."""
+
+    def __init__(self, cuda: Cuda, stream: int, context: Any, answer_shape: tuple[int, ...]) -> None:
+        self._cuda, self._stream, self._context = cuda, stream, context
+        self.answer_shape = answer_shape
+        self._uses = 0
+        self._graph: Callable[[], None] | None = None
+
+    def go(self) -> None:
+        """Put the computation into the stream."""
+        self._uses += 1
+        if self._uses == 2:  # TensorRT settles a context at its first run; only then can it be recorded
+            self._graph = self._recorded()
+        if self._graph is None:
+            self._execute()
+        else:
+            self._graph()
+
+    def _recorded(self) -> Callable[[], None] | None:
+        try:
+            return self._cuda.record(self._stream, self._execute)
+        except (BackendError, RuntimeError) as exc:  # torch raises RuntimeError for CUDA's errors
+            log.warning("TensorRT: going on without a CUDA graph, which could not be recorded: %s", exc)
+            return None
+
+    def _execute(self) -> None:
+        if not self._context.execute_async_v3(self._stream):
+            raise BackendError("TensorRT: execution failed")
 
 
 class _Slot:
-    """An execution context with its own stream and buffers; one call at a time."""
+    """A stream with buffers for the largest batch; one call at a time."""
 
-    def __init__(self, engine: Any, cuda: _Cuda) -> None:
-        self._context = engine.create_execution_context()
-        if self._context is None:
-            raise BackendError("TensorRT: not enough GPU memory for an execution context")
-        self._cuda = cuda
+    def __init__(self, trt: Any, engine: Any, cuda: Cuda, names: tuple[str, str], sizes: tuple[int, int]):
+        self._engine, self._cuda, self._names = engine, cuda, names
+        self._strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
         self._stream = cuda.stream()
-        self._buffers: dict[str, _Buffer] = {}
+        self._given, self._wanted = (cuda.buffer(size) for size in sizes)
+        self._scratch_bytes = int(engine.device_memory_size_v2)
+        self._scratch = cuda.memory(self._scratch_bytes)
+        self._ways: OrderedDict[tuple[int, ...], _Way] = OrderedDict()
 
-    def run(self, images: NDArray[np.uint8], name_in: str, name_out: str, dtype: Any) -> NDArray[Any]:
-        if not self._context.set_input_shape(name_in, images.shape):
-            raise BackendError(f"TensorRT: shape {images.shape} does not fit the plan's profile")
-        shape = tuple(self._context.get_tensor_shape(name_out))
-        count = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        given, wanted = self._buffer(name_in, images.nbytes), self._buffer(name_out, count)
-        given.host[: images.nbytes] = images.reshape(-1)
-        given.upload(images.nbytes, self._stream)
-        if not self._context.execute_async_v3(self._stream):
-            raise BackendError(f"TensorRT: execution failed for shape {images.shape}")
-        wanted.download(count, self._stream)
+    def run(self, images: NDArray[np.uint8], dtype: Any) -> NDArray[Any]:
+        self._cuda.enter()
+        way = self._ways.pop(images.shape, None) or self._way(images.shape)
+        self._ways[images.shape] = way
+        if len(self._ways) > _SHAPES:
+            self._ways.popitem(last=False)
+        count = int(np.prod(way.answer_shape)) * np.dtype(dtype).itemsize
+        self._given.host[: images.nbytes] = images.reshape(-1)
+        self._given.upload(images.nbytes, self._stream)
+        way.go()
+        self._wanted.download(count, self._stream)
         self._cuda.wait(self._stream)
-        answer: NDArray[Any] = np.array(wanted.host[:count]).view(dtype).reshape(shape)
+        answer: NDArray[Any] = np.array(self._wanted.host[:count]).view(dtype).reshape(way.answer_shape)
         return answer
 
-    def _buffer(self, name: str, size: int) -> _Buffer:
-        known = self._buffers.get(name)
-        if known is None or known.size < size:
-            known = self._buffers[name] = self._cuda.buffer(size)
-            self._context.set_tensor_address(name, known.pointer)
-        return known
+    def _way(self, shape: tuple[int, ...]) -> _Way:
+        context = self._engine.create_execution_context(self._strategy)
+        if context is None:
+            raise BackendError("TensorRT: not enough GPU memory for an execution context")
+        context.set_device_memory(self._scratch.pointer, self._scratch_bytes)
+        name_in, name_out = self._names
+        if not context.set_input_shape(name_in, shape):
+            raise BackendError(f"TensorRT: shape {shape} does not fit the plan's profile")
+        context.set_tensor_address(name_in, self._given.pointer)
+        context.set_tensor_address(name_out, self._wanted.pointer)
+        return _Way(self._cuda, self._stream, context, tuple(context.get_tensor_shape(name_out)))
 
 
 class TensorRtBackend:
@@ -247,23 +208,33 @@ class TensorRtBackend:
 
     name = "tensorrt"
 
-    def __init__(self, trt: Any, plan: bytes, spec: ModelSpec, cuda: _Cuda) -> None:
+    def __init__(self, trt: Any, plan: bytes, spec: ModelSpec, cuda: Cuda) -> None:
         self.spec = spec
+        self._trt = trt
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise BackendError("TensorRT cannot read the plan")
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         modes = {name: engine.get_tensor_mode(name) for name in names}
-        self._in = next(name for name in names if modes[name] == trt.TensorIOMode.INPUT)
-        self._out = next(name for name in names if modes[name] == trt.TensorIOMode.OUTPUT)
-        low, _, high = engine.get_tensor_profile_shape(self._in, 0)
+        given = next(name for name in names if modes[name] == trt.TensorIOMode.INPUT)
+        wanted = next(name for name in names if modes[name] == trt.TensorIOMode.OUTPUT)
+        low, _, high = engine.get_tensor_profile_shape(given, 0)
         self._low, self._high = tuple(low)[:3], tuple(high)[:3]
+        self._dtype = np.dtype(np.uint8 if spec.output == "mask" else np.float32)
+        pixels = int(np.prod(self._high))
+        channels = 1 if spec.output == "mask" else spec.logit_channels
+        sizes = pixels * spec.preprocess.channels, pixels * channels * self._dtype.itemsize
         self._engine: Any = engine
         self._idle: queue.Queue[_Slot] = queue.Queue()
         for _ in range(_SLOTS):
-            self._idle.put(_Slot(engine, cuda))
-        self.description = f"TensorRT {trt.__version__}, {cuda.gpu()}, {spec.precision}"
+            self._idle.put(_Slot(trt, engine, cuda, (given, wanted), sizes))
+        self.description = f"TensorRT {trt.__version__}, {cuda.name()}, {spec.precision}"
+
+    def layer_types(self) -> dict[str, int]:
+        """Count what the engine's own layers answer in, by TensorRT's engine inspector."""
+        inspector = self._engine.create_engine_inspector()
+        return inspected_types(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
         """Run the model on (N, H, W, C) uint8; safe to call from several threads at once."""
@@ -301,10 +272,9 @@ class TensorRtBackend:
         extra = max(0, low_n - n), max(0, low_h - height), max(0, low_w - width)
         if any(extra):
             images = np.pad(images, (*((0, more) for more in extra), (0, 0)), mode="edge")
-        dtype = np.uint8 if self.spec.output == "mask" else np.float32
         slot = self._idle.get()
         try:
-            answer = slot.run(np.ascontiguousarray(images), self._in, self._out, dtype)
+            answer = slot.run(np.ascontiguousarray(images), self._dtype)
         finally:
             self._idle.put(slot)
         return answer[:n, :height, :width]
@@ -337,9 +307,7 @@ def load(path: Path | str, *, device: str = "auto", threads: int = 0) -> TensorR
     BackendError, ConfigError, MissingDependencyError
     """
     path = Path(path)
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cuda") or (index and not index.isdigit()):
-        raise ConfigError(f"device must be auto, cuda or cuda:N for TensorRT; got {device!r}")
+    index = device_index(device)
     sidecar = read_sidecar(path)
     spec = ModelSpec.from_dict(sidecar["spec"], path)
     plan = path.read_bytes()
@@ -349,12 +317,12 @@ def load(path: Path | str, *, device: str = "auto", threads: int = 0) -> TensorR
             f"rebuild it with: {sidecar.get('rebuild')}"
         )
     trt = runtime()
-    cuda = _cuda(int(index or 0))
-    problem = stale(sidecar, trt.__version__, cuda.gpu())
+    here = cuda(index)
+    problem = stale(sidecar, trt.__version__, here.name())
     if problem is not None:
-        raise ArtifactError(f"{path}: {problem}")
+        raise ArtifactError(f"{path}: {problem}; add --rebuild, or: {sidecar.get('rebuild')}")
     try:
-        backend = TensorRtBackend(trt, plan, spec, cuda)
+        backend = TensorRtBackend(trt, plan, spec, here)
     except UnetfastError as exc:
         raise BackendError(f"{path}: {exc}") from exc
     log.info("%s: %s", path, backend.description)

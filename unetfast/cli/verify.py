@@ -21,6 +21,7 @@ __all__ = ["verify"]
 @click.option("--backend", default="auto", show_default=True, help="What runs the artifact.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0 takes all cores.")
+@click.option("--rebuild", is_flag=True, help="Build a TensorRT plan of another GPU again first.")
 @click.option("--max-differ", type=click.FloatRange(0, 1), help="Largest fraction of pixels that may differ.")
 @click.option(
     "--min-dice", type=click.FloatRange(0, 1), help="Least Dice of any class against the checkpoint."
@@ -34,6 +35,7 @@ def verify(
     backend: str,
     device: str,
     threads: int,
+    rebuild: bool,
     max_differ: float | None,
     min_dice: float | None,
     max_drop: float | None,
@@ -57,6 +59,10 @@ def verify(
     from unetfast.export.verify import checkpoint_of
     from unetfast.export.verify import verify as measure
 
+    if rebuild and artifact.suffix.lower() in backends.PLANS:
+        from unetfast.export.tensorrt import rebuild_if_stale
+
+        rebuild_if_stale(artifact, device, say=lambda line: click.echo(line, err=True))
     limits = limits_for(
         backends.read_spec(artifact).precision, differ=max_differ, dice=min_dice, drop=max_drop
     )

@@ -81,9 +81,10 @@ def precision_of(settings: ExportSettings) -> str:
     ConfigError
         When more than one was asked for, or settings contradict each other.
     """
-    asked = [name for name in ("half", "bf16", "int8") if getattr(settings, name)]
+    asked = [name for name in ("fp32", "half", "bf16", "int8") if getattr(settings, name)]
     if len(asked) > 1:
-        raise ConfigError(f"give one of --half, --bf16, --int8; got {' and '.join('--' + n for n in asked)}")
+        said = " and ".join(f"--{name}" for name in asked)
+        raise ConfigError(f"give one of --fp32, --half, --bf16, --int8; got {said}")
     if settings.openvino and settings.trt:
         raise ConfigError("give one of --openvino and --trt")
     if settings.bf16 and not (settings.openvino or settings.trt):
@@ -93,7 +94,9 @@ def precision_of(settings: ExportSettings) -> str:
         )
     if settings.openvino and settings.half:
         raise ConfigError("--openvino computes fp16 files in fp32 on a CPU; use --openvino --bf16 or --int8")
-    return {"half": "fp16", "bf16": "bf16", "int8": "int8"}[asked[0]] if asked else "fp32"
+    if not asked:
+        return "fp16" if settings.trt else "fp32"
+    return {"half": "fp16"}.get(asked[0], asked[0])
 
 
 def open_job(path: Path, settings: ExportSettings, say: Say = print) -> Job:
@@ -186,8 +189,8 @@ def _target(checkpoint: Path, settings: ExportSettings) -> Path:
         if settings.to.suffix != suffix:
             raise ConfigError(f"{settings.to}: the file's name must end with {suffix}")
         return settings.to
-    precision = precision_of(settings)
-    return checkpoint.with_name(f"{checkpoint.stem}{'' if precision == 'fp32' else '.' + precision}{suffix}")
+    precision, usual = precision_of(settings), "fp16" if settings.trt else "fp32"
+    return checkpoint.with_name(f"{checkpoint.stem}{'' if precision == usual else '.' + precision}{suffix}")
 
 
 def build_graph(job: Job, settings: ExportSettings) -> tuple[onnx.ModelProto, dict[str, Any]]:

@@ -20,15 +20,16 @@ class ExportSettings:
         "What the artifact answers: class ids, or probabilities (N, H, W, K).",
         choices=("mask", "prob"),
     )
+    fp32: bool = setting(False, "fp32: the default, but for --trt, whose default is fp16.")
     half: bool = setting(False, "fp16; layers that would overflow or cost accuracy stay fp32.")
     bf16: bool = setting(False, "bf16 (with --openvino or --trt).")
     int8: bool = setting(False, "Static int8, calibrated on --data; for CPUs, or with --trt for TensorRT.")
     openvino: bool = setting(False, "Write an OpenVINO model (.xml and .bin).")
-    trt: bool = setting(False, "Build a TensorRT plan (.engine) for the GPU of this machine.")
+    trt: bool = setting(False, "Build a TensorRT plan (.engine) for this machine's GPU; fp16 by default.")
     triton: Path | None = setting(None, "Also write a Triton model repository into this folder.", type=Path)
     data: Path | None = setting(
         None,
-        "Images, or a data set, to calibrate and certify on; default: those in the checkpoint.",
+        "Images, or a data set, to calibrate and certify on; default: those kept in the checkpoint.",
         type=Path,
     )
     threshold: float | None = setting(

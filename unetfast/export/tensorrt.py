@@ -1,12 +1,4 @@
-"""TensorRT plans, built the one way that 10.12 and later, 11 and TensorRT-RTX all understand.
-
-Networks are strongly typed: every type comes from the ONNX graph and none from a builder flag.
-TensorRT 11 has no such flags any more, and code that sets them "where present" builds fp32 plans
-there without a word. That the plan has the types it should is read from the network and recorded.
-
-The functions take the ``tensorrt`` module as an argument, so that they run as they are on the
-TensorRT-RTX builder, which needs no GPU.
-"""
+"""From a certified graph to a certified TensorRT plan, with what lies beside it; and once more elsewhere."""
 
 from __future__ import annotations
 
@@ -16,268 +8,38 @@ import logging
 import os
 import shlex
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
-from unetfast.backends import tensorrt_
-from unetfast.backends.artifact import sidecar_path
-from unetfast.errors import BackendError, ConfigError
+from unetfast.backends import onnxruntime_, tensorrt_
+from unetfast.backends.artifact import read_sidecar, sidecar_path
+from unetfast.errors import ArtifactError, BackendError
 from unetfast.export import onnx as graph
 from unetfast.export.build import Exported, Job, finish
+from unetfast.export.parity import certify, require_passed, summary
+from unetfast.export.plan import (
+    MUST_HAVE,
+    OnStep,
+    Plan,
+    PlanOptions,
+    Profile,
+    build_plan,
+    parse_bytes,
+    parse_profile,
+    profile_for,
+)
+from unetfast.export.samples import bundled_images
 from unetfast.export.settings import ExportSettings
 from unetfast.imaging import atomic_write
 from unetfast.spec import ModelSpec
 
-__all__ = ["Plan", "PlanOptions", "Profile", "build_plan", "parse_profile", "profile_for", "write_tensorrt"]
+__all__ = ["rebuild_command", "rebuild_if_stale", "write_tensorrt"]
 
 log = logging.getLogger(__name__)
-
-OnStep = Callable[[str, int, int], None]  # phase, step, steps
-
-_UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
-_RUN_TILE_PX = 1024  # what `unetfast run` cuts large photos into; the default profile takes it
-_RUN_BATCH = 8
-
-# What each precision must show in the network's layers, by name of tensorrt.DataType.
-_MUST_HAVE = {"fp32": "FLOAT", "fp16": "HALF", "bf16": "BF16", "int8": "INT8"}
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The shapes a plan takes: (batch, height, width) from `low` to `high`, fastest at `best`."""
-
-    low: tuple[int, int, int]
-    best: tuple[int, int, int]
-    high: tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class PlanOptions:
-    """How a plan is built.
-
-    Attributes
-    ----------
-    workspace_bytes : int
-        Memory that layers may use.
-    builder_level : int
-        0 (quick) .. 5 (exhaustive search for kernels).
-    timing_cache : Path or None
-        Kernel timings kept between builds.
-    hardware_compatible, version_compatible : bool
-        Plans for Ampere and newer, and for later versions of TensorRT.
-    """
-
-    workspace_bytes: int = 4 * 2**30
-    builder_level: int = 3
-    timing_cache: Path | None = None
-    hardware_compatible: bool = False
-    version_compatible: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A built plan.
-
-    Attributes
-    ----------
-    data : bytes
-        What ``trtexec --loadEngine`` and ``Runtime.deserialize_cuda_engine`` take.
-    layer_types : dict of str to int
-        How many layers of the network give each type.
-    """
-
-    data: bytes
-    layer_types: dict[str, int]
-
-
-def parse_profile(text: str) -> Profile:
-    """Read ``"1x256x256,1x512x512,8x1024x1024"``: batch x height x width; min, best, max.
-
-    Two shapes are min and max; one is all three.
-
-    Raises
-    ------
-    ConfigError
-    """
-    sizes = []
-    for part in text.split(","):
-        numbers = part.strip().lower().split("x")
-        if len(numbers) != 3 or not all(n.isdigit() and int(n) > 0 for n in numbers):
-            raise ConfigError(
-                f"shapes must be like 1x256x256,8x1024x1024 (batch x height x width); got {part!r}"
-            )
-        n, h, w = (int(number) for number in numbers)
-        sizes.append((n, h, w))
-    if len(sizes) > 3:
-        raise ConfigError(f"shapes are at most three (min, best, max); got {len(sizes)}")
-    low, best, high = sizes if len(sizes) == 3 else (sizes[0], sizes[-1], sizes[-1])
-    if not all(a <= b <= c for a, b, c in zip(low, best, high, strict=True)):
-        raise ConfigError(f"shapes must grow from min to max in every dimension; got {text!r}")
-    return Profile(low, best, high)
-
-
-def profile_for(images: Sequence[NDArray[np.uint8]], spec: ModelSpec) -> Profile:
-    """Return a profile that takes the data's own sizes and the tiles that `unetfast run` makes."""
-    side = spec.preprocess.resize_px
-    if side is not None:
-        return Profile((1, side, side), (1, side, side), (_RUN_BATCH, side, side))
-    heights, widths = ([image.shape[axis] for image in images] for axis in (0, 1))
-    margin = -(-spec.halo_px // spec.stride_px) * spec.stride_px
-    tile = _RUN_TILE_PX + 2 * margin
-    best = 1, int(np.median(heights)), int(np.median(widths))
-    return Profile(
-        (1, min(heights), min(widths)), best, (_RUN_BATCH, max(tile, *heights), max(tile, *widths))
-    )
-
-
-def parse_bytes(text: str) -> int:
-    """Read ``"4GB"`` or ``"512MB"``; raises ConfigError."""
-    number, unit = text.strip()[:-2], text.strip()[-2:].upper()
-    try:
-        return int(float(number) * _UNITS[unit])
-    except (KeyError, ValueError) as exc:
-        raise ConfigError(f"workspace must be a size such as 4GB or 512MB; got {text!r}") from exc
-
-
-def build_plan(
-    trt: Any,
-    model: bytes,
-    profile: Profile,
-    precision: str,
-    options: PlanOptions = PlanOptions(),
-    on_step: OnStep | None = None,
-) -> Plan:
-    """Build a plan from an ONNX model.
-
-    Parameters
-    ----------
-    trt : module
-        ``tensorrt`` or ``tensorrt_rtx``.
-    model : bytes
-        An ONNX file's content, weights inside.
-    profile : Profile
-    precision : str
-        "fp32", "fp16", "bf16" or "int8"; the graph already has it, and the network must show it.
-    options : PlanOptions
-    on_step : callable, optional
-        Told the builder's progress.
-
-    Raises
-    ------
-    BackendError
-        When TensorRT cannot parse or build the model (with its own words), when no GPU is there, or
-        when the network does not have the types of `precision`.
-    """
-    logger = _logger(trt)
-    builder = trt.Builder(logger)
-    # TensorRT 10 needs the flag; 11 knows nothing else and ignores it.
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse(model) or network.num_outputs == 0:  # an empty file parses as an empty network
-        errors = [parser.get_error(i) for i in range(parser.num_errors)]
-        said = [f"{e.node_operator()} {e.node_name()}: {e.desc()}" for e in errors] or [
-            logger.last or "empty"
-        ]
-        raise BackendError(f"TensorRT cannot parse the ONNX model: {'; '.join(said)}")
-    layer_types = _layer_types(trt, network)
-    if not layer_types.get(_MUST_HAVE[precision]):
-        raise BackendError(f"the network shows no {_MUST_HAVE[precision]} layer, only {layer_types}")
-    config = _config(trt, builder, network, profile, precision, options, on_step)
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        raise BackendError(f"TensorRT cannot build the plan: {logger.last or 'it gave no reason'}")
-    if options.timing_cache is not None:
-        atomic_write(options.timing_cache, bytes(config.get_timing_cache().serialize()))
-    return Plan(bytes(plan), layer_types)
-
-
-def _config(
-    trt: Any,
-    builder: Any,
-    network: Any,
-    profile: Profile,
-    precision: str,
-    options: PlanOptions,
-    on_step: OnStep | None,
-) -> Any:
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
-    config.builder_optimization_level = options.builder_level
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # the engine inspector shows types
-    if precision == "fp32":
-        config.clear_flag(trt.BuilderFlag.TF32)  # TF32 keeps 10 bits of 23, and fp32 is what was asked for
-    if options.hardware_compatible:
-        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
-    if options.version_compatible:
-        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-    if options.timing_cache is not None:
-        known = options.timing_cache.read_bytes() if options.timing_cache.is_file() else b""
-        cache = config.create_timing_cache(known)
-        if not config.set_timing_cache(cache, ignore_mismatch=False):
-            log.warning("%s: timings of another GPU or TensorRT; starting anew", options.timing_cache)
-            config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
-    if on_step is not None:
-        config.progress_monitor = _monitor(trt, on_step)
-    image = network.get_input(0)
-    channels = image.shape[3]
-    shapes = builder.create_optimization_profile()
-    shapes.set_shape(image.name, *((*shape, channels) for shape in (profile.low, profile.best, profile.high)))
-    config.add_optimization_profile(shapes)
-    return config
-
-
-def _layer_types(trt: Any, network: Any) -> dict[str, int]:
-    """Count layers by the type of their first output; shape arithmetic is left out."""
-    known = {getattr(trt.DataType, name): name for name in ("FLOAT", "HALF", "BF16", "INT8", "UINT8", "BOOL")}
-    found: Counter[str] = Counter()
-    for i in range(network.num_layers):
-        layer = network.get_layer(i)
-        if layer.num_outputs:
-            found[known.get(layer.get_output(0).dtype, "other")] += 1
-    found.pop("other", None)
-    return dict(found)
-
-
-def _logger(trt: Any) -> Any:
-    """Return a logger that keeps TensorRT's last error, which its functions do not return."""
-
-    class Keeper(trt.ILogger):  # type: ignore[misc]  # the module has no types
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.last = ""
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self.last = message
-                log.debug("TensorRT: %s", message)
-
-    return Keeper()
-
-
-def _monitor(trt: Any, on_step: OnStep) -> Any:
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the module has no types
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self.steps: dict[str, int] = {}
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            self.steps[phase_name] = num_steps
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            on_step(phase_name, step + 1, self.steps.get(phase_name, 0))
-            return True
-
-        def phase_finish(self, phase_name: str) -> None:
-            self.steps.pop(phase_name, None)
-
-    return Monitor()
 
 
 def write_tensorrt(
@@ -302,51 +64,125 @@ def write_tensorrt(
     job.say(f"TensorRT {trt.__version__}: building for {profile.low} .. {profile.high}")
     plan = build_plan(trt, model, profile, job.spec.precision, options, _tell(job.say))
     spec = graph.get_spec(proto)
-    sidecar = describe(trt, plan, model, profile, options, spec, rebuild_command(job.checkpoint, settings))
+    sidecar = _describe(trt, plan, model, profile, options)
+    sidecar["rebuild"] = rebuild_command(job.checkpoint, settings)
+
+    def check(candidate: tensorrt_.TensorRtBackend) -> dict[str, Any]:
+        certificate = {**job.certify(candidate), **made_by, **_types(candidate, plan)}
+        job.refuse_unless_passed(certificate, candidate, final)
+        return certificate
+
+    return finish(job, final, _put(final, plan, model, sidecar, spec, check))
+
+
+def rebuild_if_stale(path: Path, device: str = "auto", say: Callable[[str], None] = log.warning) -> None:
+    """Build a plan again, from the ONNX kept beside it, if it was built for another GPU or TensorRT.
+
+    The new plan is certified against that ONNX, run by onnxruntime on the CPU, on the bundled photos:
+    the checkpoint need not be here.
+
+    Raises
+    ------
+    ArtifactError
+        When sidecar or ONNX are missing, or are not the plan's.
+    BackendError, ParityError, MissingDependencyError
+    """
+    trt = tensorrt_.runtime()
+    sidecar = read_sidecar(path)
+    problem = tensorrt_.stale(sidecar, trt.__version__, tensorrt_.gpu(tensorrt_.device_index(device)))
+    if problem is None:
+        return
+    source = path.with_name(path.name + ".onnx")
+    if not source.is_file():
+        raise ArtifactError(
+            f"{path}: {problem}; {source.name} is not beside it, so it cannot be rebuilt here"
+        )
+    model = source.read_bytes()
+    if hashlib.sha256(model).hexdigest() != sidecar.get("onnx_sha256"):
+        raise ArtifactError(f"{path}: {problem}; {source.name} is not the ONNX it was built from")
+    spec = ModelSpec.from_dict(sidecar["spec"], path)
+    before = spec.certificate or {}
+    try:
+        profile = Profile(*(tuple(sidecar["profile"][name]) for name in ("min", "best", "max")))
+        options = PlanOptions(**sidecar["options"])
+    except (KeyError, TypeError) as exc:
+        raise ArtifactError(f"{sidecar_path(path)}: does not say how the plan was built: {exc}") from exc
+    say(f"{path}: {problem}; building it again from {source.name}")
+    plan = build_plan(trt, model, profile, spec.precision, options)
+    fresh = {**_describe(trt, plan, model, profile, options, device), "rebuild": sidecar.get("rebuild")}
+
+    def check(candidate: tensorrt_.TensorRtBackend) -> dict[str, Any]:
+        reference = onnxruntime_.load_bytes(model)
+        found = certify(reference, candidate, bundled_images(spec.preprocess.channels))
+        found |= {"checkpoint": before.get("checkpoint"), "images_from": "the bundled photos"}
+        found |= {"rebuilt_from": source.name, **_types(candidate, plan)}
+        require_passed(found, path)
+        return found
+
+    say(f"certified: {summary(_put(path, plan, model, fresh, spec, check, device))}")
+
+
+def _types(candidate: tensorrt_.TensorRtBackend, plan: Plan) -> dict[str, Any]:
+    """Return the types of the network's and of the engine's layers; refuse an engine that is not its name.
+
+    TensorRT may fuse int8 layers into ones that answer in float, so int8 is proven by the network alone.
+    """
+    engine = candidate.layer_types()
+    wanted = MUST_HAVE[candidate.spec.precision]
+    if engine and candidate.spec.precision in ("fp16", "bf16") and not engine.get(wanted):
+        raise BackendError(f"the engine inspector shows no {wanted} layer, only {engine}")
+    return {"layer_types": plan.layer_types, "engine_layer_types": engine}
+
+
+def _put(
+    final: Path,
+    plan: Plan,
+    model: bytes,
+    sidecar: dict[str, Any],
+    spec: ModelSpec,
+    check: Callable[[tensorrt_.TensorRtBackend], dict[str, Any]],
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Load a plan from a draft, let `check` certify it, and only then give it its name."""
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=final.parent, prefix=".unetfast-export-") as folder:
         draft = Path(folder, final.name)
         atomic_write(draft, plan.data)
-        _write_json(sidecar_path(draft), sidecar)
-        candidate = tensorrt_.load(draft)
-        certificate = {**job.certify(candidate), **made_by, "layer_types": plan.layer_types}
-        job.refuse_unless_passed(certificate, candidate, final)
+        _write_json(sidecar_path(draft), {**sidecar, "spec": json.loads(spec.to_json())})
+        candidate = tensorrt_.load(draft, device=device)
+        certificate = check(candidate)
         candidate.close()
-        sidecar["spec"] = json.loads(spec.replace(certificate=certificate).to_json())
         atomic_write(final.with_name(final.name + ".onnx"), model)
-        _write_json(sidecar_path(final), sidecar)  # first: a plan is never without its sidecar
+        # First: a plan is never without its sidecar.
+        certified = json.loads(spec.replace(certificate=certificate).to_json())
+        _write_json(sidecar_path(final), {**sidecar, "spec": certified})
         os.replace(draft, final)
-    return finish(job, final, certificate)
+    return certificate
 
 
-def describe(
-    trt: Any,
-    plan: Plan,
-    model: bytes,
-    profile: Profile,
-    options: PlanOptions,
-    spec: ModelSpec,
-    rebuild: str,
+def _describe(
+    trt: Any, plan: Plan, model: bytes, profile: Profile, options: PlanOptions, device: str = "auto"
 ) -> dict[str, Any]:
-    """Return the JSON that lies beside a plan, which itself stays as ``trtexec`` wants it."""
+    """Return what lies beside a plan, which itself stays as ``trtexec`` wants it."""
+    kept = asdict(options)
+    del kept["timing_cache"]  # a file of the machine that built it
     return {
-        "spec": json.loads(spec.to_json()),
         "tensorrt": trt.__version__,
-        "gpu": tensorrt_.gpu(),
+        "gpu": tensorrt_.gpu(tensorrt_.device_index(device)),
         "hardware_compatible": options.hardware_compatible,
         "version_compatible": options.version_compatible,
+        "options": kept,
         "profile": {"min": profile.low, "best": profile.best, "max": profile.high},
         "layer_types": plan.layer_types,
         "plan_sha256": hashlib.sha256(plan.data).hexdigest(),
         "onnx_sha256": hashlib.sha256(model).hexdigest(),
-        "rebuild": rebuild,
     }
 
 
 def rebuild_command(checkpoint: Path, settings: ExportSettings) -> str:
     """Return the command that makes this plan again on another machine."""
     words = ["unetfast", "export", str(checkpoint), "--trt"]
-    words += [f"--{name}" for name in ("half", "bf16", "int8") if getattr(settings, name)]
+    words += [f"--{name}" for name in ("fp32", "bf16", "int8") if getattr(settings, name)]
     for name in ("output", "data", "threshold", "shapes", "workspace", "builder_level"):
         value = getattr(settings, name)
         if value != getattr(ExportSettings, name):

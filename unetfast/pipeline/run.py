@@ -21,13 +21,15 @@ from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import Context, Job
 from unetfast.pipeline.windowed import parse_bytes
-from unetfast.segment import Segmenter, bundled, load
+from unetfast.segment import Segmenter, available_cores, bundled, load
 
 if TYPE_CHECKING:
     from unetfast.pipeline.ray_ import RayEngine
 
 __all__ = ["Summary", "check_run", "listing", "one", "run"]
 
+STREAMS = 4  # photos in the network at once, at most, each on its share of the cores
+NETWORK_BYTES = 10**9  # for all of them together
 JOIN_S = 8.0  # how long an interrupted run waits for what is in a stage
 
 
@@ -140,13 +142,13 @@ def run(
     if shard is None:
         _expect_photos(inputs, settings)
     path = bundled(model) or Path(model)
-    segmenter = None if settings.engine == "ray" else _segmenter(path, settings)
+    segmenter = None if settings.engine == "ray" else _segmenter(path, settings, STREAMS)
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.backend.description}")
     context = Context(settings, _sha256(path), segmenter is not None and _takes_stacks(segmenter))
     summary = Summary()
     place = RemoteOutput(str(output)) if is_url(str(output)) else Output(Path(output))
     with place, Journal(place.journals, journal_name(shard)) as journal:
-        workers = settings.workers or _cores()
+        workers = settings.workers or available_cores()
         if segmenter is None:
             engine: Engine | RayEngine = _ray_engine(context, path, str(output), place, journal, workers)
         else:
@@ -183,14 +185,17 @@ def _expect_photos(inputs: Sequence[str], settings: RunSettings) -> None:
         )
 
 
-def _segmenter(path: Path, settings: RunSettings) -> Segmenter:
+def _segmenter(path: Path, settings: RunSettings, streams: int = 1) -> Segmenter:
     return load(
         path,
         backend=settings.backend,
         device=settings.device,
+        rebuild=settings.rebuild,
         threads=settings.threads,
         tile_px=settings.tile,
         batch=settings.batch,
+        memory_bytes=min(NETWORK_BYTES, parse_bytes(settings.max_memory) // 2),
+        streams=streams,
     )
 
 
@@ -202,10 +207,6 @@ def _ray_engine(*arguments: Any) -> RayEngine:
     from unetfast.pipeline.ray_ import RayEngine
 
     return RayEngine(*arguments)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _sha256(path: Path) -> str:

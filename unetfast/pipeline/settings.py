@@ -66,6 +66,9 @@ class RunSettings:
         "auto", "What runs the model.", choices=("auto", "torch", "onnxruntime", "openvino", "tensorrt")
     )
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    rebuild: bool = setting(
+        False, "Build a TensorRT plan again, from the ONNX beside it, if it is of another GPU or TensorRT."
+    )
     engine: str = setting(
         "local", "Run the stages in this process, or on a Ray cluster.", choices=("local", "ray")
     )

@@ -54,6 +54,7 @@ __all__ = [
 _NEUTRAL = {
     *(
         "verify",
+        "rebuild",
         "recursive",
         "include",
         "exclude",
