@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unetfast.data.labels import IGNORE, NEAR, LabelEncoding
-from unetfast.data.masks import colour_text, unpack
+from unetfast.data.levels import MOST_CLASSES, Levels, distances
+from unetfast.data.masks import colour_text
 from unetfast.data.survey import Survey
 from unetfast.data.user_values import UserValues, encode_as_told, is_void
 from unetfast.errors import DatasetError
 
 __all__ = ["Decision", "decide", "suited"]
 
-_MOST_CLASSES = 64  # found without being told; more are instances, a soft map or a photograph
 _INVERTED = 0.8  # a foreground larger than this share is more likely the background
 _VOC_VOID = 0xE0E0C0  # Pascal VOC draws index 255, "does not count", in this colour
 
@@ -75,7 +73,7 @@ def decide(
         flat = Counter({code: n for code, n in flat.items() if code != ignore_label})
         if not counts:
             raise DatasetError(f"{root}: masks hold nothing but the value {ignore_label} to ignore")
-    levels = _Levels(found.domain, counts, flat, found.lossy)
+    levels = Levels(found.domain, counts, flat, found.lossy)
     told = tuple(mask_values) or tuple(hints.get("values", ()))
     if told:
         values = UserValues.parse(told, root)
@@ -113,9 +111,9 @@ def suited(encoding: LabelEncoding, found: Survey) -> LabelEncoding | None:
     known = sorted(code for code, _ in encoding.table)
     if set(found.counts) <= set(known):
         return encoding
-    levels = _Levels(found.domain, found.counts, found.flat, found.lossy)
+    levels = Levels(found.domain, found.counts, found.flat, found.lossy)
     if levels.smeared and levels.centres:
-        apart = _distances(found.domain, levels.centres, known)
+        apart = distances(found.domain, levels.centres, known)
         hit = {known[i] for i in apart.argmin(axis=1)}
         if (apart.min(axis=1) <= NEAR).all() and len(hit) == len(levels.centres):
             table = tuple((code, id_) for code, id_ in encoding.table if code in hit)
@@ -125,58 +123,10 @@ def suited(encoding: LabelEncoding, found: Survey) -> LabelEncoding | None:
     return encoding if encoding.other is not None and foreground & set(found.counts) else None
 
 
-class _Levels:
-    """The values that are meant, told from the smear of edges between them.
-
-    A value that is meant fills areas: some of its pixels have eight equal neighbours. What
-    anti-aliasing makes has none, and what JPEG makes lies near a heavier value.
-    """
-
-    def __init__(self, domain: str, counts: Counter[int], flat: Counter[int], lossy: bool) -> None:
-        self.domain, self.counts, self.total = domain, counts, sum(counts.values())
-        self.centres = sorted(counts)
-        self.smeared = False
-        self.share = 1.0
-        ids = [code for code in counts if code != 255]
-        small_ids = domain != "colour" and bool(ids) and max(ids) < _MOST_CLASSES and not lossy
-        if len(counts) <= 2 or domain == "index" or small_ids:
-            return
-        centres = self._heavy(flat, lossy)
-        odd = len(counts) - len(centres)
-        two_greys = domain != "colour" and len(centres) == 2
-        if not lossy and not (two_greys and odd) and odd <= max(3, len(centres) // 4):
-            return  # a few values that fill no area are thin classes, not smear
-        if domain != "colour" and len(centres) == 1 and max(counts) - centres[0] >= 100:
-            centres = [centres[0], max(counts)]  # thin lines, all of them edge
-        self.centres, self.smeared = sorted(centres), True
-        near = _distances(domain, list(counts), self.centres).min(axis=1, initial=1 << 24) <= NEAR
-        self.share = float(np.array(list(counts.values()))[near].sum()) / self.total
-
-    def _heavy(self, flat: Counter[int], lossy: bool) -> list[int]:
-        least = max(16, (5e-4 if lossy else 1e-5) * sum(flat.values()))
-        centres: list[int] = []
-        for code, count in flat.most_common():
-            if count < least or len(centres) > _MOST_CLASSES:
-                break
-            apart = _distances(self.domain, [code], centres)[0] if centres else np.array([256])
-            nearest = int(apart.argmin())
-            satellite = apart[nearest] <= NEAR and (lossy or count < 0.05 * flat[centres[nearest]])
-            if not satellite:
-                centres.append(code)
-        return centres
-
-
-def _distances(domain: str, codes: Iterable[int], centres: list[int]) -> Any:
-    """Return the largest difference per channel, (len(codes), len(centres))."""
-    a, b = np.array(list(codes), np.int32), np.array(centres, np.int32)
-    pa, pb = (unpack(a), unpack(b)) if domain == "colour" else (a[:, None], b[:, None])
-    return np.abs(pa[:, None] - pb[None]).max(axis=2)
-
-
 class _Decider:
     """The rules by which values that nobody explained are read."""
 
-    def __init__(self, found: Survey, root: Path, levels: _Levels, hints: Mapping[str, Any]) -> None:
+    def __init__(self, found: Survey, root: Path, levels: Levels, hints: Mapping[str, Any]) -> None:
         self.found, self.root, self.levels, self.hints = found, root, levels, hints
         self.domain = found.domain
         self.reasons: list[str] = []
@@ -226,7 +176,7 @@ class _Decider:
 
     def _several(self, values: list[int]) -> LabelEncoding:
         ids = [value for value in values if value != 255]
-        is_ids = max(ids) < _MOST_CLASSES and not self.levels.smeared
+        is_ids = max(ids) < MOST_CLASSES and not self.levels.smeared
         self._check_instances(values)
         if is_ids and 255 in values:
             voc = any(stat.palette.get(255) == _VOC_VOID for stat in self.found.stats)
@@ -283,7 +233,7 @@ class _Decider:
             self.reasons.append(f"colours as in {self.hints.get('legend', 'the legend')}")
             names = tuple(legend[code] for code in kept)
             return LabelEncoding("colour", self._colour_rule(), table, None, names)
-        if len(values) > _MOST_CLASSES:
+        if len(values) > MOST_CLASSES:
             self._refuse(f"{len(values)} colours", "#ff0000=NAME", "and so on for each colour")
         if len(values) == 2 and 0 not in values:
             a, b = (colour_text(value) for value in values)
@@ -323,7 +273,7 @@ class _Decider:
     # refusals
 
     def _check_smear(self) -> None:
-        if self.levels.share < 0.8 or not 2 <= len(self.levels.centres) <= _MOST_CLASSES:
+        if self.levels.share < 0.8 or not 2 <= len(self.levels.centres) <= MOST_CLASSES:
             self._refuse(
                 f"{len(self.levels.counts)} different values without clear levels; are these masks, or "
                 "photographs or probability maps?",
@@ -340,7 +290,7 @@ class _Decider:
             counting >= 0.9 * len(numbers) and len(sizes) >= max(3, len(numbers) // 10) and max(sizes) > 3
         )
         if (self.domain != "colour" and len(numbers) >= 4 and looks_so) or (
-            len(values) > _MOST_CLASSES and not self.levels.smeared
+            len(values) > MOST_CLASSES and not self.levels.smeared
         ):
             self._refuse(
                 f"{len(values)} values, and each mask counts up from 1: they look like numbers of objects, "

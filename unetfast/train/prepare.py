@@ -265,14 +265,17 @@ def memory_error(batch: int, imgsz: int, device: str) -> BackendError:
     """Say what did not fit and what to try."""
     smaller = f"--batch {batch // 2} --accumulate 2, " if batch > 1 else ""
     return BackendError(
-        f"out of memory with batch {batch} of {imgsz}x{imgsz} px on device {device}; try {smaller}"
+        f"out of memory with batch {batch or 'auto'} of {imgsz}x{imgsz} px on device {device}; try {smaller}"
         "a smaller --imgsz, a smaller --width, or --arch fast"
     )
 
 
 def is_memory_error(exc: BaseException) -> bool:
     """Whether torch failed for want of memory, on the CPU or on a device."""
-    return isinstance(exc, (torch.cuda.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(exc)
+    # cuDNN and cuBLAS have words of their own for the same thing.
+    words = ("can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
+    return isinstance(exc, kinds) or any(word in str(exc) for word in words)
 
 
 def parameters(model: nn.Module) -> int:

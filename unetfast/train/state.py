@@ -72,7 +72,8 @@ def restore(
     """Put a snapshot back; return its progress."""
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    scaler.load_state_dict(state["scaler"])
+    if state["scaler"]:  # empty where the run has been in float32 or bf16 so far
+        scaler.load_state_dict(state["scaler"])
     torch.set_rng_state(state["rng"])
     if len(state["cuda_rng"]) == torch.cuda.device_count() > 0:
         torch.cuda.set_rng_state_all(state["cuda_rng"])

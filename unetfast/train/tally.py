@@ -29,9 +29,10 @@ class Tally:
     def add(self, logits: Tensor, target: Tensor, loss: Tensor) -> None:
         """Take in a step: (N, K, H, W) logits, (N, H, W) uint8 class ids, its loss."""
         labels = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
-        counts = target != IGNORE
-        pairs = target[counts].long() * self._classes + labels[counts]
-        self._confusion += torch.bincount(pairs, minlength=self._classes**2)
+        # Ignored pixels are counted behind the others: picking them out would wait for the device.
+        cells = self._classes**2
+        pairs = torch.where(target == IGNORE, cells, target.long() * self._classes + labels)
+        self._confusion += torch.bincount(pairs.flatten(), minlength=cells + 1)[:cells]
         self._loss += loss
 
     def close(self, team: Team, steps: int) -> dict[str, float]:

@@ -1,0 +1,81 @@
+"""The values that masks are meant to hold, told from the smear that edges leave between them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from unetfast.data.labels import NEAR
+from unetfast.data.masks import unpack
+
+__all__ = ["MOST_CLASSES", "Levels", "distances"]
+
+MOST_CLASSES = 64  # found without being told; more are instances, a soft map or a photograph
+
+
+class Levels:
+    """The values that are meant, told from the smear of edges between them.
+
+    A value that is meant fills areas: some of its pixels have eight equal neighbours. What
+    anti-aliasing makes has none, and what JPEG makes lies near a heavier value.
+
+    Parameters
+    ----------
+    domain : {"grey", "index", "colour", "alpha"}
+    counts, flat : Counter
+        Pixels of each code, and those among equal neighbours; as a :class:`Survey` has them.
+    lossy : bool
+        Some masks are JPEG files.
+
+    Attributes
+    ----------
+    centres : list of int
+        The codes that are meant, in order.
+    smeared : bool
+        There are others, of edges.
+    share : float
+        Of the pixels that lie near a centre, in [0, 1].
+    """
+
+    def __init__(self, domain: str, counts: Counter[int], flat: Counter[int], lossy: bool) -> None:
+        self.domain, self.counts, self.total = domain, counts, sum(counts.values())
+        self.centres = sorted(counts)
+        self.smeared = False
+        self.share = 1.0
+        ids = [code for code in counts if code != 255]
+        small_ids = domain != "colour" and bool(ids) and max(ids) < MOST_CLASSES and not lossy
+        if len(counts) <= 2 or domain == "index" or small_ids:
+            return
+        centres = self._heavy(flat, lossy)
+        odd = len(counts) - len(centres)
+        two_greys = domain != "colour" and len(centres) == 2
+        if not lossy and not (two_greys and odd) and odd <= max(3, len(centres) // 4):
+            return  # a few values that fill no area are thin classes, not smear
+        if domain != "colour" and len(centres) == 1 and max(counts) - centres[0] >= 100:
+            centres = [centres[0], max(counts)]  # thin lines, all of them edge
+        self.centres, self.smeared = sorted(centres), True
+        near = distances(domain, list(counts), self.centres).min(axis=1, initial=1 << 24) <= NEAR
+        self.share = float(np.array(list(counts.values()))[near].sum()) / self.total
+
+    def _heavy(self, flat: Counter[int], lossy: bool) -> list[int]:
+        least = max(16, (5e-4 if lossy else 1e-5) * sum(flat.values()))
+        centres: list[int] = []
+        for code, count in flat.most_common():
+            if count < least or len(centres) > MOST_CLASSES:
+                break
+            apart = distances(self.domain, [code], centres)[0] if centres else np.array([256])
+            nearest = int(apart.argmin())
+            satellite = apart[nearest] <= NEAR and (lossy or count < 0.05 * flat[centres[nearest]])
+            if not satellite:
+                centres.append(code)
+        return centres
+
+
+def distances(domain: str, codes: Iterable[int], centres: list[int]) -> Any:
+    """Return the largest difference per channel, (len(codes), len(centres))."""
+    a, b = np.array(list(codes), np.int32), np.array(centres, np.int32)
+    pa, pb = (unpack(a), unpack(b)) if domain == "colour" else (a[:, None], b[:, None])
+    return np.abs(pa[:, None] - pb[None]).max(axis=2)
