@@ -9,14 +9,14 @@
 
 namespace unetfast {
 
-BitImage::BitImage(ptrdiff_t height, ptrdiff_t width)
-    : height(height), width(width), stride((width + 63) / 64 + 1) {
-    // calloc: pages that no mask touches are never made real.
-    words = static_cast<uint64_t *>(std::calloc(height * stride, sizeof *words));
+BitImage::BitImage(ptrdiff_t height, ptrdiff_t width, bool interleaved) : height(height), width(width) {
+    stride = interleaved ? 1 : row_words() + 1;
+    step = interleaved ? height : 1;
+    words = static_cast<uint64_t *>(std::calloc(height * (row_words() + 1), sizeof *words));
     if (!words) throw std::bad_alloc();
     for (ptrdiff_t y = 0; y < height; ++y) {
-        if (width % 64) row(y)[stride - 2] = ~low_bits(width % 64);
-        row(y)[stride - 1] = ~uint64_t{0};
+        if (width % 64) row(y)[(row_words() - 1) * step] = ~low_bits(width % 64);
+        row(y)[row_words() * step] = ~uint64_t{0};
     }
 }
 
@@ -27,6 +27,7 @@ void BitImage::swap(BitImage &other) {
     std::swap(height, other.height);
     std::swap(width, other.width);
     std::swap(stride, other.stride);
+    std::swap(step, other.step);
 }
 
 namespace {
@@ -78,6 +79,11 @@ void transpose_block(uint64_t block[64]) {
         }
 }
 
+uint64_t word_or_set(const BitImage &bits, ptrdiff_t word, ptrdiff_t y) {
+    const bool inside = y >= 0 && y < bits.height && word >= 0 && word < bits.row_words();
+    return inside ? bits.row(y)[word] : ~uint64_t{0};
+}
+
 }  // namespace
 
 void pack(BitImage &bits, const uint8_t *mask, ptrdiff_t mask_row_bytes, ptrdiff_t y0, ptrdiff_t y1) {
@@ -113,23 +119,53 @@ void dilate(BitImage &grown, const BitImage &bits, ptrdiff_t radius, ptrdiff_t y
 }
 
 void transpose(BitImage &columns, const BitImage &bits, ptrdiff_t y0, ptrdiff_t y1) {
-    for (ptrdiff_t x = 0; x < bits.height; x += 64)
-        for (ptrdiff_t y = y0; y < y1; y += 64) {
-            const ptrdiff_t rows = std::min<ptrdiff_t>(64, bits.height - x);
-            uint64_t block[64] = {}, any = 0;
-            for (ptrdiff_t i = 0; i < rows; ++i) any |= block[i] = bits.row(x + i)[y / 64];
-            if (!any) continue;
-            transpose_block(block);
-            for (ptrdiff_t i = 0; i < std::min<ptrdiff_t>(64, y1 - y); ++i)
-                columns.row(y + i)[x / 64] |= block[i];
-        }
+    for (ptrdiff_t x = 0; x < bits.width; x += 64) {
+        uint64_t block[64] = {}, any = 0;
+        for (ptrdiff_t y = y0; y < y1; ++y) any |= block[y - y0] = bits.row(y)[x / 64];
+        if (!any) continue;
+        transpose_block(block);
+        uint64_t *const to = columns.row(x) + y0 / 64 * columns.step;
+        for (ptrdiff_t i = 0; i < std::min<ptrdiff_t>(64, bits.width - x); ++i) to[i] |= block[i];
+    }
+}
+
+bool find_empty(const BitImage &bits, ptrdiff_t x, ptrdiff_t y, ptrdiff_t rows, ptrdiff_t radius,
+                uint64_t *empty) {
+    const ptrdiff_t margin = (radius + 63) / 64, words = 1 + 2 * margin, side = 2 * radius + 1;
+    uint64_t around[(32 + 254 + 1) * 5];
+    // Each line of `around` becomes the conjunction of `side` lines, twice as many at each step.
+    const ptrdiff_t lines = rows + 2 * radius;
+    for (ptrdiff_t line = 0; line < lines; ++line)
+        for (ptrdiff_t word = 0; word < words; ++word)
+            around[line * words + word] = word_or_set(bits, x / 64 - margin + word, y - radius + line);
+    const auto conjoin = [&](ptrdiff_t distance, ptrdiff_t left) {
+        for (ptrdiff_t i = 0; i < left * words; ++i) around[i] &= around[i + distance * words];
+    };
+    ptrdiff_t reach = 1;
+    for (; 2 * reach <= side; reach *= 2) conjoin(reach, lines - 2 * reach + 1);
+    conjoin(side - reach, rows);
+    // The same along the rows.
+    uint64_t any = 0;
+    for (ptrdiff_t row = 0; row < rows; ++row) {
+        uint64_t line[6];
+        std::memcpy(line, around + row * words, static_cast<size_t>(words) * sizeof *line);
+        line[words] = 0;
+        const auto conjoin_bits = [&](ptrdiff_t distance) {
+            for (ptrdiff_t word = 0; word < words - distance / 64; ++word)
+                line[word] &= window(line, 64 * word + distance);
+        };
+        for (reach = 1; 2 * reach <= side; reach *= 2) conjoin_bits(reach);
+        conjoin_bits(side - reach);
+        any |= empty[row] = window(line, 64 * margin - radius);
+    }
+    return any != 0;
 }
 
 ptrdiff_t count(const BitImage &bits, ptrdiff_t y) {
     ptrdiff_t total = 0;
-    for (ptrdiff_t i = 0; i < bits.stride - 1; ++i)
+    for (ptrdiff_t i = 0; i < bits.row_words(); ++i)
         if (bits.row(y)[i]) total += __builtin_popcountll(bits.row(y)[i]);
-    const ptrdiff_t outside = (bits.stride - 1) * 64 - bits.width;
+    const ptrdiff_t outside = bits.row_words() * 64 - bits.width;
     return total - outside;
 }
 

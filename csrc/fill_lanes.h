@@ -7,9 +7,6 @@
 // pixel, its surroundings become a patch. There the samples at one place of the window lie side by
 // side for neighbouring pixels and channels, and one load fetches them for N lanes: a segment.
 
-// Windows from this side on are first searched by columns (benchmarks/test_bench_inpaint.py).
-constexpr ptrdiff_t coarse_side = 11;
-
 template <class T, class Counts>
 struct Filler {
     static constexpr int planes = sizeof(T);
@@ -17,8 +14,8 @@ struct Filler {
     struct Segment {
         ptrdiff_t y, x;
         uint64_t todo;  // which of its pixels, from x on, are to be filled
+        i8 wanted;  // the lanes of those
         Search<Counts> search;
-        i8 empty;  // the lanes whose window holds nothing intact
     };
 
     struct Tile {
@@ -68,26 +65,32 @@ struct Filler {
         for (ptrdiff_t y = band.y0; y < band.y1; y += tile_rows) {
             const ptrdiff_t rows = smaller(tile_rows, band.y1 - y);
             copy_rows(scene, y, y + rows);
-            touch(y, rows);
-            ptrdiff_t next[tile_rows] = {};
             Tile tile;
-            for (ptrdiff_t word = 0; word < scene.masked.stride - 1; ++word)
-                if (find_tile(y, rows, word, next, tile)) fill_tile(tile, next);
+            for (ptrdiff_t word = 0; word < scene.masked.row_words(); ++word) {
+                if (!find_tile(y, rows, word, tile)) continue;
+                touch(tile);
+                set_empty_apart(tile);
+                if (bound(tile)) fill_tile(tile);
+            }
         }
         grower.flush();
     }
 
-    // Where there is something to fill in a mask word of `rows` rows from y on; false if nowhere.
-    // `next` is the first pixel of each row that no segment has reached yet.
-    bool find_tile(ptrdiff_t y, ptrdiff_t rows, ptrdiff_t word, const ptrdiff_t *next, Tile &tile) const {
-        uint64_t any = 0;
+    // What there is to fill in a mask word of `rows` rows from y on; false if nothing.
+    bool find_tile(ptrdiff_t y, ptrdiff_t rows, ptrdiff_t word, Tile &tile) const {
+        const uint64_t inside = low_bits(scene.job.width - word * 64);
         tile.y = y;
         tile.x = word * 64;
-        tile.first = rows;
-        for (ptrdiff_t row = 0; row < rows; ++row) {
-            const ptrdiff_t done = smaller(64, larger(0, next[row] - tile.x));
-            const uint64_t inside = low_bits(scene.job.width - tile.x);
-            tile.todo[row] = scene.masked.row(y + row)[word] & ~low_bits(done) & inside;
+        for (ptrdiff_t row = 0; row < tile_rows; ++row)
+            tile.todo[row] = row < rows ? scene.masked.row(y + row)[word] & inside : 0;
+        return bound(tile);
+    }
+
+    // Find the smallest rectangle around what is to be filled; false if there is none.
+    static bool bound(Tile &tile) {
+        uint64_t any = 0;
+        tile.first = tile_rows;
+        for (ptrdiff_t row = 0; row < tile_rows; ++row) {
             if (!tile.todo[row]) continue;
             any |= tile.todo[row];
             tile.first = smaller(tile.first, row);
@@ -99,76 +102,114 @@ struct Filler {
         return true;
     }
 
-    // Read a byte of every cache line that the tiles of these rows will need. A photo is larger than
-    // the caches and a patch's rows are pages apart: left to themselves they come one by one, and
-    // prefetch instructions are dropped where the page is not known yet.
-    void touch(ptrdiff_t y, ptrdiff_t rows) const {
-        const ptrdiff_t next[tile_rows] = {}, bytes = scene.pixel_bytes();
-        Tile tile;
-        for (ptrdiff_t word = 0; word < scene.masked.stride - 1; ++word) {
-            if (!find_tile(y, rows, word, next, tile)) continue;
-            const ptrdiff_t top = larger(0, y + tile.first - radius);
-            const ptrdiff_t bottom = smaller(scene.job.height - 1, y + tile.last + radius);
-            const ptrdiff_t left = larger(0, tile.x + tile.low - radius) * bytes;
-            const ptrdiff_t right = smaller(scene.job.width, tile.x + tile.high + radius + 1) * bytes;
-            for (ptrdiff_t row = top; row <= bottom; ++row)
-                for (ptrdiff_t at = left; at < right + 63; at += 64)
-                    (void)*(const volatile char *)(scene.source_row(row) + smaller(at, right - 1));
+    // Leave the pixels whose window holds nothing intact to the grower.
+    void set_empty_apart(Tile &tile) {
+        uint64_t empty[tile_rows];
+        if (!find_empty(scene.masked, tile.x, tile.y + tile.first, tile.last - tile.first + 1, radius, empty)) return;
+        for (ptrdiff_t row = tile.first; row <= tile.last; ++row) {
+            uint64_t apart = tile.todo[row] & empty[row - tile.first];
+            tile.todo[row] ^= apart;
+            for (; apart; apart &= apart - 1) grower.add(tile.y + row, tile.x + __builtin_ctzll(apart));
         }
     }
 
-    void fill_tile(const Tile &tile, ptrdiff_t *next) {
+    // Read a byte of every cache line that the tile will need. A photo is larger than the caches and a
+    // patch's rows are pages apart: left to themselves they come one by one, and prefetch instructions
+    // are dropped where the page is not known yet.
+    void touch(const Tile &tile) const {
+        const ptrdiff_t bytes = scene.pixel_bytes();
+        const ptrdiff_t top = larger(0, tile.y + tile.first - radius);
+        const ptrdiff_t bottom = smaller(scene.job.height - 1, tile.y + tile.last + radius);
+        const ptrdiff_t left = larger(0, tile.x + tile.low - radius) * bytes;
+        const ptrdiff_t right = smaller(scene.job.width, tile.x + tile.high + radius + 1) * bytes;
+        for (ptrdiff_t row = top; row <= bottom; ++row)
+            for (ptrdiff_t at = left; at < right + 63; at += 64)
+                (void)*(const volatile char *)(scene.source_row(row) + smaller(at, right - 1));
+    }
+
+    void fill_tile(const Tile &tile) {
         const ptrdiff_t rows = tile.last - tile.first + side;
         patch.load_rows(tile.x + tile.low - radius, tile.y + tile.first - radius,
                         tile.high - tile.low + side + segment_pixels, rows);
-        uint8_t smallest[4];
-        int bits = patch.range(rows, smallest);
-        for (ptrdiff_t lane = 0; lane < patch.used; ++lane)
-            threshold[lane] = (int8_t)(smallest[lane % channels] ^ 128);
-        list_segments(tile, next, bits);
-        if (side >= coarse_side) search_columns(tile, bits);
+        list_segments(tile);
+        search_columns(tile);
         for (ptrdiff_t i = 0; i < segment_count; ++i) fill_segment(segments[i]);
     }
 
     // Cover what is to be filled by segments, and count the intact samples of their windows.
-    void list_segments(const Tile &tile, ptrdiff_t *next, int bits) {
+    void list_segments(const Tile &tile) {
         const Counts whole = Counts::number(side * side);
-        const i8 lowest = load(threshold);
         count_columns(patch.masked, nullptr, tile.last - tile.first + 1);
         segment_count = 0;
         for (ptrdiff_t row = tile.first; row <= tile.last; ++row)
             for (uint64_t todo = tile.todo[row]; todo;) {
                 Segment &segment = segments[segment_count++];
                 segment.y = tile.y + row;
-                segment.x = tile.x + __builtin_ctzll(todo);
-                const ptrdiff_t pixels = smaller(segment_pixels, scene.job.width - segment.x);
-                segment.todo = window(scene.masked.row(segment.y), segment.x) & low_bits(pixels);
+                const int first = __builtin_ctzll(todo);
+                segment.x = tile.x + first;
+                segment.todo = todo >> first & low_bits(segment_pixels);
+                todo ^= segment.todo << first;
                 const Counts intact = whole - count_window(segment);
-                segment.empty = intact.is_zero();
-                segment.search = {intact.lower_rank(), Counts::zero(), lowest, bits};
-                next[row] = segment.x + segment_pixels;
-                todo &= ~low_bits(smaller(64, next[row] - tile.x));
+                segment.wanted = patch.lanes_of(segment.todo);
+                segment.search = {intact.lower_rank(), Counts::zero(), (i8)all(128), 8};
             }
     }
 
-    // Find all but the last bits of the segments' bytes. For one threshold, the same for all pixels,
-    // how many samples of each column are below it is counted once, and from row to row only the
-    // samples that leave and enter; that is cheap enough to try many thresholds.
-    void search_columns(const Tile &tile, int bits) {
-        const int most = side < 21 ? 4 : 5, left = bits > most ? bits - most : 0;
-        for (int step = 1; step < 1 << (bits - left); ++step) {
-            for (ptrdiff_t lane = 0; lane < patch.used; lane += N)
-                store(threshold + lane, (i8)((u8)load(threshold + lane) + all((uint8_t)(1 << left))));
-            const i8 trial = load(threshold);
-            count_columns(patch.plane[0], threshold, tile.last - tile.first + 1);
-            for (Segment *segment = segments; segment < segments + segment_count; ++segment) {
-                const Counts counts = count_window(*segment);
-                const i8 take = counts.at_most(segment->search.rank);
-                segment->search.found = take ? trial : segment->search.found;
-                if (planes > 1) segment->search.below = Counts::choose(take, counts, segment->search.below);
+    // Find the first bits of the segments' bytes. For one threshold, the same for all pixels, how many
+    // samples of each column are below it is counted once, and from row to row only the samples that
+    // leave and enter. At each step the bytes lie in intervals of one size and each is halved; the
+    // medians of a tile are much alike, so few intervals hold any.
+    void search_columns(const Tile &tile) {
+        const ptrdiff_t rows = tile.last - tile.first + 1;
+        int bits = 8;
+        for (; bits > 0; --bits) {
+            const ptrdiff_t intervals = set_first_threshold(bits);
+            if (!columns_pay(intervals, rows)) break;
+            for (ptrdiff_t i = 0; i < intervals; ++i) {
+                count_columns(patch.plane[0], threshold, rows);
+                for (Segment *segment = segments; segment < segments + segment_count; ++segment) {
+                    const i8 trial = load(threshold + first_lane(*segment));
+                    const Counts counts = count_window(*segment);
+                    const i8 take = counts.at_most(segment->search.rank) & (i8)(trial > segment->search.found);
+                    segment->search.found = take ? trial : segment->search.found;
+                    if (planes > 1) segment->search.below = Counts::choose(take, counts, segment->search.below);
+                }
+                for (ptrdiff_t lane = 0; lane < patch.used; lane += N)
+                    store(threshold + lane, (i8)((u8)load(threshold + lane) + all((uint8_t)(1 << bits))));
             }
         }
-        for (ptrdiff_t i = 0; i < segment_count; ++i) segments[i].search.bits = left;
+        for (ptrdiff_t i = 0; i < segment_count; ++i) segments[i].search.bits = bits;
+    }
+
+    // Set for each channel the middle of the lowest interval of 2^bits that holds a byte, and return how
+    // many intervals reach to the highest, in the channel where they are most.
+    ptrdiff_t set_first_threshold(int bits) {
+        i8 least = (i8)all(127), most = (i8)all(128);
+        for (const Segment *segment = segments; segment < segments + segment_count; ++segment) {
+            const i8 found = segment->search.found, wanted = segment->wanted;
+            least = (i8)(found < least) & wanted ? found : least;
+            most = (i8)(found > most) & wanted ? found : most;
+        }
+        int spread = 0;
+        for (ptrdiff_t c = 0; c < channels; ++c) {
+            int low = 127, high = -128;
+            for (ptrdiff_t lane = c; lane < segment_pixels * channels; lane += channels) {
+                low = least[lane] < low ? least[lane] : low;
+                high = most[lane] > high ? most[lane] : high;
+            }
+            spread = high - low > spread ? high - low : spread;
+            const int8_t first = (int8_t)(low + (1 << bits >> 1));
+            for (ptrdiff_t lane = c; lane < patch.used; lane += channels) threshold[lane] = first;
+        }
+        return (spread >> bits) + 1;
+    }
+
+    // Whether that many thresholds by columns take less than one bit by samples, counted in operations
+    // on N lanes.
+    bool columns_pay(ptrdiff_t thresholds, ptrdiff_t rows) const {
+        const ptrdiff_t columns_once = patch.used / N * (2 * side + 5 * rows);
+        const ptrdiff_t windows = segment_count * (side + 16);
+        return thresholds * (columns_once + windows) < 2 * side * side * segment_count;
     }
 
     // For each lane of `rows` rows, how many samples of the window's rows are below the lane's
@@ -208,15 +249,11 @@ struct Filler {
         const ptrdiff_t offset = (segment.y - radius - patch.y) * patch.pitch + first_lane(segment);
         Samples samples{{}, side, patch.pitch, side, channels};
         for (int p = 0; p < planes; ++p) samples.plane[p] = patch.plane[p] + offset;
-        alignas(64) int8_t found[planes * N + 4], empty[N];
+        alignas(64) int8_t found[planes * N + 4];
         search_samples(samples, planes, segment.search, workspace, found);
-        store(empty, segment.empty);
         for (uint64_t todo = segment.todo; todo; todo &= todo - 1) {
             const int i = __builtin_ctzll(todo);
-            if (empty[i * channels])
-                grower.add(segment.y, segment.x + i);
-            else
-                write_pixel<T>(scene, band, scratch, segment.y, segment.x + i, found + i * channels);
+            write_pixel<T>(scene, band, scratch, segment.y, segment.x + i, found + i * channels);
         }
     }
 };

@@ -16,6 +16,9 @@ struct Grower {
     // Splits into the largest bytes: NaN for floats, whose largest key it is.
     static constexpr T masked_sample = (T)(sizeof(T) == 4 ? 0x7fffffff : 0xffff);
 
+    // Up to this distance the rim has 64 pixels at most.
+    static constexpr ptrdiff_t short_distance = 8;
+
     const Scene &scene;
     const Band &band;
     Scratch &scratch;
@@ -26,14 +29,18 @@ struct Grower {
     Place place[N];
     ptrdiff_t count[N];
     int held = 0;
-    Place last = {}, first = {};  // the pixel before, and the first of its row: they bound the next distance
+    ptrdiff_t rim[short_distance + 1][64];
+    // Pixels whose distance is known bound that of the next: the one before, and by column the latest.
+    Place last = {}, latest[64] = {};
 
     Grower(const Scene &scene, const Band &band, Scratch &scratch)
         : scene(scene),
           band(band),
           scratch(scratch),
           channels(scene.job.channels),
-          pixels(N / scene.job.channels) {}
+          pixels(N / scene.job.channels) {
+        lay_rims();
+    }
 
     // Take in a pixel whose window is known to hold nothing intact.
     void add(ptrdiff_t y, ptrdiff_t x) {
@@ -47,15 +54,23 @@ struct Grower {
 
     template <int CHANNELS>
     void add_pixel(ptrdiff_t y, ptrdiff_t x) {
-        ptrdiff_t distance = larger(least_distance(y, x, last), least_distance(y, x, first));
+        ptrdiff_t distance = larger(least_distance(y, x, last), least_distance(y, x, latest[x & 63]));
         for (;; ++distance) {
             make_room(8 * distance + 256);
             count[held] = collect<CHANNELS>(y, x, distance);
             if (count[held]) break;
         }
-        last = place[held] = {y, x, distance};
-        if (y != first.y) first = last;
+        // Member by member: a copy of what was just stored would wait for the store.
+        set(place[held], y, x, distance);
+        set(last, y, x, distance);
+        set(latest[x & 63], y, x, distance);
         if (++held == pixels) flush();
+    }
+
+    static void set(Place &place, ptrdiff_t y, ptrdiff_t x, ptrdiff_t distance) {
+        place.y = y;
+        place.x = x;
+        place.distance = distance;
     }
 
     // A lower bound of the distance: that of another pixel, less the way to it.
@@ -79,62 +94,83 @@ struct Grower {
             return collect_inside<CHANNELS>(y, x, distance);
         ptrdiff_t n = 0;
         if (y - distance >= 0)
-            n = collect_side<CHANNELS>(scene.masked.row(y - distance), left, right,
+            n = collect_side<CHANNELS>(scene.masked, y - distance, left, right,
                                        row + (y - distance) * row_bytes, pixel_bytes, n);
         if (y + distance < height)
-            n = collect_side<CHANNELS>(scene.masked.row(y + distance), left, right,
+            n = collect_side<CHANNELS>(scene.masked, y + distance, left, right,
                                        row + (y + distance) * row_bytes, pixel_bytes, n);
         if (x - distance >= 0)
-            n = collect_side<CHANNELS>(scene.columns.row(x - distance), top, bottom,
+            n = collect_side<CHANNELS>(scene.columns, x - distance, top, bottom,
                                        column + (x - distance) * pixel_bytes, row_bytes, n);
         if (x + distance < width)
-            n = collect_side<CHANNELS>(scene.columns.row(x + distance), top, bottom,
+            n = collect_side<CHANNELS>(scene.columns, x + distance, top, bottom,
                                        column + (x + distance) * pixel_bytes, row_bytes, n);
         return n;
     }
 
-    // The same where the rim lies inside the image and its sides have less than 64 pixels.
+    // The same where the rim lies inside the image and each side fits a word.
     template <int CHANNELS>
     ptrdiff_t collect_inside(ptrdiff_t y, ptrdiff_t x, ptrdiff_t distance) {
-        const ptrdiff_t pixel_bytes = CHANNELS * sizeof(T), row_bytes = scene.job.source_row_bytes;
-        const uint64_t across = low_bits(2 * distance + 1), down = across >> 2;
-        const uint64_t above = ~window(scene.masked.row(y - distance), x - distance) & across;
-        const uint64_t below = ~window(scene.masked.row(y + distance), x - distance) & across;
-        const uint64_t before = ~window(scene.columns.row(x - distance), y - distance + 1) & down;
-        const uint64_t after = ~window(scene.columns.row(x + distance), y - distance + 1) & down;
+        const ptrdiff_t step = scene.columns.step, across = 2 * distance + 1, down = across - 2;
+        const uint64_t above = ~window(scene.masked.row(y - distance), x - distance) & low_bits(across);
+        const uint64_t below = ~window(scene.masked.row(y + distance), x - distance) & low_bits(across);
+        const uint64_t before = ~window(scene.columns.row(x - distance), y - distance + 1, step) & low_bits(down);
+        const uint64_t after = ~window(scene.columns.row(x + distance), y - distance + 1, step) & low_bits(down);
         if (!(above | below | before | after)) return 0;
-        const char *corner = scene.source_row(y - distance) + (x - distance) * pixel_bytes;
+        const char *pixel = scene.source_row(y) + x * scene.pixel_bytes();
         ptrdiff_t n = 0;
+        if (distance <= short_distance) {
+            uint64_t intact = above | below << across | before << 2 * across | after << (2 * across + down);
+            const ptrdiff_t *const at = rim[distance];
+            T *to = room<CHANNELS>(intact, n);
+            for (; intact; intact &= intact - 1, ++n, to += N)
+                __builtin_memcpy(to, pixel + at[__builtin_ctzll(intact)], CHANNELS * sizeof(T));
+            return n;
+        }
+        const ptrdiff_t pixel_bytes = CHANNELS * sizeof(T), row_bytes = scene.job.source_row_bytes;
+        const char *const corner = pixel - distance * (row_bytes + pixel_bytes);
         n = collect_word<CHANNELS>(above, corner, pixel_bytes, n);
         n = collect_word<CHANNELS>(below, corner + 2 * distance * row_bytes, pixel_bytes, n);
         n = collect_word<CHANNELS>(before, corner + row_bytes, row_bytes, n);
-        n = collect_word<CHANNELS>(after, corner + row_bytes + 2 * distance * pixel_bytes, row_bytes, n);
-        return n;
+        return collect_word<CHANNELS>(after, corner + row_bytes + 2 * distance * pixel_bytes, row_bytes, n);
     }
 
     template <int CHANNELS>
     ptrdiff_t collect_word(uint64_t intact, const char *pixels_from, ptrdiff_t step, ptrdiff_t n) {
-        for (; intact; intact &= intact - 1, ++n)
-            put<CHANNELS>(pixels_from + __builtin_ctzll(intact) * step, n);
+        if (!intact) return n;
+        T *to = room<CHANNELS>(intact, n);
+        for (; intact; intact &= intact - 1, ++n, to += N)
+            __builtin_memcpy(to, pixels_from + __builtin_ctzll(intact) * step, CHANNELS * sizeof(T));
         return n;
+    }
+
+    // How far the pixels of a short rim lie from the centre, in the order of collect_inside().
+    void lay_rims() {
+        const ptrdiff_t row_bytes = scene.job.source_row_bytes, pixel_bytes = scene.pixel_bytes();
+        for (ptrdiff_t d = 1; d <= short_distance; ++d) {
+            ptrdiff_t *to = rim[d];
+            for (ptrdiff_t dx = -d; dx <= d; ++dx) *to++ = -d * row_bytes + dx * pixel_bytes;
+            for (ptrdiff_t dx = -d; dx <= d; ++dx) *to++ = d * row_bytes + dx * pixel_bytes;
+            for (ptrdiff_t dy = 1 - d; dy < d; ++dy) *to++ = dy * row_bytes - d * pixel_bytes;
+            for (ptrdiff_t dy = 1 - d; dy < d; ++dy) *to++ = dy * row_bytes + d * pixel_bytes;
+        }
     }
 
     // The same for one side: pixel `from` of that line of the mask lies at `pixels_from`.
     template <int CHANNELS>
-    ptrdiff_t collect_side(const uint64_t *line, ptrdiff_t from, ptrdiff_t to, const char *pixels_from,
-                           ptrdiff_t step, ptrdiff_t n) {
-        for (; from < to; from += 64, pixels_from += 64 * step) {
-            uint64_t intact = ~window(line, from) & low_bits(to - from);
-            for (; intact; intact &= intact - 1, ++n)
-                put<CHANNELS>(pixels_from + __builtin_ctzll(intact) * step, n);
-        }
+    ptrdiff_t collect_side(const BitImage &bits, ptrdiff_t line, ptrdiff_t from, ptrdiff_t to,
+                           const char *pixels_from, ptrdiff_t step, ptrdiff_t n) {
+        for (; from < to; from += 64, pixels_from += 64 * step)
+            n = collect_word<CHANNELS>(~window(bits.row(line), from, bits.step) & low_bits(to - from), pixels_from,
+                                       step, n);
         return n;
     }
 
+    // Where the next pixel's samples from number n on go, one for each bit of `intact`.
     template <int CHANNELS>
-    void put(const char *pixel, ptrdiff_t n) {
-        if (n == filled) make_ready(n + 1);
-        __builtin_memcpy(samples + n * N + held * CHANNELS, pixel, CHANNELS * sizeof(T));
+    T *room(uint64_t intact, ptrdiff_t n) {
+        make_ready(n + __builtin_popcountll(intact));
+        return samples + n * N + held * CHANNELS;
     }
 
     void make_room(ptrdiff_t wanted) {
@@ -145,6 +181,7 @@ struct Grower {
     }
 
     void make_ready(ptrdiff_t wanted) {
+        if (wanted <= filled) return;
         T *const from = samples + filled * N;
         const ptrdiff_t n = (wanted - filled) * N;
         for (ptrdiff_t i = 0; i < n; ++i) from[i] = masked_sample;

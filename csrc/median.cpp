@@ -40,39 +40,51 @@ bool is_valid(const unetfast_inpaint_job *job) {
            (job->target != job->source || job->target_row_bytes == job->source_row_bytes);
 }
 
-// Run step(first, last) over parts of [0, rows), `parts` of them, each on whichever thread is free.
-template <class Step>
-void over_rows(Team &team, ptrdiff_t rows, ptrdiff_t parts, ptrdiff_t multiple, Step step) {
-    const ptrdiff_t size = ((rows + parts - 1) / parts + multiple - 1) / multiple * multiple;
-    std::atomic<ptrdiff_t> next{0};
-    team.run([&](int) {
-        for (ptrdiff_t y; (y = next.fetch_add(size)) < rows;) step(y, std::min(rows, y + size));
+// Run work(item, member) for every item, each on whichever thread is free, and pass on an exception.
+template <class Work>
+void over_items(Team &team, size_t items, Work work) {
+    std::atomic<size_t> next{0};
+    std::atomic<bool> failed{false};
+    team.run([&](int member) {
+        try {
+            for (size_t i; (i = next.fetch_add(1)) < items && !failed;) work(i, static_cast<size_t>(member));
+        } catch (const std::bad_alloc &) {
+            failed = true;
+        }
     });
+    if (failed) throw std::bad_alloc();
 }
 
 // Build the scene's masks; return how many pixels are masked in each row.
 std::vector<ptrdiff_t> build_mask(Scene &scene, Team &team) {
     const unetfast_inpaint_job &job = scene.job;
-    BitImage masked(job.height, job.width);
-    const ptrdiff_t parts = 4 * team.size();
-    over_rows(team, job.height, parts, 1, [&](ptrdiff_t y0, ptrdiff_t y1) {
-        pack(masked, job.mask, job.mask_row_bytes, y0, y1);
-    });
-    if (job.dilate_px) {
-        BitImage grown(job.height, job.width);
-        over_rows(team, job.height, parts, 1,
-                  [&](ptrdiff_t y0, ptrdiff_t y1) { dilate(grown, masked, job.dilate_px, y0, y1); });
-        masked.swap(grown);
-    }
+    BitImage masked(job.height, job.width), columns(job.width, job.height, true);
     std::vector<ptrdiff_t> counts(static_cast<size_t>(job.height));
-    over_rows(team, job.height, parts, 1, [&](ptrdiff_t y0, ptrdiff_t y1) {
+    // Strips of 64 rows: none shares a word of the transpose with another.
+    const auto over_strips = [&](auto work) {
+        over_items(team, static_cast<size_t>((job.height + 63) / 64), [&](size_t strip, size_t) {
+            const auto y0 = static_cast<ptrdiff_t>(64 * strip);
+            work(y0, std::min(job.height, y0 + 64));
+        });
+    };
+    const auto finish = [&](ptrdiff_t y0, ptrdiff_t y1) {
         if (job.sample_type == UNETFAST_FLOAT32)
             pack_nan(masked, static_cast<const char *>(job.source), job.source_row_bytes, job.channels, y0, y1);
         for (ptrdiff_t y = y0; y < y1; ++y) counts[static_cast<size_t>(y)] = count(masked, y);
+        transpose(columns, masked, y0, y1);
+    };
+    over_strips([&](ptrdiff_t y0, ptrdiff_t y1) {
+        pack(masked, job.mask, job.mask_row_bytes, y0, y1);
+        if (!job.dilate_px) finish(y0, y1);
     });
-    BitImage columns(job.width, job.height);
-    over_rows(team, job.width, parts, 64,
-              [&](ptrdiff_t x0, ptrdiff_t x1) { transpose(columns, masked, x0, x1); });
+    if (job.dilate_px) {
+        BitImage small(job.height, job.width);
+        small.swap(masked);
+        over_strips([&](ptrdiff_t y0, ptrdiff_t y1) {
+            dilate(masked, small, job.dilate_px, y0, y1);
+            finish(y0, y1);
+        });
+    }
     scene.masked.swap(masked);
     scene.columns.swap(columns);
     return counts;
@@ -97,21 +109,6 @@ std::vector<Band> cut(const Scene &scene, const std::vector<ptrdiff_t> &counts, 
         work = 0;
     }
     return bands;
-}
-
-// Run work(item, member) for every item, each on whichever thread is free, and pass on an exception.
-template <class Work>
-void over_items(Team &team, size_t items, Work work) {
-    std::atomic<size_t> next{0};
-    std::atomic<bool> failed{false};
-    team.run([&](int member) {
-        try {
-            for (size_t i; (i = next.fetch_add(1)) < items && !failed;) work(i, static_cast<size_t>(member));
-        } catch (const std::bad_alloc &) {
-            failed = true;
-        }
-    });
-    if (failed) throw std::bad_alloc();
 }
 
 int inpaint(const unetfast_inpaint_job &job, const Level &level) {

@@ -67,30 +67,11 @@ struct Patch {
         for (int p = 0; p < planes; ++p) __builtin_memset(to[p] + from, 127, (size_t)(until - from));
     }
 
-    // The smallest intact byte of the first plane in each of the channels, and the number of bits
-    // that tell the bytes of any one channel apart.
-    int range(ptrdiff_t rows, uint8_t *smallest) const {
-        int low[4] = {255, 255, 255, 255}, high[4] = {};
-        for (ptrdiff_t at = 0; at < used; at += N) {
-            i8 least = (i8)all(127), most = (i8)all(128);
-            for (ptrdiff_t row = 0; row < rows; ++row) {
-                const i8 sample = load(plane[0] + row * pitch + at);
-                const i8 out = load(masked + row * pitch + at);
-                const i8 counted = (sample & ~out) | ((i8)all(128) & out);
-                least = sample < least ? sample : least;
-                most = counted > most ? counted : most;
-            }
-            for (int lane = 0; lane < N; ++lane) {
-                const ptrdiff_t channel = (at + lane) % channels;
-                low[channel] = least[lane] + 128 < low[channel] ? least[lane] + 128 : low[channel];
-                high[channel] = most[lane] + 128 > high[channel] ? most[lane] + 128 : high[channel];
-            }
-        }
-        int bits = 0;
-        for (int c = 0; c < channels; ++c)
-            while (bits < 8 && high[c] - low[c] >= 1 << bits) ++bits;
-        for (int c = 0; c < channels; ++c)
-            smallest[c] = (uint8_t)(low[c] + (1 << bits) > 256 ? 256 - (1 << bits) : low[c]);
-        return bits;
+    // -1 in the lanes of those pixels of a segment, else 0.
+    i8 lanes_of(uint64_t pixels) const {
+        alignas(64) int8_t lanes[N + 64];
+        for (ptrdiff_t lane = 0; lane < N; lane += 8 * channels, pixels >>= 8)
+            __builtin_memcpy(lanes + lane, expand + (pixels & 255) * 8 * channels, 32);
+        return load(lanes);
     }
 };

@@ -36,7 +36,6 @@ struct Narrow {
     i8 at_most(const Narrow &other) const { return (i8)(value <= other.value); }
     Narrow operator-(const Narrow &other) const { return {value - other.value}; }
     Narrow lower_rank() const { return {(value - 1) >> 1}; }
-    i8 is_zero() const { return (i8)(value == 0); }
     static Narrow choose(i8 first, const Narrow &a, const Narrow &b) { return {first ? a.value : b.value}; }
     void set(int lane, unsigned number) { value[lane] = static_cast<uint8_t>(number); }
 };
@@ -57,7 +56,6 @@ struct Wide {
     i8 at_most(const Wide &other) const { return join((u16)(even <= other.even), (u16)(odd <= other.odd)); }
     Wide operator-(const Wide &other) const { return {even - other.even, odd - other.odd}; }
     Wide lower_rank() const { return {(even - 1) >> 1, (odd - 1) >> 1}; }
-    i8 is_zero() const { return join((u16)(even == 0), (u16)(odd == 0)); }
     static Wide choose(i8 first, const Wide &a, const Wide &b) {
         const u16 both = (u16)first;  // each byte is 0 or 255
         const u16 in_even = -(both & 1), in_odd = -(both >> 15);
