@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics as oracle
 
-from unetfast.evaluate import THRESHOLDS, Evaluation, predictor, score
+from unetfast.backends.whole import predictor
+from unetfast.evaluate import THRESHOLDS, Evaluation, score
 from unetfast.spec import ModelSpec, PreprocessSpec
 
 BINARY = ModelSpec(threshold=0.35, classes=("background", "crack"), output="prob")

@@ -11,19 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.backends.base import Backend
+from unetfast.backends.whole import Predict
 from unetfast.data.labels import LabelEncoding, read_pair
 from unetfast.metrics import cldice_counts, confusion_matrix, f1, hit_counts, scores
-from unetfast.preprocess import fit, labels_of, unfit
+from unetfast.preprocess import labels_of
 from unetfast.spec import ModelSpec, Sample
 
-__all__ = ["THRESHOLDS", "Evaluation", "ImageScore", "Pair", "evaluate", "predictor", "read_pairs", "score"]
+__all__ = ["THRESHOLDS", "Evaluation", "ImageScore", "Pair", "evaluate", "read_pairs", "score"]
 
 THRESHOLDS = np.arange(1, 100) / 100
 _NAMES = ("dice", "iou", "precision", "recall")
 
 Pair = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]  # id, image (H, W, C), truth (H, W)
-Predict = Callable[[NDArray[np.uint8]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -175,29 +174,6 @@ class Evaluation:
         return found
 
 
-def predictor(backend: Backend, tile_px: int = 1024) -> Predict:
-    """Return a function from a whole image to the backend's whole answer, tiled where it is large.
-
-    Parameters
-    ----------
-    backend : Backend
-    tile_px : int
-        See :func:`unetfast.preprocess.fit`.
-
-    Returns
-    -------
-    callable
-        (H, W, C) uint8 to (H, W) uint8 class ids or (H, W, K) float32 probabilities.
-    """
-
-    def predict(image: NDArray[np.uint8]) -> NDArray[Any]:
-        pieces = fit(image, backend.spec, tile_px)
-        answers = [backend.infer(np.ascontiguousarray(array)[None])[0] for _, array in pieces]
-        return unfit(answers, [tile for tile, _ in pieces], (image.shape[0], image.shape[1]))
-
-    return predict
-
-
 def score(
     id: str,
     truth: NDArray[np.uint8],
@@ -263,7 +239,7 @@ def evaluate(
     ----------
     predict : callable
         (H, W, C) uint8 to (H, W) uint8 class ids or (H, W, K) float32 probabilities; see
-        :func:`predictor`.
+        :func:`unetfast.backends.whole.predictor`.
     samples : iterable of Sample
     encoding : LabelEncoding
         How the masks' values are read as class ids.

@@ -63,7 +63,8 @@ def eval_(
     from rich.console import Console
     from rich.progress import track
 
-    from unetfast.evaluate import evaluate, predictor
+    from unetfast.backends.whole import predictor
+    from unetfast.evaluate import evaluate
     from unetfast.train.run_folder import new_folder
 
     loaded = _load(model, backend, device, threshold)
@@ -87,7 +88,7 @@ def _load(path: Path, backend: str, device: str, threshold: float | None) -> Bac
     from unetfast.segment import bundled
 
     path = bundled(path) or path
-    if path.suffix.lower() != ".pt":
+    if path.suffix.lower() not in backends.CHECKPOINTS:
         loaded = backends.load(path, backend=backend, device=device)
         if threshold is not None and loaded.spec.output == "mask":
             raise ConfigError(f"{path}: its threshold is part of the file; use --threshold with the .pt")

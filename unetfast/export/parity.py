@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast import __version__
+from unetfast.backends import whole
 from unetfast.backends.base import Backend
 from unetfast.errors import ConfigError, InputError, ParityError
 from unetfast.imaging import Picture, write
 from unetfast.metrics import confusion_matrix, scores
-from unetfast.preprocess import fit, labels_of, unfit
+from unetfast.preprocess import labels_of
 from unetfast.spec import ModelSpec
 
 __all__ = [
@@ -145,14 +146,8 @@ def certify(
 
 def predictor(backend: Backend) -> Predict:
     """Return a function from (H, W, C) uint8 to class ids (H, W) uint8, the way `run` does it."""
-
-    def predict(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        parts = fit(image, backend.spec, _TILE_PX)
-        outputs = [backend.infer(window[None])[0] for _, window in parts]
-        whole = unfit(outputs, [tile for tile, _ in parts], (image.shape[0], image.shape[1]))
-        return labels_of(whole, backend.spec)
-
-    return predict
+    answer = whole.predictor(backend, _TILE_PX)
+    return lambda image: labels_of(answer(image), backend.spec)
 
 
 def compare(

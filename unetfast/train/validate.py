@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from unetfast import checkpoint
 from unetfast.backends.torch_ import TorchBackend
+from unetfast.backends.whole import predictor
 from unetfast.data.labels import LabelEncoding
-from unetfast.evaluate import Evaluation, Pair, predictor, read_pairs, score
+from unetfast.evaluate import Evaluation, Pair, read_pairs, score
 from unetfast.losses import Loss
 from unetfast.preprocess import fit, labels_of
 from unetfast.report import plots

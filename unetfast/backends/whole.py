@@ -1,0 +1,39 @@
+"""Whole images through a backend, in tiles where they are large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetfast.backends.base import Backend
+from unetfast.preprocess import fit, unfit
+
+__all__ = ["Predict", "predictor"]
+
+Predict = Callable[[NDArray[np.uint8]], NDArray[Any]]
+
+
+def predictor(backend: Backend, tile_px: int = 1024) -> Predict:
+    """Return a function from a whole image to the backend's whole answer, tiled where it is large.
+
+    Parameters
+    ----------
+    backend : Backend
+    tile_px : int
+        See :func:`unetfast.preprocess.fit`.
+
+    Returns
+    -------
+    callable
+        (H, W, C) uint8 to (H, W) uint8 class ids or (H, W, K) float32 probabilities.
+    """
+
+    def predict(image: NDArray[np.uint8]) -> NDArray[Any]:
+        pieces = fit(image, backend.spec, tile_px)
+        answers = [backend.infer(np.ascontiguousarray(array)[None])[0] for _, array in pieces]
+        return unfit(answers, [tile for tile, _ in pieces], (image.shape[0], image.shape[1]))
+
+    return predict
