@@ -52,7 +52,7 @@ def write_darkness_model(path: Path, *, channels: int = 3) -> Path:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     spec = ModelSpec(
-        arch="unet",
+        arch="fast",  # small enough for several tiles at once
         classes=("background", "crack"),
         preprocess=PreprocessSpec(channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels),
         stride_px=1,

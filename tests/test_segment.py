@@ -38,6 +38,20 @@ def test_several_images_at_once_equal_one_by_one(model: Path, rng: np.random.Gen
         assert np.array_equal(labels, segmenter.segment(image))
 
 
+def test_streams_change_no_byte(model: Path, rng: np.random.Generator) -> None:
+    images = [rng.integers(0, 256, shape, np.uint8) for shape in [(40, 50, 3)] * 5 + [(90, 70, 3)]]
+    plain = unetfast.load(model, threads=1)
+    streams = unetfast.load(model, tile_px=32, batch=2, threads=3, streams=3, memory_bytes=10**10)
+    assert streams.streams == 3
+    for image, labels in zip(images, streams.segment_all(images), strict=True):
+        assert np.array_equal(plain.segment(image), labels)
+    streams.close()
+
+
+def test_a_network_too_large_for_it_gets_one_stream(model: Path) -> None:
+    assert unetfast.load(model, threads=4, streams=4, memory_bytes=10**7).streams == 1
+
+
 def test_16_bit_grey_and_alpha_are_converted(model: Path, rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (60, 60, 3), np.uint8)
     segmenter = unetfast.load(model, threads=1)

@@ -19,7 +19,16 @@ from unetfast.errors import InputError
 from unetfast.imaging.convert import resize
 from unetfast.spec import ModelSpec
 
-__all__ = ["Tile", "default_tile_px", "fit", "labels_of", "tiles_of", "unfit"]
+__all__ = [
+    "ACTIVATIONS_BYTES",
+    "SMALLEST_DEFAULT_PX",
+    "Tile",
+    "default_tile_px",
+    "fit",
+    "labels_of",
+    "tiles_of",
+    "unfit",
+]
 
 SMALLEST_DEFAULT_PX = 1024
 ACTIVATIONS_BYTES = 512 * 10**6
@@ -49,7 +58,7 @@ class Tile(NamedTuple):
     right: int
 
 
-def default_tile_px(spec: ModelSpec) -> int:
+def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES) -> int:
     """Return the side of tiles that keep a network's memory at about half a gigabyte.
 
     Larger tiles overlap less: with a halo of 128 px the windows of 1024-px tiles are 1.4 times a
@@ -59,6 +68,8 @@ def default_tile_px(spec: ModelSpec) -> int:
     Parameters
     ----------
     spec : ModelSpec
+    memory_bytes : int
+        Another amount.
 
     Returns
     -------
@@ -70,7 +81,7 @@ def default_tile_px(spec: ModelSpec) -> int:
         channels = max(1.0, args.get("widths", (48,))[0] / args.get("stem_px", 4) ** 2)
     else:
         channels = float(args.get("width", 16 if spec.arch == "unet-small" else 64))
-    window = math.sqrt(ACTIVATIONS_BYTES / (BYTES_A_CHANNEL * channels))
+    window = math.sqrt(memory_bytes / (BYTES_A_CHANNEL * channels))
     return max(SMALLEST_DEFAULT_PX, int(window) - 2 * spec.halo_px)
 
 

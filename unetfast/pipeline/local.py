@@ -1,6 +1,6 @@
 """The stages in threads of one process, overlapping.
 
-find -> read (n threads) -> network (1) -> clean (1, native threads inside) -> write (n threads) -> journal
+find -> read (n threads) -> network (1 to 4) -> clean (1, native threads inside) -> write (n) -> journal
 
 Every library below releases the GIL while it works, so threads overlap as processes would,
 without copying pictures between them. What bounds memory is not the queues but `Budget`: how
@@ -121,12 +121,12 @@ class Engine:
         self.stop = threading.Event()
         self.fatal: BaseException | None = None
         self._done: queue.Queue[Any] = queue.Queue()
-        self._budget = Budget(2 * workers + 2, SMALL_PX)
+        self._budget = Budget(2 * workers + 1 + segmenter.streams, SMALL_PX)
         self._max_memory = windowed.parse_bytes(context.settings.max_memory)
         self._lock = threading.Lock()
         self.stages = [
             Stage("read", self._read, workers, inbox=queue.Queue(4 * workers + 64)),
-            Stage("network", self._network, gather=context.settings.batch),
+            Stage("network", self._network, segmenter.streams, gather=context.settings.batch),
             Stage("clean", self._clean),
             Stage("write", self._write, workers),
         ]
@@ -234,7 +234,7 @@ class Engine:
             except queue.Empty:
                 break
             if job is _END or _shape(job) != _shape(first):
-                # Only one thread gathers, so what goes back cannot overtake the end.
+                # At the front: what goes back cannot come behind the end.
                 with stage.inbox.mutex:
                     stage.inbox.queue.appendleft(job)
                     stage.inbox.not_empty.notify()
