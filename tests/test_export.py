@@ -346,14 +346,6 @@ def test_images_come_from_the_checkpoint_or_from_data(tmp_path: Path) -> None:
     assert len(single.images) == 8
 
 
-def test_no_images_is_an_error(tmp_path: Path) -> None:
-    found = checkpoint.load(exported.trained())
-    bare = tmp_path / "bare.pt"
-    checkpoint.save(bare, model_state=found.model_state, spec=found.spec)
-    with pytest.raises(ConfigError, match=r"bare\.pt: holds no images.*--data"):
-        open_job(bare, ExportSettings(), say=lambda _: None)
-
-
 def test_a_checkpoint_that_changed_its_mind_is_refused(tmp_path: Path) -> None:
     found = checkpoint.load(exported.trained())
     path = tmp_path / "old.pt"
@@ -376,6 +368,9 @@ def test_a_checkpoint_that_changed_its_mind_is_refused(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         (ExportSettings(half=True, int8=True), "--half and --int8"),
+        (ExportSettings(fp32=True, half=True), "--fp32 and --half"),
+        (ExportSettings(safetensors=True, half=True), "keeps the checkpoint as it is"),
+        (ExportSettings(openvino=True, triton=Path("models")), "leave out --openvino"),
         (ExportSettings(openvino=True, trt=True), "--openvino and --trt"),
         (ExportSettings(bf16=True), "--bf16 needs"),
         (ExportSettings(openvino=True, half=True), "computes fp16 files in fp32"),

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unetfast import weights
 from unetfast.errors import ArtifactError
 from unetfast.imaging import atomic_write
 from unetfast.models import MODELS
@@ -92,7 +93,7 @@ def save(
 
 
 def load(path: Path | str) -> Checkpoint:
-    """Read a checkpoint; never runs code from the file.
+    """Read a checkpoint, ``.pt`` or ``.safetensors``; never runs code from the file.
 
     Raises
     ------
@@ -100,6 +101,9 @@ def load(path: Path | str) -> Checkpoint:
         When the file is missing, cannot be read safely, or is not a checkpoint of this tool.
     """
     path = Path(path)
+    if path.suffix.lower() == ".safetensors":
+        spec, state, images, labels = weights.load(path)
+        return Checkpoint(spec, state, None, images, labels)
     content = _read(path)
     if not isinstance(content, dict) or _KEY not in content:
         kind = "a bare state dict" if _is_state(content) else "not a checkpoint"

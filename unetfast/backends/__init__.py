@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,9 @@ from unetfast.registry import Registry
 if TYPE_CHECKING:
     from unetfast.backends.base import Backend
 
-__all__ = ["BACKENDS", "PLANS", "SUFFIXES", "load", "read_spec"]
+__all__ = ["BACKENDS", "CHECKPOINTS", "PLANS", "SUFFIXES", "load", "read_spec"]
+
+log = logging.getLogger(__name__)
 
 # name -> a function load(path, *, device, threads) -> Backend
 BACKENDS = Registry(
@@ -28,12 +32,14 @@ BACKENDS = Registry(
 # Which backends can open a file, the default first.
 SUFFIXES = {
     ".pt": ("torch",),
+    ".safetensors": ("torch",),
     ".onnx": ("onnxruntime", "openvino"),
     ".xml": ("openvino",),
     ".engine": ("tensorrt",),
     ".plan": ("tensorrt",),
 }
 
+CHECKPOINTS = (".pt", ".safetensors")  # weights with what they were trained as
 PLANS = (".engine", ".plan")  # files of TensorRT, which belong to one kind of GPU
 
 
@@ -43,9 +49,10 @@ def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threa
     Parameters
     ----------
     path : Path or str
-        ``.pt``, ``.onnx``, ``.xml`` (OpenVINO), ``.engine`` or ``.plan`` (TensorRT).
+        ``.pt``, ``.safetensors``, ``.onnx``, ``.xml`` (OpenVINO), ``.engine`` or ``.plan`` (TensorRT).
     backend : str
-        A key of :data:`BACKENDS`, or "auto": the first that opens this kind of file.
+        A key of :data:`BACKENDS`, or "auto": the fastest one here of those that the file was certified
+        on. That is OpenVINO for int8 on a CPU; for all else the first that opens this kind of file.
     device : str
         "auto", "cpu", "cuda" or "cuda:N".
     threads : int
@@ -66,8 +73,28 @@ def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threa
     able = SUFFIXES.get(path.suffix.lower())
     if able is None:
         raise ArtifactError(f"{path}: not a model file this tool knows ({', '.join(SUFFIXES)})")
-    chosen = able[0] if backend == "auto" else backend
+    chosen = _fastest(path, able, device) if backend == "auto" else backend
     if chosen in BACKENDS and chosen not in able:
         raise ConfigError(f"{path}: backend {chosen} cannot open it (backends that can: {', '.join(able)})")
     loaded: Backend = BACKENDS[chosen](path, device=device, threads=threads)
     return loaded
+
+
+def _fastest(path: Path, able: tuple[str, ...], device: str) -> str:
+    """Choose by what `unetfast bench` measured on x86-64 (docs/export.md).
+
+    fp32 is as fast in onnxruntime as in OpenVINO, and then the five lines of plain onnxruntime in the
+    README give the same mask to the bit.
+    """
+    if "openvino" not in able[1:] or device not in ("auto", "cpu") or not find_spec("openvino"):
+        return able[0]
+    spec = read_spec(path)
+    certified = (spec.certificate or {}).get("also", {})
+    if spec.precision != "int8" or not certified.get("openvino", {}).get("passed"):
+        return able[0]
+    from unetfast.backends.onnxruntime_ import has_cuda
+
+    if device == "auto" and has_cuda():
+        return able[0]
+    log.info("%s: auto takes openvino, the fastest here for int8 (onnxruntime is here too)", path)
+    return "openvino"

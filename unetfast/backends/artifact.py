@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+from unetfast import weights
 from unetfast.backends.onnx_header import read_header
 from unetfast.errors import ArtifactError
 from unetfast.spec import SPEC_KEY, ModelSpec
@@ -23,7 +24,7 @@ def read_spec(path: Path | str) -> ModelSpec:
     Parameters
     ----------
     path : Path or str
-        ``.pt`` (needs torch), ``.onnx``, ``.xml``, ``.engine`` or ``.plan``.
+        ``.pt`` (needs torch), ``.safetensors``, ``.onnx``, ``.xml``, ``.engine`` or ``.plan``.
 
     Raises
     ------
@@ -44,7 +45,10 @@ def read_spec(path: Path | str) -> ModelSpec:
         from unetfast.checkpoint import load
 
         return load(path).spec
-    raise ArtifactError(f"{path}: not a model file this tool knows (.pt, .onnx, .xml, .engine, .plan)")
+    if suffix == ".safetensors":
+        return weights.read_spec(path)
+    known = ".pt, .safetensors, .onnx, .xml, .engine, .plan"
+    raise ArtifactError(f"{path}: not a model file this tool knows ({known})")
 
 
 def onnx_spec(path: Path) -> ModelSpec:

@@ -15,7 +15,7 @@ from unetfast.backends.tensors import check_answer, check_images
 from unetfast.errors import ArtifactError, BackendError, ConfigError, MissingDependencyError
 from unetfast.spec import SPEC_KEY, ModelSpec
 
-__all__ = ["OnnxRuntimeBackend", "load", "load_bytes"]
+__all__ = ["OnnxRuntimeBackend", "has_cuda", "load", "load_bytes"]
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ def load(
     path : Path or str
         The file; weights kept beside it are read only from its own folder.
     device : str
-        "cpu", "cuda", "cuda:N", or "auto": CUDA where this onnxruntime has it, else the CPU.
+        "cpu", "cuda", "cuda:N", "tensorrt", "tensorrt:N", or "auto": CUDA where this onnxruntime has
+        it, else the CPU. TensorRT keeps its plans in a folder beside the model.
     threads : int
         Threads within one call on the CPU; 0 takes all physical cores.
     providers : tuple of str
@@ -105,6 +106,11 @@ def load_bytes(model: bytes, *, threads: int = 0) -> OnnxRuntimeBackend:
     return OnnxRuntimeBackend(session, ModelSpec.from_json(text, "model in memory"), threads)
 
 
+def has_cuda() -> bool:
+    """Say whether this onnxruntime has CUDA."""
+    return "CUDAExecutionProvider" in ort.get_available_providers()
+
+
 def _open(
     model: str,
     spec: ModelSpec,
@@ -114,7 +120,7 @@ def _open(
     providers: tuple[str, ...],
     provider_options: tuple[dict[str, Any], ...],
 ) -> OnnxRuntimeBackend:
-    chosen, options = _choose(device, providers, provider_options)
+    chosen, options = _choose(device, providers, provider_options, path)
     if spec.target == "tensorrt" and chosen[0] != "TensorrtExecutionProvider":
         raise ArtifactError(
             f"{path}: made for TensorRT (signed int8); onnxruntime on {_PROVIDERS.get(chosen[0], chosen[0])} "
@@ -150,28 +156,35 @@ def _options(threads: int) -> ort.SessionOptions:
 
 
 def _choose(
-    device: str, providers: tuple[str, ...], provider_options: tuple[dict[str, Any], ...]
+    device: str, providers: tuple[str, ...], provider_options: tuple[dict[str, Any], ...], path: Path
 ) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...]]:
     """Return the providers to ask for, the wanted one first, and the options of each."""
-    here = ort.get_available_providers()
     if providers:
-        missing = [name for name in providers if name not in here]
-        if missing:
-            raise MissingDependencyError(
-                f"this onnxruntime has no {', '.join(missing)} (it has: {', '.join(here)}); "
-                "install it with: pip install onnxruntime-gpu"
-            )
+        _require(*providers)
         return providers, provider_options or tuple({} for _ in providers)
     kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N; got {device!r}")
-    if kind == "cpu" or (kind == "auto" and "CUDAExecutionProvider" not in here):
+    if kind not in ("auto", "cpu", "cuda", "tensorrt") or (index and not index.isdigit()):
+        raise ConfigError(f"device must be auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N; got {device!r}")
+    if kind == "cpu" or (kind == "auto" and not has_cuda()):
         return ("CPUExecutionProvider",), ({},)
-    if "CUDAExecutionProvider" not in here:
-        raise MissingDependencyError(
-            "this onnxruntime has no CUDA; install the other one: "
-            "pip uninstall onnxruntime; pip install onnxruntime-gpu"
-        )
+    names: tuple[str, ...] = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    options: tuple[dict[str, Any], ...] = ({"device_id": index or "0"}, {})
+    if kind == "tensorrt":
+        cache = str(path.with_name(path.name + ".tensorrt"))
+        kept = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": cache}
+        kept |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": cache}
+        names, options = ("TensorrtExecutionProvider", *names), ({**options[0], **kept}, *options)
+    _require(*names)
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls()  # finds the CUDA libraries that pip packages or torch brought
-    return ("CUDAExecutionProvider", "CPUExecutionProvider"), ({"device_id": index or "0"}, {})
+    return names, options
+
+
+def _require(*providers: str) -> None:
+    here = ort.get_available_providers()
+    missing = [name for name in providers if name not in here]
+    if missing:
+        raise MissingDependencyError(
+            f"this onnxruntime has no {', '.join(missing)} (it has: {', '.join(here)}); install the other "
+            "one: pip uninstall onnxruntime; pip install onnxruntime-gpu"
+        )

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import onnx
 import torch
 from torch import nn
 
-from unetfast.backends import onnxruntime_
+from unetfast import weights
+from unetfast.backends import onnxruntime_, openvino_, torch_
 from unetfast.backends.base import Backend
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.checkpoint import Checkpoint, build_model, load
@@ -85,8 +87,13 @@ def precision_of(settings: ExportSettings) -> str:
     if len(asked) > 1:
         said = " and ".join(f"--{name}" for name in asked)
         raise ConfigError(f"give one of --fp32, --half, --bf16, --int8; got {said}")
-    if settings.openvino and settings.trt:
-        raise ConfigError("give one of --openvino and --trt")
+    kinds = [name for name in ("openvino", "trt", "safetensors") if getattr(settings, name)]
+    if len(kinds) > 1:
+        raise ConfigError(f"give one of {' and '.join('--' + name for name in kinds)}")
+    if settings.safetensors and (asked or settings.output != "mask" or settings.threshold is not None):
+        raise ConfigError("--safetensors keeps the checkpoint as it is; other choices are for other formats")
+    if settings.triton is not None and (settings.openvino or settings.safetensors):
+        raise ConfigError(f"--triton serves ONNX and TensorRT; leave out --{kinds[0]}")
     if settings.bf16 and not (settings.openvino or settings.trt):
         raise ConfigError(
             "--bf16 needs --openvino or --trt: onnxruntime computes no bf16 convolutions on the CPU, "
@@ -166,6 +173,8 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
         runtime()  # before the minutes of work
     final = _target(Path(path), settings)
     job = open_job(Path(path), settings, say)
+    if settings.safetensors:
+        return [write_safetensors(job, final)]
     proto, made_by = build_graph(job, settings)
     if settings.openvino:
         from unetfast.export.openvino import write_openvino
@@ -174,8 +183,9 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
     if settings.trt:
         from unetfast.export.tensorrt import write_tensorrt
 
-        return [write_tensorrt(job, proto, made_by, settings, final)]
-    done = [write_onnx(job, proto, made_by, final)]
+        done = [write_tensorrt(job, proto, made_by, settings, final)]
+    else:
+        done = [write_onnx(job, proto, made_by, final)]
     if settings.triton is not None:
         from unetfast.export.triton import write_repository
 
@@ -184,7 +194,8 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
 
 
 def _target(checkpoint: Path, settings: ExportSettings) -> Path:
-    suffix = ".xml" if settings.openvino else ".engine" if settings.trt else ".onnx"
+    endings = {"openvino": ".xml", "trt": ".engine", "safetensors": ".safetensors"}
+    suffix = next((end for name, end in endings.items() if getattr(settings, name)), ".onnx")
     if settings.to is not None:
         if settings.to.suffix != suffix:
             raise ConfigError(f"{settings.to}: the file's name must end with {suffix}")
@@ -271,10 +282,34 @@ def write_onnx(job: Job, proto: onnx.ModelProto, made_by: dict[str, Any], final:
         candidate = onnxruntime_.load(draft, device="cpu")
         certificate = {**job.certify(candidate), **made_by}
         deployable = Deployable(job.model, spec).eval()
+        if spec.target == "cpu" and find_spec("openvino"):
+            certificate["also"] = {"openvino": _also(job, openvino_.load(draft))}
         certificate["max_logit_difference"] = logit_difference(proto, deployable, job.samples.images[:4])
         job.refuse_unless_passed(certificate, candidate, final)
         graph.put_spec(proto, spec.replace(certificate=certificate))
         graph.write(proto, draft)
+        os.replace(draft, final)
+    return finish(job, final, certificate)
+
+
+def _also(job: Job, candidate: Backend) -> dict[str, Any]:
+    """Certify the same file on another runtime, which rounds int8 otherwise."""
+    found = job.certify(candidate)
+    if not found["passed"]:
+        job.say(f"not certified on {found['candidate']}: {'; '.join(found['problems'])}")
+    return {key: found[key] for key in ("passed", "candidate", "differing_fraction", "dice", "problems")}
+
+
+def write_safetensors(job: Job, final: Path) -> Exported:
+    """Write, reload and certify the checkpoint's weights as ``.safetensors``."""
+    kept = load(job.checkpoint)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".unetfast-export-") as folder:
+        draft = Path(folder, final.name)
+        weights.save(draft, kept.spec, kept.model_state, kept.parity_images, kept.parity_labels)
+        candidate = torch_.load(draft, device="cpu")
+        certificate = job.certify(candidate)
+        job.refuse_unless_passed(certificate, candidate, final)
         os.replace(draft, final)
     return finish(job, final, certificate)
 

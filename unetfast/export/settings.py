@@ -26,6 +26,7 @@ class ExportSettings:
     int8: bool = setting(False, "Static int8, calibrated on --data; for CPUs, or with --trt for TensorRT.")
     openvino: bool = setting(False, "Write an OpenVINO model (.xml and .bin).")
     trt: bool = setting(False, "Build a TensorRT plan (.engine) for this machine's GPU; fp16 by default.")
+    safetensors: bool = setting(False, "Write the checkpoint as .safetensors, which can hold no code.")
     triton: Path | None = setting(None, "Also write a Triton model repository into this folder.", type=Path)
     data: Path | None = setting(
         None,
