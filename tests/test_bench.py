@@ -104,5 +104,6 @@ def test_the_mask_of_the_benchmark_is_two_percent() -> None:
 def test_stages_are_timed(data: Path) -> None:
     found = bench_stages(BenchSettings(stages=data / "images", model=str(exported.artifact("fp32"))))
     assert found["photos"] == 8
-    assert set(found["stages"]) >= {"read", "network", "write"}
+    assert set(found["stages"]) == set(found["alone"]) >= {"read", "network", "write"}
+    assert found["ratio"] == found["seconds"] / max(found["alone"].values())
     assert found["seconds"] > 0

@@ -90,12 +90,21 @@ def _show_models(found: dict[str, Any]) -> None:
 
 def _show_stages(found: dict[str, Any]) -> None:
     rows = [
-        {"stage": name, "busy_s": seconds, "share": 100 * seconds / found["seconds"]}
+        {
+            "stage": name,
+            "busy_s": seconds,
+            "share": 100 * seconds / found["seconds"],
+            "alone_s": found["alone"][name],
+        }
         for name, seconds in found["stages"].items()
     ]
     title = f"{found['photos']} photos, {found['megapixels']:.1f} megapixels in {found['seconds']:.2f} s"
-    _table(title, {"stage": "stage", "busy_s": "busy s", "share": "% of wall time"}, rows)
-    click.echo(f"{found['mpx_s']:.2f} megapixels/s; stages overlap {found['overlap']:.2f} times")
+    heads = {"stage": "stage", "busy_s": "busy s", "share": "% of wall time", "alone_s": "alone s"}
+    _table(title, heads, rows)
+    click.echo(
+        f"{found['mpx_s']:.2f} megapixels/s; stages overlap {found['overlap']:.2f} times; "
+        f"the whole took {found['ratio']:.2f} times its slowest stage alone"
+    )
 
 
 def _table(title: str, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:

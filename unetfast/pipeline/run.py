@@ -25,7 +25,7 @@ from unetfast.segment import Segmenter, available_cores, bundled, load
 if TYPE_CHECKING:
     from unetfast.pipeline.ray_ import RayEngine
 
-__all__ = ["Summary", "check_run", "listing", "one", "run"]
+__all__ = ["Summary", "check_run", "listing", "one", "open_model", "run"]
 
 STREAMS = 4  # photos in the network at once, at most, each on its share of the cores
 NETWORK_BYTES = 10**9  # for all of them together
@@ -141,7 +141,7 @@ def run(
     if shard is None:
         _expect_photos(inputs, settings)
     path = bundled(model) or Path(model)
-    segmenter = None if settings.engine == "ray" else _segmenter(path, settings, STREAMS)
+    segmenter = None if settings.engine == "ray" else open_model(path, settings)
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.backend.description}")
     context = Context(settings, _sha256(path), segmenter is not None and _takes_stacks(segmenter))
     summary = Summary()
@@ -184,9 +184,10 @@ def _expect_photos(inputs: Sequence[str], settings: RunSettings) -> None:
         )
 
 
-def _segmenter(path: Path, settings: RunSettings, streams: int = 1) -> Segmenter:
+def open_model(model: str | Path, settings: RunSettings, streams: int = STREAMS) -> Segmenter:
+    """Open a model as a run with these settings uses it, for so many photos at once."""
     return load(
-        path,
+        model,
         backend=settings.backend,
         device=settings.device,
         rebuild=settings.rebuild,
@@ -236,7 +237,7 @@ def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> b
     ImageError, ArtifactError
         The message starts with ``<stdin>`` or the model's path.
     """
-    segmenter = _segmenter(bundled(model) or Path(model), settings)
+    segmenter = open_model(model, settings, streams=1)
     context = Context(settings, "", _takes_stacks(segmenter))
     job = Job(Item(Path("<stdin>"), "<stdin>", "<stdin>"), data=data)
     stages.decode(job, context)
