@@ -384,8 +384,28 @@ def test_dry_run_lists_and_writes_nothing(tmp_path: Path, unetfast_command: Comm
     photos = folder_of_photos(tmp_path / "in", 3)
     done = unetfast_command("run", photos, "--dry-run", "--limit", 2, "-o", tmp_path / "out", "--inpaint")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{photos}/p{i}.png -> {tmp_path}/out/p{i}.png" for i in range(2)]
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    assert lines == [["new", f"{photos}/p{i}.png -> {tmp_path}/out/p{i}.png"] for i in range(2)]
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_says_what_is_done_and_why_the_rest_is_not(
+    tmp_path: Path, model: Path, unetfast_command: Command
+) -> None:
+    photos = folder_of_photos(tmp_path / "in", 4)
+    command = ("run", photos, "-o", tmp_path / "out", "--inpaint", "-m", model)
+    assert unetfast_command(*command, "--limit", 3).returncode == 0
+    (tmp_path / "out" / "p1.png").unlink()
+    imaging.write(photos / "p2.png", imaging.Picture(photo(99), "png"))
+    before = tree(tmp_path / "out")
+    dry = unetfast_command(*command, "--dry-run")
+    assert [line[:7].strip() for line in dry.stdout.splitlines()] == ["done", "again", "again", "new"]
+    assert "p1.png (a result is missing or was changed)" in dry.stdout
+    assert "p2.png (the photo changed)" in dry.stdout
+    assert "1 photos would be processed, 2 processed again, 1 are done" in dry.stderr
+    other = unetfast_command(*command, "--dry-run", "--dilate", 5)
+    assert "p0.png (the settings, the model or the version changed)" in other.stdout
+    assert tree(tmp_path / "out") == before
 
 
 def test_run_never_imports_torch(tmp_path: Path, model: Path) -> None:

@@ -29,7 +29,7 @@ __all__ = ["run"]
 @click.option(
     "-o", "--output", default="runs/run", show_default=True, help="Folder for the results; - with input -."
 )
-@click.option("--dry-run", is_flag=True, help="List what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="List what is new, done or to be done again; write nothing.")
 @click.option("--profile", is_flag=True, help="Show the time in, and waiting for, each stage.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @config_option
@@ -75,7 +75,7 @@ def run(
     if output == "-":
         raise ConfigError("--output - needs the input - (standard input)")
     if dry_run:
-        return _dry_run(inputs, output, settings)
+        return _dry_run(inputs, output, settings, model)
     return _run(inputs, model, output, settings, profile=profile, quiet=quiet)
 
 
@@ -149,21 +149,29 @@ def _count(inputs: tuple[str, ...], settings: RunSettings) -> int:
     return sum(1 for _ in listing(inputs, settings, Found()))
 
 
-def _dry_run(inputs: tuple[str, ...], output: str, settings: RunSettings) -> int:
-    from unetfast.pipeline.run import listing
-    from unetfast.pipeline.sources import Found, Skipped
-    from unetfast.pipeline.stages import names
+def _dry_run(inputs: tuple[str, ...], output: str, settings: RunSettings, model: str) -> int:
+    from collections import Counter
 
-    found, photos = Found(), 0
-    for item in listing(inputs, settings, found):
-        if isinstance(item, Skipped):
-            click.echo(_printable(f"{item.relative}: skipped: {item.reason}"))
-            continue
-        photos += 1
-        results = ", ".join(f"{output.rstrip('/')}/{path}" for path in names(item, settings).values())
-        click.echo(_printable(f"{item.path} -> {results}"))
-    click.echo(f"{photos} photos would be processed{found}; nothing was written", err=True)
+    from unetfast.pipeline.plan import plan
+    from unetfast.pipeline.sources import Found
+
+    found, counts = Found(), Counter[str]()
+    for step in plan(inputs, output, settings, found, model=model):
+        counts[step.what] += 1
+        results = ", ".join(f"{output.rstrip('/')}/{path}" for path in step.results)
+        why = f" ({step.why})" if step.why else ""
+        click.echo(_printable(f"{step.what:<8}{step.path}{why}" + (f" -> {results}" if results else "")))
+    words = [f"{counts[what]} {words}" for what, words in _PLANNED.items() if counts[what]]
+    click.echo(f"{', '.join(words) or 'no photos'}{found}; nothing was written", err=True)
     return 0
+
+
+_PLANNED = {
+    "new": "photos would be processed",
+    "again": "processed again",
+    "done": "are done",
+    "skipped": "skipped",
+}
 
 
 def _closing_line(summary: Summary, output: str) -> str:

@@ -10,6 +10,7 @@ windowed.py   TIFF files larger than memory, band by band
 remote.py     photos and results at URLs
 ray_.py       the same stages on a Ray cluster
 run.py        all of it together
+plan.py       what it would do
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class Journal:
     ----------
     folder : Path
         The output folder.
-    name : str
-        Which journal to append to.
+    name : str or None
+        Which journal to append to; None only reads what is there.
 
     Raises
     ------
@@ -49,31 +49,30 @@ class Journal:
         When another living run appends to the same journal.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str | None) -> None:
         self.folder = folder
-        self.path = self._own = folder / name
         self._index: dict[bytes, tuple[int, int]] = {}
-        try:
-            self._out = open(self._own, "ab", buffering=0)  # noqa: SIM115 - held as long as the run
-        except OSError as exc:
-            raise ImageError(f"{self._own}: cannot be written: {exc.strerror}") from exc
-        if not lock_file(self._out):
-            self._out.close()
-            raise ConfigError(
-                f"{self._own}: another run is writing here; wait for it, or split the work with --shard i/n"
-            )
-        others = sorted(path for path in folder.glob("results*.jsonl") if path != self._own)
-        self.files: list[Path] = [*others, self._own]
+        self._out: io.FileIO | None = None
+        if name is not None:
+            self.path = folder / name
+            self._out = _locked(self.path)
+        others = sorted(path for path in folder.glob("results*.jsonl") if path.name != name)
+        self.files: list[Path] = [*others, folder / name] if name else others
         self._readers = [open(path, "rb") for path in self.files]  # noqa: SIM115
         for number, reader in enumerate(self._readers):
             for offset, line in _lines(reader):
                 self._note(line, number, offset)
+        self._size = self._end_last_line() if self._out is not None else 0
+
+    def _end_last_line(self) -> int:
+        """End the line that a crash cut short; return the journal's size."""
+        assert self._out is not None
         size = os.fstat(self._out.fileno()).st_size
         if size:
             self._readers[-1].seek(size - 1)
             if self._readers[-1].read(1) != b"\n":
-                self._out.write(b"\n")  # ends the line that a crash cut short
-        self._size = os.fstat(self._out.fileno()).st_size
+                self._out.write(b"\n")
+        return os.fstat(self._out.fileno()).st_size
 
     def _note(self, line: bytes, number: int, offset: int) -> None:
         entry = _parse(line)
@@ -107,6 +106,7 @@ class Journal:
         ImageError
             When the disk is full or gone.
         """
+        assert self._out is not None, "a journal opened for reading"
         lines = [json.dumps(entry, sort_keys=True).encode("ascii") + b"\n" for entry in entries]
         try:
             data = b"".join(lines)
@@ -114,7 +114,7 @@ class Journal:
                 data = data[self._out.write(data) :]
             os.fsync(self._out.fileno())
         except OSError as exc:
-            raise ImageError(f"{self._own}: cannot be written: {exc.strerror}") from exc
+            raise ImageError(f"{self.path}: cannot be written: {exc.strerror}") from exc
         for line in lines:
             self._note(line, len(self._readers) - 1, self._size)
             self._size += len(line)
@@ -136,7 +136,22 @@ class Journal:
     def close(self) -> None:
         """Close the files and let another run append."""
         for file in (*self._readers, self._out):
-            file.close()
+            if file is not None:
+                file.close()
+
+
+def _locked(path: Path) -> io.FileIO:
+    """Open a journal for appending, as the only one who does."""
+    try:
+        file = open(path, "ab", buffering=0)  # noqa: SIM115 - held as long as the run
+    except OSError as exc:
+        raise ImageError(f"{path}: cannot be written: {exc.strerror}") from exc
+    if not lock_file(file):
+        file.close()
+        raise ConfigError(
+            f"{path}: another run is writing here; wait for it, or split the work with --shard i/n"
+        )
+    return file
 
 
 def is_done(entry: dict[str, Any], size_of: Callable[[str], int | None]) -> bool:

@@ -15,7 +15,7 @@ from unetfast.errors import ConfigError, ImageError
 from unetfast.imaging import atomic_open
 from unetfast.pipeline.journal import lock_file
 
-__all__ = ["Output", "refuse_overlap"]
+__all__ = ["Output", "refuse_overlap", "size_of"]
 
 _TEMP = ".unetfast-tmp-"
 
@@ -95,10 +95,7 @@ class Output:
 
     def size(self, relative: str) -> int | None:
         """Return the size in bytes of a result, or None where there is none."""
-        try:
-            return os.stat(self.folder / relative, follow_symlinks=False).st_size
-        except OSError:
-            return None
+        return size_of(self.folder, relative)
 
     def sync(self, journal: Path, *, now: bool = False) -> None:
         """Do nothing: the journal lies in its place already."""
@@ -114,6 +111,14 @@ class Output:
         self._lock.close()
         shutil.rmtree(self.temp, ignore_errors=True)
         _remove_dead(self.folder)
+
+
+def size_of(folder: Path, relative: str) -> int | None:
+    """Return the size in bytes of a file below a folder, or None where there is none."""
+    try:
+        return os.stat(folder / relative, follow_symlinks=False).st_size
+    except OSError:
+        return None
 
 
 def refuse_overlap(folder: Path, inputs: Path, *, inside: bool) -> None:

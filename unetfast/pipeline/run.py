@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unetfast.errors import ConfigError, ImageError
+from unetfast.errors import ArtifactError, ConfigError, ImageError
 from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Engine, Stage
@@ -25,7 +25,7 @@ from unetfast.segment import Segmenter, available_cores, bundled, load
 if TYPE_CHECKING:
     from unetfast.pipeline.ray_ import RayEngine
 
-__all__ = ["Summary", "check_run", "listing", "one", "open_model", "run"]
+__all__ = ["Summary", "check_run", "listing", "model_sha256", "one", "open_model", "run"]
 
 STREAMS = 4  # photos in the network at once, at most, each on its share of the cores
 NETWORK_BYTES = 10**9  # for all of them together
@@ -143,7 +143,7 @@ def run(
     path = bundled(model) or Path(model)
     segmenter = None if settings.engine == "ray" else open_model(path, settings)
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.backend.description}")
-    context = Context(settings, _sha256(path), segmenter is not None and _takes_stacks(segmenter))
+    context = Context(settings, model_sha256(path), segmenter is not None and _takes_stacks(segmenter))
     summary = Summary()
     place = RemoteOutput(str(output)) if is_url(str(output)) else Output(Path(output))
     with place, Journal(place.journals, journal_name(shard)) as journal:
@@ -209,11 +209,16 @@ def _ray_engine(*arguments: Any) -> RayEngine:
     return RayEngine(*arguments)
 
 
-def _sha256(path: Path) -> str:
+def model_sha256(model: str | Path) -> str:
+    """Return the SHA-256 of an artifact's file, or of a bundled model's."""
+    path = bundled(model) or Path(model)
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as exc:
+        raise ArtifactError(f"{path}: cannot be read: {exc.strerror}") from exc
     return digest.hexdigest()
 
 

@@ -1,0 +1,100 @@
+"""What a run would do, without doing it: ``--dry-run``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from unetfast.errors import ImageError
+from unetfast.pipeline import stages, windowed
+from unetfast.pipeline.journal import Journal, is_done
+from unetfast.pipeline.output import size_of
+from unetfast.pipeline.remote import RemoteOutput, is_url
+from unetfast.pipeline.run import listing, model_sha256
+from unetfast.pipeline.settings import RunSettings
+from unetfast.pipeline.sources import Found, Item, Skipped
+from unetfast.pipeline.stages import Context, Job
+
+__all__ = ["Step", "plan"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What would become of one file.
+
+    Attributes
+    ----------
+    path : str
+        The file, as messages name it.
+    what : {"new", "again", "done", "skipped"}
+    why : str
+        For "again" and "skipped".
+    results : tuple of str
+        Where its results go, below the output.
+    """
+
+    path: str
+    what: str
+    why: str = ""
+    results: tuple[str, ...] = ()
+
+
+def plan(
+    inputs: Sequence[str], output: str, settings: RunSettings, found: Found, *, model: str | Path = "crack"
+) -> Iterator[Step]:
+    """Yield what ``run`` with the same arguments would do; nothing is written.
+
+    Photos that the journal names are read, to see whether they changed.
+
+    Parameters
+    ----------
+    inputs, output, settings, model
+        As :func:`unetfast.pipeline.run.run`.
+    found : Found
+        Counts what is passed over.
+
+    Raises
+    ------
+    UnetfastError
+        As ``run`` would at its start.
+    """
+    context = Context(settings, model_sha256(model))
+    with ExitStack() as stack:
+        place = stack.enter_context(RemoteOutput(output)) if is_url(output) else None
+        folder = Path(output) if place is None else place.journals
+        journal = stack.enter_context(Journal(folder, None))
+        for item in listing(inputs, settings, found):
+            if isinstance(item, Skipped):
+                yield Step(item.relative, "skipped", item.reason)
+                continue
+            before = journal.find(item.relative)
+            what, why = "new", ""
+            if before is not None:
+                sizes = partial(size_of, folder) if place is None else place.size
+                what, why = _state(item, before, is_done(before, sizes), context)
+            yield Step(str(item.path), what, why, tuple(stages.names(item, settings).values()))
+
+
+def _state(item: Item, before: dict[str, Any], whole: bool, context: Context) -> tuple[str, str]:
+    """Return what would be done with a photo that the journal names, and why."""
+    if before["status"] != "done":
+        return "again", f"it {before['status']} before"
+    if not whole:
+        return "again", "a result is missing or was changed"
+    job = Job(item)
+    try:
+        if windowed.is_too_large(item.path, windowed.parse_bytes(context.settings.max_memory)):
+            windowed.identify(job, context)
+        else:
+            stages.load(job, context)
+    except ImageError as exc:
+        return "again", str(exc)
+    if job.entry["key"] == before.get("key"):
+        return "done", ""
+    if job.entry["sha256"] != before.get("sha256"):
+        return "again", "the photo changed"
+    return "again", "the settings, the model or the version changed"
