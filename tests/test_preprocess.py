@@ -92,7 +92,13 @@ def test_tiles_fit_the_memory_that_a_network_needs() -> None:
     torch = pytest.importorskip("torch")
     from unetfast.models import MODELS
 
-    for arch, args in [("fast", {}), ("fast", {"stem_px": 2}), ("unet-small", {}), ("unet", {"depth": 2})]:
+    for arch, args in [
+        ("fast", {}),
+        ("fast", {"stem_px": 2}),
+        ("fast-fine", {}),
+        ("unet-small", {}),
+        ("unet", {"depth": 2}),
+    ]:
         model = MODELS[arch](3, 1, **args).eval()
         largest: list[int] = []
 

@@ -35,6 +35,8 @@ ACTIVATIONS_BYTES = 512 * 10**6
 # What a network holds at once, for each channel of its finest level: its skip, the two inputs that
 # meet there and what becomes of them. Measured: 45 bytes a pixel with 3 channels (`fast`).
 BYTES_A_CHANNEL = 16
+# Channels of the finest level, and side in px of the blocks that it works on.
+_BLOCKS = {"fast": (48, 4), "fast-fine": (16, 2)}
 
 
 class Tile(NamedTuple):
@@ -77,8 +79,9 @@ def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES) -> i
         Side of a core in px, at least 1024.
     """
     args = spec.arch_args
-    if spec.arch == "fast":
-        channels = max(1.0, args.get("widths", (48,))[0] / args.get("stem_px", 4) ** 2)
+    if spec.arch in _BLOCKS:
+        width, stem_px = _BLOCKS[spec.arch]
+        channels = max(1.0, args.get("widths", (width,))[0] / args.get("stem_px", stem_px) ** 2)
     else:
         channels = float(args.get("width", 16 if spec.arch == "unet-small" else 64))
     window = math.sqrt(memory_bytes / (BYTES_A_CHANNEL * channels))
