@@ -9,18 +9,13 @@ Precedence: command line > configuration file > default.
 from __future__ import annotations
 
 import dataclasses
-import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from unetfast.errors import ConfigError
 from unetfast.registry import did_you_mean
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["check", "from_mapping", "from_toml", "setting", "table", "to_toml"]
 
