@@ -118,7 +118,7 @@ class Batches:
 
     def _one(self, rng: np.random.Generator) -> Pair:
         """Take a real crack, one laid on another surface, a counter-example, or a drawn scene."""
-        shares = (0.24, 0.2, 0.2, 0.36) if self.hard else (0.22, 0.22, 0.08, 0.48)
+        shares = (0.34, 0.18, 0.2, 0.28) if self.hard else (0.22, 0.22, 0.08, 0.48)
         kind = ("real", "laid", "counter", "drawn")[int(rng.choice(4, p=shares))]
         if kind == "real":
             return crop(rng, _any(rng, self.real.cracks), SIDE_PX)
