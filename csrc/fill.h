@@ -11,6 +11,9 @@
 
 namespace unetfast {
 
+// The rows of a tile, the piece of the image that is filled at once (fill_lanes.h).
+constexpr ptrdiff_t tile_rows = 32;
+
 struct Scene {
     unetfast_inpaint_job job;
     BitImage masked;   // what is to be filled: the mask, dilated, and the pixels with a NaN

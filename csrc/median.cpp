@@ -90,22 +90,24 @@ std::vector<ptrdiff_t> build_mask(Scene &scene, Team &team) {
     return counts;
 }
 
-// Cut the rows into bands of about equal work, several for each thread.
+// Cut the rows into bands of whole tiles, each with a fair part of the work that is left: large ones
+// first, since around their edges rows are written late; small ones last, so that all threads end together.
 std::vector<Band> cut(const Scene &scene, const std::vector<ptrdiff_t> &counts, int threads) {
-    const ptrdiff_t parts = threads == 1 ? 1 : 8 * threads;
     // A masked pixel costs about as much as 64 pixels that are only copied.
-    ptrdiff_t total = 0;
-    for (ptrdiff_t masked : counts) total += 64 * masked + scene.job.width;
+    const auto work_of = [&](ptrdiff_t y) { return 64 * counts[static_cast<size_t>(y)] + scene.job.width; };
+    ptrdiff_t left = 0, work = 0, y0 = 0;
+    for (ptrdiff_t y = 0; y < scene.job.height; ++y) left += work_of(y);
     std::vector<Band> bands;
-    ptrdiff_t work = 0, y0 = 0;
     for (ptrdiff_t y = 0; y < scene.job.height; ++y) {
-        work += 64 * counts[static_cast<size_t>(y)] + scene.job.width;
+        work += work_of(y);
         const bool last = y + 1 == scene.job.height;
-        if (!last && work < total / parts) continue;
+        const bool enough = work >= left / (threads == 1 ? 1 : 2 * threads) && (y + 1 - y0) % tile_rows == 0;
+        if (!last && !enough) continue;
         const ptrdiff_t above = y0 == 0 ? 0 : y0 + scene.radius;
         const ptrdiff_t below = last ? y + 1 : y + 1 - scene.radius;
         bands.push_back({y0, y + 1, above, below});
         y0 = y + 1;
+        left -= work;
         work = 0;
     }
     return bands;

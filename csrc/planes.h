@@ -1,8 +1,6 @@
 // Samples as byte planes, the most significant first, each byte with its top bit flipped (select.h
 // says why). Compiled like fill_lanes.h.
 
-constexpr ptrdiff_t tile_rows = 32;
-
 inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 

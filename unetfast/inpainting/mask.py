@@ -63,6 +63,8 @@ def _from_runs(runs: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray[Any,
 def dilate(mask: np.ndarray[Any, Any], radius_px: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return the (H, W) bool mask of all pixels within `radius_px` (Euclidean) of a masked one."""
     grown: np.ndarray[Any, np.dtype[np.bool_]] = mask != 0
+    if radius_px == 0:
+        return grown
     padded = np.pad(grown, radius_px)
     height, width = mask.shape
     for dy in range(-radius_px, radius_px + 1):

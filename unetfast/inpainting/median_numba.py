@@ -25,32 +25,133 @@ def fill(
     """Fill the masked pixels of image into out, as ``unetfast.inpainting.inpaint.METHODS`` says."""
     masked = hole(image, mask, dilate_px)
     out[...] = image
-    # Floats are ranked by their bits: for them IEEE 754 totalOrder is an order of integers.
-    source = image.view(np.uint32) if image.dtype == np.float32 else image
-    target = out.view(np.uint32) if image.dtype == np.float32 else out
     previous = numba.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS) or previous)
     try:
-        _fill_rows(source, masked, target, window_px // 2, image.dtype == np.float32)
+        if image.dtype == np.float32:
+            # Floats are ranked by their bits: for them IEEE 754 totalOrder is an order of integers.
+            _fill_rows(image.view(np.uint32), masked, out.view(np.uint32), window_px // 2)
+        else:
+            _slide_bands(image, masked, out, window_px // 2, 8 * image.itemsize, numba.get_num_threads())
     finally:
         numba.set_num_threads(previous)
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
-def _fill_rows(source: Any, masked: Any, target: Any, radius: int, is_float: bool) -> None:
+def _fill_rows(source: Any, masked: Any, target: Any, radius: int) -> None:
     height, width, _ = source.shape
     for y in numba.prange(height):
         for x in range(width):
             if masked[y, x]:
-                _fill_pixel(source, masked, target, y, x, radius, is_float)
+                _fill_pixel(source, masked, target, y, x, radius, False, True)
+
+
+# Integers: a histogram of the window slides from one masked pixel to the next (Huang 1979), in two
+# levels, so that a rank is found in two short scans. Tiles are walked to and fro, since there the
+# next masked pixel is near.
+BAND_ROWS = 32
+TILE_PX = 64
+
+
+@numba.njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
+def _slide_bands(source: Any, masked: Any, target: Any, radius: int, bits: int, threads: int) -> None:
+    height = source.shape[0]
+    bands = (height + BAND_ROWS - 1) // BAND_ROWS
+    parts = min(bands, 8 * threads)  # few, since the histograms of 16 bits are large
+    for part in numba.prange(parts):
+        y0, y1 = bands * part // parts * BAND_ROWS, bands * (part + 1) // parts * BAND_ROWS
+        _slide(source, masked, target, radius, bits, y0, min(y1, height))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _fill_pixel(source: Any, masked: Any, target: Any, y: int, x: int, radius: int, is_float: bool) -> None:
+def _slide(source: Any, masked: Any, target: Any, radius: int, bits: int, y0: int, y1: int) -> None:
     height, width, channels = source.shape
-    samples = np.empty((channels, (2 * radius + 1) ** 2), source.dtype)
+    fine = np.zeros((channels, 1 << bits), np.int32)
+    coarse = np.zeros((channels, 1 << (bits // 2)), np.int32)
+    place = np.full(2, -2 * (radius + 1) - height - width)  # y, x of the window: nowhere yet
     count = 0
-    grown = False
+    for top in range(y0, y1, BAND_ROWS):
+        for left in range(0, width, TILE_PX):
+            for y in range(top, min(top + BAND_ROWS, y1)):
+                right = min(left + TILE_PX, width)
+                for i in range(right - left):
+                    x = left + i if y % 2 == 0 else right - 1 - i
+                    if not masked[y, x]:
+                        continue
+                    count += _move(source, masked, fine, coarse, place, y, x, radius)
+                    if count == 0:
+                        _fill_pixel(source, masked, target, y, x, radius + 1, True, False)
+                        continue
+                    for c in range(channels):
+                        target[y, x, c] = _rank(fine[c], coarse[c], (count - 1) // 2)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _move(source: Any, masked: Any, fine: Any, coarse: Any, place: Any, y: int, x: int, radius: int) -> Any:
+    """Move the window to (y, x) and return by how much the count of its intact samples grows."""
+    v, u = place
+    place[0], place[1] = y, x
+    grown = 0
+    if abs(v - y) + abs(u - x) > radius:  # as dear as a new window
+        grown += _add(source, masked, fine, coarse, v - radius, v + radius, u - radius, u + radius, -1)
+        return grown + _add(source, masked, fine, coarse, y - radius, y + radius, x - radius, x + radius, 1)
+    while u != x:
+        step = 1 if u < x else -1
+        leaves, enters = u - step * radius, u + step * (radius + 1)
+        grown += _add(source, masked, fine, coarse, v - radius, v + radius, leaves, leaves, -1)
+        grown += _add(source, masked, fine, coarse, v - radius, v + radius, enters, enters, 1)
+        u += step
+    while v != y:
+        step = 1 if v < y else -1
+        leaves, enters = v - step * radius, v + step * (radius + 1)
+        grown += _add(source, masked, fine, coarse, leaves, leaves, u - radius, u + radius, -1)
+        grown += _add(source, masked, fine, coarse, enters, enters, u - radius, u + radius, 1)
+        v += step
+    return grown
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add(
+    source: Any, masked: Any, fine: Any, coarse: Any, top: int, bottom: int, left: int, right: int, sign: int
+) -> int:
+    """Add the intact samples of a rectangle, its last row and column included, `sign` times."""
+    height, width, channels = source.shape
+    half_bits = 4 if coarse.shape[1] == 16 else 8
+    count = 0
+    for v in range(max(0, top), min(height - 1, bottom) + 1):
+        for u in range(max(0, left), min(width - 1, right) + 1):
+            if masked[v, u]:
+                continue
+            for c in range(channels):
+                sample = np.intp(source[v, u, c])
+                fine[c, sample] += sign
+                coarse[c, sample >> half_bits] += sign
+            count += sign
+    return count
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _rank(fine: Any, coarse: Any, rank: int) -> int:
+    """Return the value of that rank in a histogram of two levels."""
+    group = 0
+    while coarse[group] <= rank:
+        rank -= coarse[group]
+        group += 1
+    value = group * len(coarse)
+    while fine[value] <= rank:
+        rank -= fine[value]
+        value += 1
+    return value
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fill_pixel(
+    source: Any, masked: Any, target: Any, y: int, x: int, radius: int, grown: bool, is_float: bool
+) -> None:
+    """Fill one pixel from all the samples of its window, or, `grown`, of the rim of one that grows."""
+    height, width, channels = source.shape
+    samples = np.empty((channels, 8 * radius if grown else (2 * radius + 1) ** 2), source.dtype)
+    count = 0
     while True:
         for v in range(max(0, y - radius), min(height, y + radius + 1)):
             # A window that has grown holds intact pixels on its rim alone.
