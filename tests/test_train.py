@@ -30,7 +30,7 @@ from unetfast.train.loop import train
 from unetfast.train.progress import Display
 from unetfast.train.schedule import learning_rate
 from unetfast.train.settings import TrainSettings
-from unetfast.train.state import Average
+from unetfast.train.state import Average, settle_norms
 
 TINY = TrainSettings(
     arch="unet",
@@ -386,6 +386,19 @@ def test_average_by_hand() -> None:
     average.update(model, 100)
     assert average.model.running_mean.item() == pytest.approx(8 * (1 - 1 / 11))
     assert average.model.num_batches_tracked.item() == 7
+
+
+def test_settled_norms_use_the_averaged_statistics_and_keep_them() -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2)).train()
+    average = Average(model, 0.5)
+    average.model[1].running_mean.fill_(3.0)  # type: ignore[index, union-attr]
+    settle_norms(model.train(), average, first=True)
+    model(torch.rand(4, 1, 5, 5))
+    assert model[1].running_mean.tolist() == [3.0, 3.0]  # type: ignore[union-attr, operator]
+    average.model[1].running_mean.fill_(4.0)  # type: ignore[index, union-attr]
+    settle_norms(model.train(), average, first=False)
+    assert model[1].running_mean.tolist() == [3.0, 3.0]  # type: ignore[union-attr, operator]
+    assert not model[1].training
 
 
 @pytest.mark.parametrize("arch", tuple(MODELS))

@@ -226,7 +226,7 @@ def read_pair(
     picture = read(sample.image, pages=True)
     have = picture.pixels.shape[2]
     if have != channels and (picture.stack or channels not in (1, 3)):
-        raise ImageError(f"{sample.image}: has {have} channels; {channels} are expected, as in other images")
+        raise ImageError(f"{sample.image}: has {have} channels; {channels} are expected")
     if sample.reader == "polygons":
         from unetfast.data.polygons import draw
 

@@ -24,11 +24,13 @@ from unetfast.train.loggers import Loggers
 from unetfast.train.progress import Display, stop_on_signal
 from unetfast.train.schedule import learning_rate
 from unetfast.train.settings import TrainSettings
-from unetfast.train.state import Average, make_optimizer, restore, snapshot
+from unetfast.train.state import Average, make_optimizer, restore, settle_norms, snapshot
 from unetfast.train.tally import Tally
 from unetfast.train.validate import Truths, draw_samples, save_best, validate
 
 __all__ = ["train"]
+
+SETTLED_SHARE = 0.3  # of the epochs, the last ones, train with the batch norms' running statistics
 
 
 def train(settings: TrainSettings, data: DataSet, *, resume: Path | None = None) -> Path:
@@ -121,6 +123,7 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
     batches = Batches(train_samples, data.encoding, spec, settings, team, device)
     truths = Truths(val_samples, data.encoding, spec.preprocess.channels, team, cached=batches.cached)
     steps, total = batches.steps, settings.epochs * batches.steps
+    settled_epoch = settings.epochs - round(SETTLED_SHARE * settings.epochs)
     folder: Path = team.agreed((resume or run_folder.new_folder(settings.output)) if team.leads else None)
     if team.leads:
         run_folder.write_settings(folder, settings)
@@ -154,6 +157,8 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
         for epoch in range(at["epoch"], settings.epochs):
             start, rate = time.monotonic() - at["seconds"], settings.lr
             model.train()
+            if epoch >= settled_epoch:
+                settle_norms(model, average, first=epoch == settled_epoch and at["step"] == 0)
             for step, (images, target) in batches.of_epoch(epoch, first_step=at["step"]):
                 logits, loss = gradients(images, target)
                 tally.add(logits, target, loss)
