@@ -262,12 +262,38 @@ def test_output_must_not_lie_in_the_input(tmp_path: Path) -> None:
     (tmp_path / "in" / "sub").mkdir(parents=True)
     (tmp_path / "alias").symlink_to(tmp_path / "in")
     for output in ("in", "in/sub", "in/new", "alias", "alias/new"):
+    source = str(tmp_path / "in")
         with pytest.raises(ConfigError, match="input folder"):
-            refuse_overlap(tmp_path / output, tmp_path / "in", inside=True)
-    refuse_overlap(tmp_path / "input2", tmp_path / "in", inside=True)
-    refuse_overlap(tmp_path / "in" / "new", tmp_path / "in", inside=False)
+            refuse_overlap(str(tmp_path / output), source)
+    refuse_overlap(str(tmp_path / "input2"), source)
+    refuse_overlap(str(tmp_path / "in" / "new"), source, inside=False)
     with pytest.raises(ConfigError, match="is the input"):
-        refuse_overlap(tmp_path / "in", tmp_path / "in", inside=False)
+        refuse_overlap(source, source, inside=False)
+
+
+def test_the_input_must_not_lie_in_the_output(tmp_path: Path) -> None:
+    (tmp_path / "w" / "p").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to(tmp_path / "w")
+    for output in ("w", "alias", "."):
+        for inside in (True, False):
+            with pytest.raises(ConfigError, match="lies inside the output folder"):
+                refuse_overlap(str(tmp_path / output), str(tmp_path / "w" / "p"), inside=inside)
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("s3://b/p", "s3://b/p/"),
+        ("s3://b/p", "s3://b"),
+        ("s3://b", "s3://b/p"),
+        ("file:///w/p", "/w"),
+        ("/w/p", "file:///w/./p"),
+    ],
+)
+def test_urls_must_not_lie_in_each_other_either(source: str, output: str) -> None:
+    with pytest.raises(ConfigError, match="the output folder"):
+        refuse_overlap(output, source)
+    refuse_overlap("s3://b/other", source if source != "s3://b" else "gs://b")
 
 
 # -- budget

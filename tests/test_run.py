@@ -280,6 +280,8 @@ def test_fail_fast_stops_at_the_first(tmp_path: Path, model: Path) -> None:
         (["{in}/*.gif"], 1, "{in}/*.gif: no file matches"),
         (["{in}", "-o", "{in}"], 2, "is the input folder"),
         (["{in}", "-o", "{in}/out"], 2, "inside the input folder"),
+        (["{in}", "-o", "{in}/.."], 2, "inside the output folder"),
+        (["{in}", "-o", "{in}/..", "--dry-run"], 2, "inside the output folder"),
         (["{in}", "--window", "4"], 2, "odd"),
         (["{in}", "--shard", "3/2"], 2, "i/n"),
         (["{in}", "-m", "{in}/none.onnx"], 1, "{in}/none.onnx: no such model"),
@@ -322,6 +324,18 @@ def test_an_empty_folder_is_named_with_what_was_passed_over(
     assert done.returncode == 1
     assert f"{tmp_path / 'in'}: no photos found; passed over: 1 no image by name" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_in_the_output_folder_is_never_replaced(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 1)
+    original = folder_of_photos(tmp_path / "out", 1, height=64) / "p0.png"
+    (photos / "p0.png").unlink()
+    (photos / "p0.png").symlink_to(original)
+    before = original.read_bytes()
+    for source in (photos, photos / "p0.png"):
+        summary = run([str(source)], tmp_path / "out", settings(follow_links=True), model=model)
+        assert (summary.done, summary.skipped) == (0, 1)
+    assert original.read_bytes() == before
 
 
 # -- again

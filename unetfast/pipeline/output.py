@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
@@ -14,8 +15,9 @@ from typing import BinaryIO
 from unetfast.errors import ConfigError, ImageError
 from unetfast.imaging import atomic_open
 from unetfast.pipeline.journal import lock_file
+from unetfast.pipeline.sources import Item, Skipped
 
-__all__ = ["Output", "refuse_overlap", "size_of"]
+__all__ = ["Output", "not_results", "refuse_overlap", "size_of"]
 
 _TEMP = ".unetfast-tmp-"
 
@@ -121,15 +123,48 @@ def size_of(folder: Path, relative: str) -> int | None:
         return None
 
 
-def refuse_overlap(folder: Path, inputs: Path, *, inside: bool) -> None:
-    """Raise ConfigError when results would overwrite photos, or (`inside`) land among them."""
-    real, source = Path(os.path.realpath(folder)), Path(os.path.realpath(inputs))
-    if real == source:
+def refuse_overlap(folder: str, inputs: str, *, inside: bool = True) -> None:
+    """Raise ConfigError when results could overwrite photos, or (`inside`) would land among them.
+
+    Parameters
+    ----------
+    folder, inputs : str
+        A folder's path or URL each.
+    inside : bool
+        Whether everything below `inputs` is an input.
+    """
+    output, source = _real(folder), _real(inputs)
+    if output == source:
         raise ConfigError(f"{folder}: the output folder is the input folder; choose another --output")
-    if inside and real.is_relative_to(source):
+    if inside and output.is_relative_to(source):
         raise ConfigError(
             f"{folder}: the output folder lies inside the input folder {inputs}; choose another"
         )
+    if source.is_relative_to(output):
+        raise ConfigError(
+            f"{folder}: the input folder {inputs} lies inside the output folder, where results could "
+            "replace photos; choose another --output"
+        )
+
+
+def not_results(entries: Iterable[Item | Skipped], folder: str) -> Iterator[Item | Skipped]:
+    """Yield the entries; skip photos that lie in the output folder, which links may lead to."""
+    output = _real(folder)
+    for entry in entries:
+        inside = isinstance(entry, Item) and _real(str(entry.path)).is_relative_to(output)
+        yield (
+            Skipped(entry.relative, "it lies in the output folder; choose another --output")
+            if inside
+            else entry
+        )
+
+
+def _real(place: str) -> Path:
+    """Return what tells whether two places, paths or URLs, are one or lie in each other."""
+    scheme, found, rest = place.partition("://")
+    if not found or scheme in ("file", "local"):
+        return Path(os.path.realpath(rest if found else place))
+    return Path(f"/{scheme}:", os.path.normpath("/" + rest).lstrip("/"))
 
 
 def _remove_dead(folder: Path) -> None:

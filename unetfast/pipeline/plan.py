@@ -12,9 +12,9 @@ from typing import Any
 from unetfast.errors import ImageError
 from unetfast.pipeline import stages, windowed
 from unetfast.pipeline.journal import Journal, is_done
-from unetfast.pipeline.output import size_of
+from unetfast.pipeline.output import not_results, size_of
 from unetfast.pipeline.remote import RemoteOutput, is_url
-from unetfast.pipeline.run import listing, model_sha256
+from unetfast.pipeline.run import check_places, listing, model_sha256
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found, Item, Skipped
 from unetfast.pipeline.stages import Context, Job
@@ -62,12 +62,13 @@ def plan(
     UnetfastError
         As ``run`` would at its start.
     """
+    check_places(inputs, output)
     context = Context(settings, model_sha256(model))
     with ExitStack() as stack:
         place = stack.enter_context(RemoteOutput(output)) if is_url(output) else None
         folder = Path(output) if place is None else place.journals
         journal = stack.enter_context(Journal(folder, None))
-        for item in listing(inputs, settings, found):
+        for item in not_results(listing(inputs, settings, found), output):
             if isinstance(item, Skipped):
                 yield Step(item.relative, "skipped", item.reason)
                 continue

@@ -14,7 +14,7 @@ from unetfast.errors import ArtifactError, ConfigError, ImageError
 from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Engine, Stage
-from unetfast.pipeline.output import Output, refuse_overlap
+from unetfast.pipeline.output import Output, not_results, refuse_overlap
 from unetfast.pipeline.remote import RemoteOutput, find_remote, is_url
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
@@ -25,7 +25,7 @@ from unetfast.segment import Segmenter, available_cores, bundled, load
 if TYPE_CHECKING:
     from unetfast.pipeline.ray_ import RayEngine
 
-__all__ = ["Summary", "check_run", "listing", "model_sha256", "one", "open_model", "run"]
+__all__ = ["Summary", "check_places", "check_run", "listing", "model_sha256", "one", "open_model", "run"]
 
 STREAMS = 4  # photos in the network at once, at most, each on its share of the cores
 NETWORK_BYTES = 10**9  # for all of them together
@@ -84,6 +84,15 @@ def check_run(settings: RunSettings) -> None:
     parse_bytes(settings.max_memory)
 
 
+def check_places(inputs: Sequence[str], output: str) -> None:
+    """Raise ConfigError where results could overwrite photos, or would land among them."""
+    if any(map(is_url, inputs)):
+        refuse_overlap(output, inputs[0])
+    else:
+        root, paths = input_root(inputs)
+        refuse_overlap(output, str(root), inside=any(path.is_dir() for path in paths))
+
+
 def listing(inputs: Sequence[str], settings: RunSettings, found: Found) -> Iterator[Item | Skipped]:
     """Yield what a run with these settings would process."""
     if any(map(is_url, inputs)):
@@ -134,9 +143,7 @@ def run(
         counted and named in the journal.
     """
     check_run(settings)
-    if not is_url(str(output)) and not any(map(is_url, inputs)):
-        root, paths = input_root(inputs)
-        refuse_overlap(Path(output), root, inside=any(path.is_dir() for path in paths))
+    check_places(inputs, str(output))
     shard = parse_shard(settings.shard)
     if shard is None:
         _expect_photos(inputs, settings)
@@ -154,7 +161,7 @@ def run(
             engine = Engine(context, segmenter, place, journal, workers)
         begun = time.perf_counter()
         try:
-            for entry in engine.run(listing(inputs, settings, summary.found)):
+            for entry in engine.run(not_results(listing(inputs, settings, summary.found), str(output))):
                 summary.count(entry)
                 on_entry(entry)
                 place.sync(journal.path)
