@@ -9,6 +9,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -573,3 +574,17 @@ def test_other_jpeg_colour_spaces_are_patched_as_they_are(options: dict[str, obj
     assert np.abs(again[mask].astype(int) - 128).mean() < 8
     with Image.open(io.BytesIO(out)) as image:  # another reader sees the same colours
         assert np.array_equal(np.asarray(image.convert("RGB")), again)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (41, 67)])
+def test_png_of_every_kind_is_what_libpng_reads(
+    channels: int, dtype: type, shape: tuple[int, int], rng: np.random.Generator
+) -> None:
+    pixels = rng.integers(0, np.iinfo(dtype).max, (*shape, channels), dtype)
+    data = imaging.encode(imaging.Picture(pixels, "png"))
+    again = imagecodecs.png_decode(data)  # libpng, which checks every checksum
+    assert again.dtype == dtype
+    assert np.array_equal(again.reshape(pixels.shape), pixels)
+    assert np.array_equal(imaging.read(data).pixels, pixels)

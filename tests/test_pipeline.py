@@ -69,6 +69,7 @@ def test_links_lead_nowhere_outside_unless_asked(tmp_path: Path) -> None:
     (inside / "to-secret.jpg").symlink_to(outside / "secret.jpg")
     (inside / "to-a.jpg").symlink_to("a.jpg")
     (inside / "broken.jpg").symlink_to("nothing")
+    (inside / "itself.jpg").symlink_to("itself.jpg")
     (inside / "folder").symlink_to(outside)
     (inside / "sub" / "loop").symlink_to("..")
     items = listed(inside, recursive=True)
@@ -76,7 +77,7 @@ def test_links_lead_nowhere_outside_unless_asked(tmp_path: Path) -> None:
     assert set(skipped) == {"to-secret.jpg"}
     assert "--follow-links" in skipped["to-secret.jpg"]
     taken = [item.relative for item in items if isinstance(item, Item)]
-    assert taken == ["a.jpg", "broken.jpg", "to-a.jpg", "sub/b.jpg"]
+    assert taken == ["a.jpg", "broken.jpg", "itself.jpg", "to-a.jpg", "sub/b.jpg"]
     followed = relatives(inside, recursive=True, follow_links=True)
     assert "folder/secret.jpg" in followed
     assert "to-secret.jpg" in followed
@@ -261,8 +262,8 @@ def test_nothing_is_written_through_a_link_that_leads_out(tmp_path: Path) -> Non
 def test_output_must_not_lie_in_the_input(tmp_path: Path) -> None:
     (tmp_path / "in" / "sub").mkdir(parents=True)
     (tmp_path / "alias").symlink_to(tmp_path / "in")
-    for output in ("in", "in/sub", "in/new", "alias", "alias/new"):
     source = str(tmp_path / "in")
+    for output in ("in", "in/sub", "in/new", "alias", "alias/new"):
         with pytest.raises(ConfigError, match="input folder"):
             refuse_overlap(str(tmp_path / output), source)
     refuse_overlap(str(tmp_path / "input2"), source)

@@ -392,6 +392,12 @@ def test_a_pipe_in_a_pipe_out(tmp_path: Path, model: Path) -> None:
     assert bad.returncode == 1
     assert b"<stdin>: not an image" in bad.stderr
     assert bad.stdout == b""
+    with open("/dev/full", "wb") as full:
+        lost = subprocess.run(
+            command, input=data.getvalue(), stdout=full, stderr=subprocess.PIPE, timeout=120, check=False
+        )
+    assert lost.returncode == 1
+    assert lost.stderr == b"unetfast: <stdout>: cannot be written: No space left on device\n"
 
 
 def test_dry_run_lists_and_writes_nothing(tmp_path: Path, unetfast_command: Command) -> None:

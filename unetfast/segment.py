@@ -145,6 +145,11 @@ class Segmenter:
         self.streams = streams
         self._pool = ThreadPoolExecutor(streams, "network") if streams > 1 else None
 
+    @property
+    def description(self) -> str:
+        """One line for people: what runs the model, and how much of it at once."""
+        return self.backend.description + (f", {self.streams} tiles at once" if self.streams > 1 else "")
+
     def segment(self, image: NDArray[Any]) -> NDArray[np.uint8]:
         """Return the class of every pixel.
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from unetfast.cli.options import config_option, from_command_line, settings_options
-from unetfast.errors import ConfigError
+from unetfast.errors import ConfigError, ImageError
 from unetfast.pipeline.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from unetfast.pipeline.run import Summary
 
 __all__ = ["run"]
+
+TELL_EVERY_S = 60.0
 
 
 @click.command(no_args_is_help=True)
@@ -88,11 +93,14 @@ def _run(
 
     _catch_signals()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    tell = _teller(console) if not quiet and not sys.stderr.isatty() else None
     with _progress(console, visible=not quiet) as progress:
         task = progress.add_task("photos", total=_count(inputs, settings) if sys.stderr.isatty() else None)
 
         def show(entry: dict[str, Any]) -> None:
             progress.advance(task)
+            if tell is not None:
+                tell(entry)
             if entry["status"] in ("failed", "skipped"):
                 reason = entry["reason"]
                 if entry["status"] == "skipped":
@@ -114,6 +122,23 @@ def _run(
         sys.stdout.flush()
         os._exit(summary.exit_code)
     return summary.exit_code
+
+
+def _teller(console: Console) -> Callable[[dict[str, Any]], None]:
+    """Return what says a line every minute where no progress bar can be: logs, notebooks, pipes."""
+    counts: Counter[str] = Counter()
+    said = begun = time.monotonic()
+
+    def tell(entry: dict[str, Any]) -> None:
+        nonlocal said
+        counts[entry["status"]] += 1
+        now = time.monotonic()
+        if now - said >= TELL_EVERY_S:
+            said = now
+            words = ", ".join(f"{count} {status}" for status, count in counts.items())
+            console.print(f"{now - begun:.0f} s: {words}", markup=False)
+
+    return tell
 
 
 def _catch_signals() -> None:
@@ -150,8 +175,6 @@ def _count(inputs: tuple[str, ...], settings: RunSettings) -> int:
 
 
 def _dry_run(inputs: tuple[str, ...], output: str, settings: RunSettings, model: str) -> int:
-    from collections import Counter
-
     from unetfast.pipeline.plan import plan
     from unetfast.pipeline.sources import Found
 
@@ -207,9 +230,13 @@ def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
     from unetfast.pipeline.run import one
 
     data = one(sys.stdin.buffer.read(), settings, model=model)
-    if output == "-":
+    if output != "-":
+        atomic_write(output, data)
+        return 0
+    try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    else:
-        atomic_write(output, data)
+    except OSError as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try again at its end
+        raise ImageError(f"<stdout>: cannot be written: {exc.strerror}") from exc
     return 0

@@ -48,6 +48,8 @@ def _frame(source: bytes) -> tuple[bool, list[_Component]]:
             frame, sequential = body, marker in _SEQUENTIAL
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     entries = [(frame[i + 1] & 15, frame[i + 1] >> 4, frame[i + 2]) for i in range(6, 6 + 3 * frame[5], 3)]
+    if any(table not in tables for _, _, table in entries):
+        raise ValueError("a lossless JPEG can be segmented, not cleaned; convert it to PNG or TIFF first")
     tallest, widest = max(down for down, _, _ in entries), max(across for _, across, _ in entries)
     one_scan = source[segments.scan_start + 4] == len(entries)
     return sequential and one_scan, [

@@ -51,8 +51,9 @@ _PNG_PIXEL_CHUNKS = {
     b"fdAT",
 }
 
-# OpenCV's fast strategy (level 1, run lengths, SUB filter): a third of the time of level 6 on photographs.
-_PNG_FAST: dict[str, int] = {"level": 1, "strategy": 3, "filter": 16}
+_PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+_PNG_UP = 2  # the filter that takes the row above away
+_PNG_CHUNK_BYTES = 2**30  # the format's limit is twice that
 
 JPEG_QUALITY = 95
 
@@ -163,7 +164,7 @@ def _encode_png(pixels: NDArray[Any], picture: Picture) -> bytes:
     if own and picture.source is not None and picture.source[24:26] == b"\x01\0":
         encoded = encode_mask(_flat(pixels) >= 128)
     else:
-        encoded = bytes(imagecodecs.png_encode(np.ascontiguousarray(_flat(pixels)), **_PNG_FAST))
+        encoded = _png(pixels)
     made = metadata.png_chunks(encoded)
     if own and picture.source is not None:
         kept = [c for c in metadata.png_chunks(picture.source) if c[0] not in _PNG_PIXEL_CHUNKS]
@@ -176,6 +177,26 @@ def _encode_png(pixels: NDArray[Any], picture: Picture) -> bytes:
     if not kept:
         return encoded
     return metadata.png_file([made[0], *kept, *made[1:]])
+
+
+def _png(pixels: NDArray[Any]) -> bytes:
+    """Return (H, W, C) uint8 or uint16 as a PNG file.
+
+    One filter for all rows and libdeflate's level 1: 0.18 s for 12 megapixels of a photo, where
+    OpenCV's default takes 0.34 s and a file a third larger (benchmarks/test_bench_run.py).
+    """
+    height, width, channels = pixels.shape
+    depth = 8 * pixels.dtype.itemsize
+    rows = pixels.astype(">u2") if depth == 16 else np.ascontiguousarray(pixels)
+    rows = rows.reshape(height, -1).view(np.uint8)
+    lines = np.empty((height, rows.shape[1] + 1), np.uint8)
+    lines[:, 0] = _PNG_UP
+    lines[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=lines[1:, 1:])
+    body = bytes(imagecodecs.deflate_encode(lines.tobytes(), level=1))
+    head = struct.pack(">IIBBBBB", width, height, depth, _PNG_COLOUR_TYPES[channels], 0, 0, 0)
+    parts = [body[i : i + _PNG_CHUNK_BYTES] for i in range(0, len(body), _PNG_CHUNK_BYTES)]
+    return metadata.png_file([(b"IHDR", head), *((b"IDAT", part) for part in parts), (b"IEND", b"")])
 
 
 def _encode_jpeg(pixels: NDArray[np.uint8], picture: Picture) -> bytes:

@@ -149,7 +149,7 @@ def run(
         _expect_photos(inputs, settings)
     path = bundled(model) or Path(model)
     segmenter = None if settings.engine == "ray" else open_model(path, settings)
-    on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.backend.description}")
+    on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.description}")
     context = Context(settings, model_sha256(path), segmenter is not None and _takes_stacks(segmenter))
     summary = Summary()
     place = RemoteOutput(str(output)) if is_url(str(output)) else Output(Path(output))

@@ -217,7 +217,7 @@ def _walk(
     images: list[os.DirEntry[str]] = []
     folders: list[os.DirEntry[str]] = []
     for entry in entries:
-        kind = classify(entry.name, entry.is_dir(), found)
+        kind = classify(entry.name, _is_folder(entry), found)
         if kind:
             (images if kind == "image" else folders).append(entry)
     stems = stems_of([prefix + entry.name for entry in images])
@@ -231,6 +231,13 @@ def _walk(
             continue
         here = (*above, (status.st_dev, status.st_ino))
         yield from _walk(folder / entry.name, root, inside, found, recursive, follow_links, here)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself: reading it says so
 
 
 def _refusal(entry: os.DirEntry[str], inside: str, follow_links: bool) -> str:
