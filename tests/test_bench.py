@@ -7,6 +7,7 @@ from subprocess import CompletedProcess
 
 import exported
 import numpy as np
+import onnx
 import pytest
 
 from unetfast.bench.kernels import bench_inpainting, crack_mask
@@ -14,8 +15,11 @@ from unetfast.bench.models import bench_models
 from unetfast.bench.settings import BenchSettings
 from unetfast.bench.stages import bench_stages
 from unetfast.bench.worker import Worker
+from unetfast.data import open_dataset
 from unetfast.errors import BackendError, ConfigError
+from unetfast.export import onnx as graph
 from unetfast.imaging import Picture, read, write
+from unetfast.settings import from_mapping
 
 
 def quiet(_: str) -> None: ...
@@ -60,6 +64,38 @@ def test_a_table_with_a_failing_row(data: Path, tmp_path: Path, missing: str) ->
 def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="none of the artifacts"):
         bench_models([tmp_path / "absent.onnx"], BenchSettings(), quiet)
+
+
+def test_what_is_wrong_with_the_artifacts_is_said(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(b"no")
+    with pytest.raises(ConfigError, match=r"damaged\.onnx: .*; .*absent\.onnx: no such model file"):
+        bench_models([damaged, tmp_path / "absent.onnx"], BenchSettings(), quiet)
+    with pytest.raises(ConfigError, match="backend must be one of torch, .*got 'onnx'"):
+        from_mapping(BenchSettings, {"backend": ["onnx"]}, "command line")
+
+
+def test_a_bundled_model_by_its_name() -> None:
+    settings = BenchSettings(imgsz=64, repeats=1, seconds=0.05, batches="1", backend=("onnxruntime",))
+    (row,) = bench_models([Path("crack")], settings, quiet)["rows"]
+    assert row["status"] == "ok"
+    assert row["artifact"].endswith("crack.onnx")
+
+
+def test_masks_of_other_values_than_in_training_mean_the_same(data: Path, tmp_path: Path) -> None:
+    for i, (image, labels) in enumerate(exported.pictures()):
+        for folder, pixels in (("images", image), ("masks", labels[..., None])):  # {0, 1}
+            (tmp_path / folder).mkdir(exist_ok=True)
+            write(tmp_path / folder / f"{i}.png", Picture(pixels, "png"))
+    proto = onnx.load(exported.artifact("fp32"))
+    trained = open_dataset(data).encoding  # {0, 255}
+    graph.put_spec(proto, graph.get_spec(proto).replace(label_encoding=trained.to_dict()))
+    graph.write(proto, tmp_path / "m.onnx")
+    settings = BenchSettings(
+        data=tmp_path, repeats=1, seconds=0.05, batches="1", threads=1, backend=("onnxruntime",)
+    )
+    (row,) = bench_models([tmp_path / "m.onnx"], settings, quiet)["rows"]
+    assert row["dice"] > 0.9
 
 
 def test_a_dying_process_is_a_reason_not_a_crash() -> None:

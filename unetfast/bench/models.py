@@ -20,6 +20,7 @@ from unetfast.bench.worker import Worker
 from unetfast.errors import BackendError, ConfigError, DatasetError, UnetfastError
 from unetfast.imaging import EXTENSIONS, network_input, read
 from unetfast.metrics import confusion_matrix, scores
+from unetfast.segment import bundled
 from unetfast.spec import ModelSpec
 
 __all__ = ["Row", "bench_models"]
@@ -88,12 +89,11 @@ def bench_models(artifacts: Sequence[Path], settings: BenchSettings, say: Say) -
     ------
     ConfigError, DatasetError
     """
+    artifacts = [bundled(path) or path for path in artifacts]
+    spec = _first_spec(artifacts)
     rows = _candidates(artifacts, settings)
-    spec = next((spec for path in artifacts if (spec := _try_spec(path)) is not None), None)
-    if spec is None:
-        raise ConfigError("none of the artifacts can be read: " + "; ".join(row.status for row in rows))
-    pairs = _images(settings, spec)
-    workers = _start(rows, artifacts, settings, say)
+    pairs = _images(settings, spec, say)
+    workers = _start(rows, settings, say)
     try:
         timed = _timing_images(pairs, settings)
         _latency(workers, timed, settings, say)
@@ -132,16 +132,18 @@ def _candidates(artifacts: Sequence[Path], settings: BenchSettings) -> list[Row]
     return rows
 
 
-def _try_spec(path: Path) -> ModelSpec | None:
-    try:
-        return read_spec(path)
-    except UnetfastError:
-        return None  # its row says why, once it is opened
+def _first_spec(artifacts: Sequence[Path]) -> ModelSpec:
+    """Return the spec of the first artifact that has one; the rows of the others say what is wrong."""
+    problems = []
+    for path in artifacts:
+        try:
+            return read_spec(path)
+        except UnetfastError as exc:
+            problems.append(str(exc))
+    raise ConfigError("none of the artifacts can be read: " + "; ".join(problems))
 
 
-def _start(
-    rows: list[Row], artifacts: Sequence[Path], settings: BenchSettings, say: Say
-) -> list[tuple[Row, Worker]]:
+def _start(rows: list[Row], settings: BenchSettings, say: Say) -> list[tuple[Row, Worker]]:
     workers = []
     for row in rows:
         if row.status != "ok":
@@ -241,7 +243,7 @@ def _one(values: NDArray[np.float64], spec: ModelSpec) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _images(settings: BenchSettings, spec: ModelSpec) -> list[Pair]:
+def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
     if settings.data is None:
         side = settings.imgsz or 512
         noise = np.random.default_rng(0).integers(0, 256, (side, side, spec.preprocess.channels))
@@ -250,17 +252,18 @@ def _images(settings: BenchSettings, spec: ModelSpec) -> list[Pair]:
     from unetfast.data.labels import LabelEncoding, read_pair
 
     channels = spec.preprocess.channels
+    trained = LabelEncoding.from_dict(spec.label_encoding) if spec.label_encoding else None
     try:
-        dataset = open_dataset(settings.data)
-    except DatasetError:
+        dataset = open_dataset(settings.data, encoding=trained)
+    except DatasetError as exc:
         known = {ending for endings in EXTENSIONS.values() for ending in endings}
         found = sorted(p for p in settings.data.rglob("*") if p.suffix.lower() in known)[: settings.limit]
         if not found:
             raise
+        say(f"no Dice, for want of a truth: {str(exc).splitlines()[0]}")
         pages = channels not in (1, 3)
         return [(network_input(read(path, pages=pages).pixels, channels), None) for path in found]
-    encoding = LabelEncoding.from_dict(spec.label_encoding) if spec.label_encoding else dataset.encoding
-    return [read_pair(sample, encoding, channels) for sample in dataset.samples[: settings.limit]]
+    return [read_pair(sample, dataset.encoding, channels) for sample in dataset.samples[: settings.limit]]
 
 
 def _timing_images(pairs: list[Pair], settings: BenchSettings) -> NDArray[np.uint8]:

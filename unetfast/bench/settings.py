@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from unetfast.backends import BACKENDS
 from unetfast.settings import setting
 
 __all__ = ["BenchSettings"]
@@ -21,7 +22,9 @@ class BenchSettings:
     imgsz: int | None = setting(
         None, "Time on the middle square of this side in px, not on whole images.", type=int, low=16
     )
-    backend: tuple[str, ...] = setting((), "Only this backend; repeatable. Default: all that are installed.")
+    backend: tuple[str, ...] = setting(
+        (), "Only this backend; repeatable. Default: all that are installed.", choices=tuple(BACKENDS)
+    )
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
     threads: int = setting(0, "CPU threads of every backend; 0: as each takes by itself.", low=0)
     repeats: int = setting(5, "Rounds; in each, every candidate is timed once, in turn.", low=1)
