@@ -3,10 +3,12 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import exported
 import numpy as np
@@ -17,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unetfast
-from unetfast import backends
+from unetfast import backends, imaging
 from unetfast.backends import openvino_, tensorrt_
 from unetfast.backends.artifact import read_sidecar
 from unetfast.backends.base import Backend
@@ -133,13 +135,35 @@ def test_probabilities_agree() -> None:
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)
 
 
-def test_five_lines_of_onnxruntime_give_the_library_s_mask() -> None:
-    path, (image, _) = exported.artifact("fp32"), exported.pictures()[1]
+@pytest.mark.parametrize(
+    ("name", "window"),
+    [
+        ("tunnel_wall", np.s_[100:431, 200:717]),
+        ("painted_steel", np.s_[300:317, 600:633]),
+        ("painted_steel", np.s_[450:451, 700:701]),
+        ("stone_tile", np.s_[:, :]),
+    ],
+)
+def test_the_readme_s_lines_give_the_mask_of_run(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, window: Any
+) -> None:
+    from unetfast.pipeline.run import run
+    from unetfast.pipeline.settings import RunSettings
 
-    session = onnxruntime.InferenceSession(path)
-    mask = session.run(["mask"], {"image": image[None]})[0][0]
+    photo = imaging.read(root / "examples" / f"{name}.jpg").pixels[window]
+    imaging.write(tmp_path / "photo.png", imaging.Picture(np.ascontiguousarray(photo), "png"))
+    shutil.copy(root / "unetfast" / "assets" / "crack.onnx", tmp_path / "best.onnx")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    (lines,) = [block for block in blocks if "InferenceSession" in block]
+    names: dict[str, Any] = {}
+    exec(lines, names)  # exactly what is in the README
 
-    np.testing.assert_array_equal(mask, unetfast.load(path, backend="onnxruntime").segment(image))
+    summary = run(["photo.png"], "out", RunSettings(save_masks=True), model="best.onnx")
+    assert summary.done == 1
+    mask = imaging.read_mask(Path("out/masks/photo.png")).values
+    np.testing.assert_array_equal(names["mask"] > 0, mask.reshape(mask.shape[:2]) > 0)
+    np.testing.assert_array_equal(names["mask"], unetfast.load("best.onnx").segment(photo))
 
 
 def test_onnxruntime_needs_neither_torch_nor_onnx() -> None:

@@ -371,6 +371,8 @@ def test_a_checkpoint_that_changed_its_mind_is_refused(tmp_path: Path) -> None:
         (ExportSettings(fp32=True, half=True), "--fp32 and --half"),
         (ExportSettings(safetensors=True, half=True), "keeps the checkpoint as it is"),
         (ExportSettings(openvino=True, triton=Path("models")), "leave out --openvino"),
+        (ExportSettings(shapes="1x64x64"), "--shapes is an option of TensorRT"),
+        (ExportSettings(hardware_compatible=True), "--hardware-compatible is an option of TensorRT"),
         (ExportSettings(openvino=True, trt=True), "--openvino and --trt"),
         (ExportSettings(bf16=True), "--bf16 needs"),
         (ExportSettings(openvino=True, half=True), "computes fp16 files in fp32"),
@@ -384,6 +386,11 @@ def test_contradictions_are_refused(settings: ExportSettings, message: str) -> N
 def test_a_wrong_ending_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"must end with \.onnx"):
         export(exported.trained(), ExportSettings(to=Path("model.bin")), say=lambda _: None)
+
+
+def test_an_export_is_no_checkpoint() -> None:
+    with pytest.raises(ConfigError, match="is an export already; give the checkpoint"):
+        export(exported.artifact("fp32"), ExportSettings(), say=lambda _: None)
 
 
 def test_verify_finds_the_checkpoint_and_another_model() -> None:

@@ -75,6 +75,16 @@ class Job:
         require_passed(certificate, final, shown)
 
 
+_TRT_ONLY = (
+    *("shapes", "workspace", "builder_level", "timing_cache"),
+    *("hardware_compatible", "version_compatible"),
+)
+
+
+def _said(settings: ExportSettings, name: str) -> bool:
+    return bool(getattr(settings, name) != getattr(ExportSettings, name))
+
+
 def precision_of(settings: ExportSettings) -> str:
     """Return "fp32", "fp16", "bf16" or "int8".
 
@@ -94,6 +104,8 @@ def precision_of(settings: ExportSettings) -> str:
         raise ConfigError("--safetensors keeps the checkpoint as it is; other choices are for other formats")
     if settings.triton is not None and (settings.openvino or settings.safetensors):
         raise ConfigError(f"--triton serves ONNX and TensorRT; leave out --{kinds[0]}")
+    if not settings.trt and (alone := [name for name in _TRT_ONLY if _said(settings, name)]):
+        raise ConfigError(f"--{alone[0].replace('_', '-')} is an option of TensorRT; add --trt")
     if settings.bf16 and not (settings.openvino or settings.trt):
         raise ConfigError(
             "--bf16 needs --openvino or --trt: onnxruntime computes no bf16 convolutions on the CPU, "
@@ -172,6 +184,8 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
 
         runtime()  # before the minutes of work
     final = _target(Path(path), settings)
+    if Path(path).suffix.lower() in (".onnx", ".xml", ".engine", ".plan"):
+        raise ConfigError(f"{path}: is an export already; give the checkpoint (.pt) it was made from")
     job = open_job(Path(path), settings, say)
     if settings.safetensors:
         return [write_safetensors(job, final)]

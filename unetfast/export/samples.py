@@ -120,8 +120,10 @@ def _from_folder(data: Path, spec: ModelSpec) -> list[Pair]:
         log.warning("%s: comparing images alone, without truth: %s", data, str(exc).splitlines()[0])
         pictures = (read(path, pages=channels not in (1, 3)).pixels for path in _spread(paths))
         return [(_middle(network_input(pixels, channels)), None) for pixels in pictures]
+    # What a data set keeps for the test is not calibrated on.
+    samples = [sample for sample in dataset.samples if sample.split != "test"] or dataset.samples
     pairs: list[Pair] = []
-    for sample in _spread(dataset.samples):
+    for sample in _spread(samples):
         image, truth = read_pair(sample, dataset.encoding, channels)
         pairs.append((_middle(image), _middle(truth)))
     return pairs
