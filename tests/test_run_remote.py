@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,60 @@ def test_from_a_zip(tmp_path: Path, model: Path) -> None:
     summary = run([f"zip://deep::{tmp_path / 'a.zip'}"], tmp_path / "out", settings(), model=model)
     assert summary.done == 2
     assert tree(tmp_path / "out") == tree(tmp_path / "wanted")
+    (tmp_path / "out" / "p0.png").unlink()
+    (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes().replace(b"IDAT", b"IDOT"))
+    damaged = run([f"zip://deep::{tmp_path / 'a.zip'}"], tmp_path / "bad", settings(), model=model)
+    assert damaged.failed == 2
+    assert f"zip://deep/p0.png::{tmp_path / 'a.zip'}: " in (tmp_path / "bad" / "results.jsonl").read_text()
+
+
+@pytest.fixture
+def website(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """Serve a folder by HTTP on loopback, with the listings that web servers make."""
+    pytest.importorskip("aiohttp")
+    root = tmp_path / "www"
+    root.mkdir()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(root))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield root, f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_from_a_web_server(website: tuple[Path, str], tmp_path: Path, model: Path) -> None:
+    root, url = website
+    photos = folder_of_photos(root / "photos", 2)
+    (photos / "sub").mkdir()
+    imaging.write(photos / "sub" / "a b%ü.png", imaging.Picture(photo(9), "png"))
+    (photos / "bad.jpg").write_text("text")
+    run([str(photos)], tmp_path / "wanted", settings(recursive=True), model=model)
+    summary = run([f"{url}/photos/"], tmp_path / "out", settings(recursive=True), model=model)
+    assert (summary.done, summary.failed) == (3, 1)
+    assert tree(tmp_path / "out") == tree(tmp_path / "wanted")
+    text = (tmp_path / "out" / "results.jsonl").read_text()
+    assert f"{url}/photos/bad.jpg: not an image" in text
+    assert run([f"{url}/photos/p0.png"], tmp_path / "one", settings(), model=model).done == 1
+    assert run([f"{url}/photos/"], tmp_path / "out", settings(), model=model).unchanged == 2
+    with pytest.raises(ImageError, match="/nothing/: cannot be listed"):
+        run([f"{url}/nothing/"], tmp_path / "none", settings(), model=model)
+
+
+def test_links_of_a_web_page_that_lead_elsewhere_are_not_followed(
+    website: tuple[Path, str], tmp_path: Path, model: Path
+) -> None:
+    root, url = website
+    folder_of_photos(root / "photos", 1)
+    folder_of_photos(root / "secret", 1)
+    links = ("p0.png", "/secret/p0.png", "../secret/p0.png", "http://example.com/x.png", "%2e%2e/x.png")
+    page = "".join(f'<a href="{link}">x</a>' for link in links)
+    (root / "photos" / "index.html").write_text(page)
+    summary = run([f"{url}/photos/"], tmp_path / "out", settings(recursive=True), model=model)
+    assert (summary.done, summary.failed) == (1, 0)
 
 
 def test_urls_are_told_from_paths() -> None:

@@ -8,6 +8,7 @@ crash in between costs the photos of half a minute, which the next run does agai
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import tempfile
 import time
@@ -15,11 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 from unetfast.errors import ImageError, require
 from unetfast.pipeline.sources import Found, Item, Skipped, classify, stems_of
 
 __all__ = ["RemoteFile", "RemoteOutput", "find_remote", "is_url"]
+
+log = logging.getLogger(__name__)
 
 SYNC_S = 30.0
 
@@ -77,33 +81,57 @@ def find_remote(url: str, found: Found, *, recursive: bool) -> Iterator[Item | S
         When the URL cannot be listed.
     """
     files, root = _open(url)
-    prefix = url.partition("::")[0].rstrip("/")
-    if files.isfile(root):
-        name = root.rpartition("/")[2]
-        yield Item(RemoteFile(files, root, prefix), name, name.rpartition(".")[0] or name)
+    # Over HTTP everything that answers is a file: a slash at the end says that it is a folder.
+    if not url.partition("::")[0].endswith("/") and files.isfile(root):
+        name = _plain(root.rpartition("/")[2], url)
+        yield Item(RemoteFile(files, root, url), name, name.rpartition(".")[0] or name)
         return
     pending = [root]
     while pending:
-        folder = pending.pop(0)
-        try:
-            listing = sorted(files.ls(folder, detail=True), key=lambda entry: str(entry["name"]))
-        except Exception as exc:  # every store has errors of its own
-            raise ImageError(f"{url}: cannot be listed: {exc}") from exc
-        entries = [(entry["name"].rstrip("/"), entry["type"] == "directory") for entry in listing]
-        relative = {path: path[len(root) :].lstrip("/") for path, _ in entries if path != folder}
-        images = []
-        for path, is_folder in entries:
-            kind = "" if path == folder else classify(relative[path].rpartition("/")[2], is_folder, found)
+        names: dict[str, str] = {}
+        for path, name, is_folder in _listed(files, pending.pop(0), root, url):
+            kind = classify(name.rpartition("/")[2], is_folder, found)
             if kind == "image":
-                images.append(path)
+                names[path] = name
             elif kind == "folder" and recursive:
                 pending.append(path)
             elif kind == "folder":
                 found.folders += 1
-        stems = stems_of([relative[path] for path in images])
-        for path in images:
-            name = relative[path]
-            yield Item(RemoteFile(files, path, f"{prefix}/{name}"), name, stems[name])
+        stems = stems_of(list(names.values()))
+        for path, name in names.items():
+            yield Item(RemoteFile(files, path, _below(url, name)), name, stems[name])
+
+
+def _listed(files: Any, folder: str, root: str, url: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield path, name below the root, and whether it is a folder, of all entries in a fixed order."""
+    try:
+        entries = files.ls(folder + "/" if _is_http(url) else folder, detail=True)
+    except Exception as exc:  # every store has errors of its own
+        raise ImageError(f"{url}: cannot be listed: {exc}") from exc
+    for entry in sorted(entries, key=lambda entry: str(entry["name"])):
+        path = entry["name"].rstrip("/")
+        name = _plain(path[len(root) :].lstrip("/"), url)
+        inside = path.startswith(f"{root}/" if root else "") and ".." not in name.split("/")
+        if path != folder and inside:  # a web page may link to anywhere
+            yield path, name, entry["type"] == "directory"
+
+
+def _is_http(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
+
+
+def _plain(name: str, url: str) -> str:
+    """Return a name as people write it: web servers list theirs percent-encoded."""
+    if not _is_http(url):
+        return name
+    plain = unquote(name)
+    return name if plain.count("/") != name.count("/") or "\0" in plain else plain
+
+
+def _below(url: str, name: str) -> str:
+    """Return the URL of an object below a folder's."""
+    folder, chain, rest = url.partition("::")
+    return f"{folder}{'' if folder.endswith('/') else '/'}{name}{chain}{rest}"
 
 
 class RemoteOutput:
@@ -160,6 +188,15 @@ class RemoteOutput:
             return None
         except Exception as exc:  # every store has errors of its own
             raise ImageError(f"{self.url}/{relative}: cannot be looked up: {exc}") from exc
+
+    def remove(self, relative: str, size: int | None, time: float) -> None:
+        """Remove an earlier result of this size."""
+        del time  # not every store tells it
+        try:
+            if self.size(relative) == size:
+                self._files.rm_file(f"{self._root}/{relative}")
+        except Exception as exc:  # every store has errors of its own
+            log.warning("%s/%s: is out of date and cannot be removed: %s", self.url, relative, exc)
 
     def sync(self, journal: Path, *, now: bool = False) -> None:
         """Put the local journal in its place, every half minute or now."""
