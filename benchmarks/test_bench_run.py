@@ -7,7 +7,6 @@ made from a real one, where nothing else is said.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,15 @@ import simplejpeg
 
 import unetfast
 from unetfast import imaging
-from unetfast.pipeline.run import run
+from unetfast.bench.settings import BenchSettings
+from unetfast.bench.stages import bench_stages
+from unetfast.pipeline import stages
+from unetfast.pipeline.journal import Journal
+from unetfast.pipeline.output import Output
+from unetfast.pipeline.run import listing, open_model, run
 from unetfast.pipeline.settings import RunSettings
+from unetfast.pipeline.sources import Found, Item
+from unetfast.pipeline.stages import Context, Job
 from unetfast.segment import bundled
 
 PHOTOS = int(os.environ.get("UNETFAST_BENCH_PHOTOS", "8"))
@@ -91,45 +97,68 @@ def model() -> Path:
 def test_whole_run_against_its_slowest_stage(
     benchmark: Any, pixels: np.ndarray, model: Path, tmp_path: Path
 ) -> None:
-    """Time a run, then the network alone on the same photos; ``ratio`` is one by the other."""
-    photos = tmp_path / "in"
-    photos.mkdir()
-    imaging.write(photos / "0.jpg", imaging.Picture(pixels, "jpeg"))
+    """Time a run and each of its stages alone; ``ratio`` is the whole by the slowest of them.
+
+    ``UNETFAST_BENCH_PHOTOS=50`` is the case of docs/scale.md.
+    """
+    imaging.write(tmp_path / "0.jpg", imaging.Picture(pixels, "jpeg"))
     for i in range(1, PHOTOS):
-        os.link(photos / "0.jpg", photos / f"{i}.jpg")
-    chosen = RunSettings(inpaint=True, save_masks=True)
-    summary = benchmark.pedantic(
-        run, ([str(photos)], tmp_path / "out", chosen), {"model": model}, rounds=1, iterations=1
-    )
-    segmenter = unetfast.load(model, batch=chosen.batch)
-    segmenter.segment(pixels)
-    alone = min(_seconds(lambda: segmenter.segment(pixels)) for _ in range(3)) * PHOTOS
-    stages = {stage.name: stage.busy_s / stage.threads for stage in summary.stages}
-    benchmark.extra_info.update(
-        {
-            "photos": PHOTOS,
-            "megapixels_per_s": summary.megapixels / summary.seconds,
-            "network_alone_s": alone,
-            "ratio": summary.seconds / alone,
-            **{f"{name}_busy_s": seconds for name, seconds in stages.items()},
-        }
-    )
-    assert summary.done == PHOTOS
+        os.link(tmp_path / "0.jpg", tmp_path / f"{i}.jpg")
+    chosen = BenchSettings(stages=tmp_path, model=str(model))
+    found = benchmark.pedantic(bench_stages, (chosen,), rounds=1, iterations=1)
+    benchmark.extra_info.update(found)
+    assert found["photos"] == PHOTOS
 
 
-@pytest.mark.parametrize("batch", [1, 16, 64])
-def test_many_small_images(benchmark: Any, pixels: np.ndarray, model: Path, batch: int) -> None:
-    """64 images of 256x256 through the network, one by one and together."""
-    images = [pixels[y : y + 256, x : x + 256] for y in range(0, 2048, 256) for x in range(0, 2048, 256)]
+@pytest.fixture(scope="module")
+def small(pixels: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 240 JPEGs of 256x256."""
+    folder = tmp_path_factory.mktemp("small")
+    for number in range(240):
+        y, x = 180 * (number // 20), 180 * (number % 20)
+        part = imaging.Picture(np.ascontiguousarray(pixels[y : y + 256, x : x + 256]), "jpeg")
+        imaging.write(folder / f"{number}.jpg", part)
+    return folder
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+def test_many_small_images_through_the_network(benchmark: Any, small: Path, model: Path, batch: int) -> None:
+    """The network alone, one call after the other on all cores, one by one and in batches."""
+    images = [imaging.read(path).pixels for path in sorted(small.iterdir())[:64]]
     segmenter = unetfast.load(model, batch=batch)
     segmenter.segment_all(images[:batch])
     benchmark.pedantic(segmenter.segment_all, (images,), rounds=3, iterations=1)
     benchmark.extra_info["images_per_s"] = len(images) / benchmark.stats.stats.min
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    from time import perf_counter
+@pytest.mark.parametrize("how", ["one after the other", "run --batch 1", "run"])
+def test_many_small_images_from_file_to_file(
+    benchmark: Any, small: Path, model: Path, tmp_path: Path, how: str
+) -> None:
+    """240 photos read, segmented, cleaned and written; ``one after the other`` does not overlap stages."""
+    chosen = RunSettings(inpaint=True, save_masks=True, batch=1 if "1" in how else 16)
+    rounds = iter(range(9))
 
-    begun = perf_counter()
-    work()
-    return perf_counter() - begun
+    def work() -> None:
+        output = tmp_path / str(next(rounds))
+        if how.startswith("run"):
+            assert run([str(small)], output, chosen, model=model).done == 240
+        else:
+            _one_after_the_other(small, output, chosen, model)
+
+    benchmark.pedantic(work, rounds=2, iterations=1)
+    benchmark.extra_info["images_per_s"] = 240 / benchmark.stats.stats.min
+
+
+def _one_after_the_other(folder: Path, output: Path, settings: RunSettings, model: Path) -> None:
+    segmenter, context = open_model(model, settings, streams=1), Context(settings, "")
+    with Output(output) as place, Journal(output, "results.jsonl") as journal:
+        for item in listing([str(folder)], settings, Found()):
+            assert isinstance(item, Item)
+            job = Job(item, {"input": item.relative})
+            stages.load(job, context)
+            stages.decode(job, context)
+            stages.segment([job], segmenter, 1.0)
+            stages.clean(job, context)
+            stages.store(job, context, 2, place.put)
+            journal.append([job.entry])
