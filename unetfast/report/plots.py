@@ -114,10 +114,10 @@ def compare(
     classes : sequence of str
     title : str
     """
-    tall = max(min(2.0, truth.shape[0] / truth.shape[1]) for _, _, truth, _ in rows)
-    figure = _figure(13, 0.6 + (3.1 * tall + 0.1) * len(rows))
+    heights = [min(2.0, max(0.3, truth.shape[0] / truth.shape[1])) for _, _, truth, _ in rows]
+    figure = _figure(13, 0.6 + 3.1 * sum(heights) + 0.1 * len(rows))
     figure.suptitle(title)
-    axes = figure.subplots(len(rows), 4, squeeze=False)
+    axes = figure.subplots(len(rows), 4, squeeze=False, height_ratios=heights)
     wrong = "errors: red invented, blue missed" if len(classes) == 2 else "errors: red wrong class"
     for ax, name in zip(axes[0], ("image", "truth", "prediction", wrong), strict=True):
         ax.set_title(name, fontsize=10)
@@ -133,8 +133,13 @@ def compare(
             ax.imshow(picture)
             ax.set_xticks([])
             ax.set_yticks([])
-        line[0].set_ylabel(caption, fontsize=8)
+        line[0].set_ylabel("\n".join(map(_shortened, caption.split("\n"))), fontsize=8)
     _save(figure, path, dpi=90)
+
+
+def _shortened(text: str) -> str:
+    """Return a line that fits beside its row; ids may be hashes of 64 letters."""
+    return text if len(text) <= 32 else f"{text[:20]}…{text[-10:]}"
 
 
 def _errors(
