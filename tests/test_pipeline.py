@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -164,15 +165,23 @@ def entry(name: str, status: str = "done", **more: object) -> dict[str, object]:
     return {"input": name, "status": status, **more}
 
 
+def found(journal: Journal, name: str) -> dict[str, object]:
+    """Return a photo's latest line without the time that it was written at."""
+    line = journal.find(name)
+    assert line is not None
+    assert isinstance(line.pop("time"), float)
+    return line
+
+
 def test_the_latest_line_counts_and_survives_reopening(tmp_path: Path) -> None:
     odd = "caf\udce9 \n.jpg"
     with Journal(tmp_path, "results.jsonl") as journal:
         journal.append([entry("a", "failed"), entry(odd, key="k" * 5000)])
         journal.append([entry("a", key="1")])
-        assert journal.find("a") == entry("a", key="1")
+        assert found(journal, "a") == entry("a", key="1")
     with Journal(tmp_path, "results.jsonl") as journal:
-        assert journal.find("a") == entry("a", key="1")
-        assert journal.find(odd) == entry(odd, key="k" * 5000)
+        assert found(journal, "a") == entry("a", key="1")
+        assert found(journal, odd) == entry(odd, key="k" * 5000)
         assert journal.find("b") is None
         assert len(list(journal.latest())) == 2
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
@@ -195,9 +204,9 @@ def test_a_line_cut_short_by_a_crash_is_lost_alone(cut: int) -> None:
         with Journal(folder, "results.jsonl") as journal:
             assert len(journal) in (kept, kept + 1)  # a line without its newline is whole if it parses
             journal.append([entry("new")])
-            assert journal.find("new") == entry("new")
+            assert found(journal, "new") == entry("new")
         with Journal(folder, "results.jsonl") as journal:
-            assert journal.find("new") == entry("new")
+            assert found(journal, "new") == entry("new")
             assert len(journal) in (kept + 1, kept + 2)
 
 
@@ -211,6 +220,35 @@ def test_two_runs_cannot_share_a_journal_but_shards_can_read_each_other(tmp_path
         with Journal(tmp_path, journal_name(None)) as whole:
             assert whole.find("a") is not None
             assert whole.find("b") is not None
+
+
+def test_of_several_journals_the_newest_line_counts_also_where_clocks_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["results.jsonl", journal_name((1, 1)), "results.jsonl", journal_name((1, 2))]
+    for run, name in enumerate(names):
+        monkeypatch.setattr("time.time", lambda run=run: 1e9 - 1000 * run)  # each clock behind the last
+        with Journal(tmp_path, name) as journal:
+            journal.append([entry("a", key=str(run))])
+            assert found(journal, "a")["key"] == str(run)
+    for name in names:
+        with Journal(tmp_path, name) as journal:
+            assert found(journal, "a")["key"] == "3"
+            assert [line["key"] for line in journal.latest()] == ["3"]
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(ImageError, match=r"results.jsonl: cannot be locked: No locks available; .* flock"):
+        Journal(tmp_path, "results.jsonl")
+    with pytest.raises(ImageError, match=r"No locks available; .* flock"):
+        Output(tmp_path)
+    assert not list(tmp_path.glob(".unetfast*"))
 
 
 def test_the_table_has_a_row_a_photo_and_no_formulas(tmp_path: Path) -> None:

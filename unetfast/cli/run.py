@@ -55,7 +55,8 @@ def run(
     photo from standard input. Cleaned photos go to OUTPUT/<path>, masks to OUTPUT/masks/,
     overlays to OUTPUT/overlays/. The journal OUTPUT/results.jsonl says what became of each
     photo; run the same command again and only what is missing, failed or changed is done.
-    Inputs are never touched.
+    Inputs are never touched. Results of another photo are never replaced: a photo of the same
+    name with another content in another folder stops the run; give it another --output.
 
     \b
     Examples:

@@ -3,6 +3,7 @@
 settings.py   what can be chosen
 sources.py    which files, in which order, under which names
 journal.py    what has been done: results.jsonl, append-only
+earlier.py    what earlier runs left of a photo: out of date, or another photo's
 stages.py     what happens to one photo: load, segment, clean, store
 output.py     where results go: temporary names, one writer, dead runs cleaned up
 local.py      the stages in threads, overlapping

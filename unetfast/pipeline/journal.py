@@ -7,10 +7,13 @@ crash can lose a line (the photo is done again) but no line can promise a file t
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,7 +37,8 @@ def journal_name(shard: tuple[int, int] | None) -> str:
 class Journal:
     """All journals of an output folder to read, and one of them to append to.
 
-    The index holds 16 bytes and an offset a photo, not the lines (about 0.2 kB a photo in all).
+    The index holds 16 bytes, an offset and a time a photo, not the lines (about 0.2 kB a photo in
+    all). Of several journals the newest line counts.
 
     Parameters
     ----------
@@ -51,7 +55,9 @@ class Journal:
 
     def __init__(self, folder: Path, name: str | None) -> None:
         self.folder = folder
-        self._index: dict[bytes, tuple[int, int]] = {}
+        self._index: dict[bytes, tuple[int, int, float]] = {}
+        self._newest = 0.0
+        self._reading = threading.Lock()
         self._out: io.FileIO | None = None
         if name is not None:
             self.path = folder / name
@@ -76,8 +82,13 @@ class Journal:
 
     def _note(self, line: bytes, number: int, offset: int) -> None:
         entry = _parse(line)
-        if entry is not None:
-            self._index[_digest(entry["input"])] = (number, offset)
+        if entry is None:
+            return
+        written = float(entry.get("time", 0.0))
+        known = self._index.setdefault(_digest(entry["input"]), (number, offset, written))
+        if known[0] == number or known[2] <= written:
+            self._index[_digest(entry["input"])] = (number, offset, written)
+        self._newest = max(self._newest, written)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -85,18 +96,12 @@ class Journal:
     def find(self, relative: str) -> dict[str, Any] | None:
         """Return the latest entry of a photo, or None."""
         place = self._index.get(_digest(relative))
-        return None if place is None else self._at(*place)
-
-    def _at(self, number: int, offset: int) -> dict[str, Any] | None:
-        # pread: several threads look things up at once.
-        line = b""
-        while not line.endswith(b"\n"):
-            part = os.pread(self._readers[number].fileno(), 4096, offset + len(line))
-            if not part:
-                break
-            end = part.find(b"\n")
-            line += part if end < 0 else part[: end + 1]
-        return _parse(line)
+        if place is None:
+            return None
+        with self._reading:  # several threads look things up at once
+            reader = self._readers[place[0]]
+            reader.seek(place[1])
+            return _parse(reader.readline())
 
     def append(self, entries: Iterable[dict[str, Any]]) -> None:
         """Write lines and wait until they are on the disk; one wait for all of them.
@@ -107,7 +112,10 @@ class Journal:
             When the disk is full or gone.
         """
         assert self._out is not None, "a journal opened for reading"
-        lines = [json.dumps(entry, sort_keys=True).encode("ascii") + b"\n" for entry in entries]
+        # Later than every line that is there, also where clocks differ: other journals' lines yield.
+        now = round(max(time.time(), self._newest + 0.001), 3)
+        stamped = ({**entry, "time": now} for entry in entries)
+        lines = [json.dumps(entry, sort_keys=True).encode("ascii") + b"\n" for entry in stamped]
         try:
             data = b"".join(lines)
             while data:
@@ -124,7 +132,7 @@ class Journal:
         for number, reader in enumerate(self._readers):
             for offset, line in _lines(reader):
                 entry = _parse(line)
-                if entry is not None and self._index.get(_digest(entry["input"])) == (number, offset):
+                if entry is not None and self._index.get(_digest(entry["input"]), ())[:2] == (number, offset):
                     yield entry
 
     def __enter__(self) -> Journal:
@@ -146,7 +154,12 @@ def _locked(path: Path) -> io.FileIO:
         file = open(path, "ab", buffering=0)  # noqa: SIM115 - held as long as the run
     except OSError as exc:
         raise ImageError(f"{path}: cannot be written: {exc.strerror}") from exc
-    if not lock_file(file):
+    try:
+        locked = lock_file(file)
+    except OSError as exc:
+        file.close()
+        raise ImageError(f"{path}: cannot be locked: {exc.strerror}") from exc
+    if not locked:
         file.close()
         raise ConfigError(
             f"{path}: another run is writing here; wait for it, or split the work with --shard i/n"
@@ -184,14 +197,28 @@ def _digest(relative: str) -> bytes:
 
 
 def lock_file(file: BinaryIO) -> bool:
-    """Take the lock that the system drops when the process dies, however it dies."""
+    """Take the lock that the system drops when the process dies, however it dies.
+
+    Returns
+    -------
+    bool
+        False where another process holds it.
+
+    Raises
+    ------
+    OSError
+        Where the file system has no locks.
+    """
     try:
         import fcntl
     except ImportError:  # Windows: an open file cannot be replaced or deleted there anyway
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as exc:
+        if exc.errno not in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
+            needed = "the output must be on a file system with locks (Lustre: mounted with -o flock)"
+            raise OSError(exc.errno, f"{exc.strerror}; {needed}") from exc
         return False
     return True
 

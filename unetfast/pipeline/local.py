@@ -22,6 +22,7 @@ from typing import Any
 from unetfast.errors import UnetfastError
 from unetfast.imaging import header
 from unetfast.pipeline import stages, windowed
+from unetfast.pipeline.earlier import CollisionError, origin, refuse_another, settle
 from unetfast.pipeline.journal import Journal, is_done
 from unetfast.pipeline.output import Output
 from unetfast.pipeline.remote import RemoteOutput
@@ -34,7 +35,7 @@ __all__ = ["Engine", "Stage"]
 # Pictures up to this many px together may be in flight beyond the count: small ones are batched.
 SMALL_PX = 32_000_000
 _END: Any = None
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # only who writes meets them
 
 
 class Budget:
@@ -185,9 +186,12 @@ class Engine:
                 if self.stop.is_set():
                     break
                 if isinstance(item, Skipped):
-                    self._done.put({"input": item.relative, "status": "skipped", "reason": item.reason})
+                    entry = {"input": item.relative, "status": "skipped", "reason": item.reason}
+                    settle(entry, self.journal.find(item.relative), self.output)
+                    self._done.put(entry)
                 else:
-                    self.stages[0].inbox.put(Job(item, {"input": item.relative}))
+                    entry = {"input": item.relative, "path": origin(item.path)}
+                    self.stages[0].inbox.put(Job(item, entry))
         except BaseException as exc:
             self._abort(exc)
         self.stages[0].inbox.put(_END)
@@ -249,20 +253,27 @@ class Engine:
         except Exception as exc:  # whatever a foreign file provokes must not end the others' run
             if len(jobs) > 1:
                 return [job for each in jobs for job in self._attempt(stage, [each])]
-            self._failed(jobs[0], exc)
+            self._failed(stage, jobs[0], exc)
         return [job for job in jobs if "status" not in job.entry or job.entry["status"] == "done"]
 
-    def _failed(self, job: Job, exc: Exception) -> None:
-        cause = exc.__cause__
-        if isinstance(cause, OSError) and (cause.errno in _FATAL or not self.output.temp.is_dir()):
+    def _failed(self, stage: Stage, job: Job, exc: Exception) -> None:
+        if isinstance(exc, CollisionError) or self._cannot_write(stage, exc.__cause__):
             job.entry["status"] = "aborted"  # goes nowhere: the photo is as good as not begun
             self._abort(exc)
             return
         stages.failed(job, exc)
         if not isinstance(exc, UnetfastError):
             job.entry["traceback"] = traceback.format_exc()
+        settle(job.entry, job.before, self.output)
         self._release(job)
         self._done.put(job.entry)
+
+    def _cannot_write(self, stage: Stage, cause: BaseException | None) -> bool:
+        if not isinstance(cause, OSError):
+            return False
+        # A photo on a failing disk is that photo's failure, an output on one is everybody's.
+        broken = cause.errno == errno.EIO and stage.name == "write"
+        return broken or cause.errno in _FATAL or not self.output.temp.is_dir()
 
     def _release(self, job: Job) -> None:
         if job.held_px is not None:
@@ -271,6 +282,7 @@ class Engine:
 
     def _read(self, jobs: list[Job]) -> None:
         (job,) = jobs
+        job.before = self.journal.find(job.item.relative)
         job.windowed = windowed.is_too_large(job.item.path, self._max_memory)
         identify = windowed.identify if job.windowed else stages.load
         identify(job, self.context)
@@ -278,6 +290,7 @@ class Engine:
             job.entry["status"] = "unchanged"
             self._done.put(job.entry)
             return
+        refuse_another(job.entry, job.before, self.output.size)
         pixels = SMALL_PX
         if job.data is not None:
             head = header(job.data, str(job.item.path))
@@ -293,7 +306,7 @@ class Engine:
             stages.decode(job, self.context)
 
     def _is_done(self, job: Job) -> bool:
-        before = self.journal.find(job.item.relative)
+        before = job.before
         return (
             before is not None and before.get("key") == job.entry["key"] and is_done(before, self.output.size)
         )
@@ -312,6 +325,7 @@ class Engine:
         (job,) = jobs
         if not job.windowed:
             stages.store(job, self.context, len(self.segmenter.spec.classes), self.output.put)
+        settle(job.entry, job.before, self.output)
         self._release(job)
 
     def finish(self, timeout_s: float) -> bool:

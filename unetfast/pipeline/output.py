@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -19,7 +20,10 @@ from unetfast.pipeline.sources import Item, Skipped
 
 __all__ = ["Output", "not_results", "refuse_overlap", "size_of"]
 
+log = logging.getLogger(__name__)
+
 _TEMP = ".unetfast-tmp-"
+CLOCKS_S = 2.0  # what the clocks of a file server and of its clients may differ
 
 
 class Output:
@@ -52,13 +56,7 @@ class Output:
             folder.mkdir(parents=True, exist_ok=True)
             self._real = os.path.realpath(folder)
             _remove_dead(folder)
-            name = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
-            unlocked = folder / f".unetfast-new-{name}"
-            unlocked.mkdir()
-            self._lock: BinaryIO = open(unlocked / "lock", "wb")  # noqa: SIM115 - held as long as the run
-            lock_file(self._lock)
-            # Only a locked folder gets the name that other runs look for.
-            self.temp = unlocked.rename(folder / f"{_TEMP}{name}")
+            self.temp, self._lock = _own_folder(folder)
         except OSError as exc:
             raise ImageError(f"{folder}: cannot be written: {exc.strerror or exc}") from exc
         # macOS and Windows: two inputs that differ in case only would end in one file.
@@ -98,6 +96,19 @@ class Output:
     def size(self, relative: str) -> int | None:
         """Return the size in bytes of a result, or None where there is none."""
         return size_of(self.folder, relative)
+
+    def remove(self, relative: str, size: int | None, time: float) -> None:
+        """Remove an earlier result of this size, unless a file was written there after that time."""
+        path = self.folder / relative
+        try:
+            status = os.stat(path, follow_symlinks=False)
+            inside = Path(os.path.realpath(path.parent)).is_relative_to(self._real)
+            if inside and status.st_size == size and status.st_mtime <= time + CLOCKS_S:
+                path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            log.warning("%s: is out of date and cannot be removed: %s", path, exc.strerror)
 
     def sync(self, journal: Path, *, now: bool = False) -> None:
         """Do nothing: the journal lies in its place already."""
@@ -165,6 +176,23 @@ def _real(place: str) -> Path:
     if not found or scheme in ("file", "local"):
         return Path(os.path.realpath(rest if found else place))
     return Path(f"/{scheme}:", os.path.normpath("/" + rest).lstrip("/"))
+
+
+def _own_folder(folder: Path) -> tuple[Path, BinaryIO]:
+    """Make a folder for this run's temporary files; return it and its lock, held."""
+    while True:
+        temp = folder / f"{_TEMP}{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
+        temp.mkdir()
+        with contextlib.suppress(FileNotFoundError):
+            lock = open(temp / "lock", "wb")  # noqa: SIM115 - held as long as the run
+            try:
+                if lock_file(lock) and (temp / "lock").exists():
+                    return temp, lock
+                lock.close()  # another run took it for a dead one's before it was locked
+            except OSError:
+                lock.close()
+                shutil.rmtree(temp, ignore_errors=True)
+                raise
 
 
 def _remove_dead(folder: Path) -> None:

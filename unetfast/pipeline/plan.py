@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any
 
 from unetfast.errors import ImageError
 from unetfast.pipeline import stages, windowed
+from unetfast.pipeline.earlier import origin, refuse_another
 from unetfast.pipeline.journal import Journal, is_done
 from unetfast.pipeline.output import not_results, size_of
 from unetfast.pipeline.remote import RemoteOutput, is_url
@@ -76,17 +77,15 @@ def plan(
             what, why = "new", ""
             if before is not None:
                 sizes = partial(size_of, folder) if place is None else place.size
-                what, why = _state(item, before, is_done(before, sizes), context)
+                what, why = _state(item, before, sizes, context)
             yield Step(str(item.path), what, why, tuple(stages.names(item, settings).values()))
 
 
-def _state(item: Item, before: dict[str, Any], whole: bool, context: Context) -> tuple[str, str]:
+def _state(
+    item: Item, before: dict[str, Any], size_of: Callable[[str], int | None], context: Context
+) -> tuple[str, str]:
     """Return what would be done with a photo that the journal names, and why."""
-    if before["status"] != "done":
-        return "again", f"it {before['status']} before"
-    if not whole:
-        return "again", "a result is missing or was changed"
-    job = Job(item)
+    job = Job(item, {"path": origin(item.path)})
     try:
         if windowed.is_too_large(item.path, windowed.parse_bytes(context.settings.max_memory)):
             windowed.identify(job, context)
@@ -94,6 +93,11 @@ def _state(item: Item, before: dict[str, Any], whole: bool, context: Context) ->
             stages.load(job, context)
     except ImageError as exc:
         return "again", str(exc)
+    refuse_another(job.entry, before, size_of)
+    if before["status"] != "done":
+        return "again", f"it {'failed' if before['status'] == 'failed' else 'was skipped'} before"
+    if not is_done(before, size_of):
+        return "again", "a result is missing or was changed"
     if job.entry["key"] == before.get("key"):
         return "done", ""
     if job.entry["sha256"] != before.get("sha256"):

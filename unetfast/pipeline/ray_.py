@@ -16,6 +16,7 @@ from typing import Any
 
 from unetfast.errors import require
 from unetfast.pipeline import stages
+from unetfast.pipeline.earlier import CollisionError, origin, refuse_another, settle
 from unetfast.pipeline.journal import Journal, is_done
 from unetfast.pipeline.output import Output
 from unetfast.pipeline.remote import RemoteOutput, is_url
@@ -77,7 +78,7 @@ class RayEngine:
         ray.data.DataContext.get_current().enable_progress_bars = False
         photos = (
             ray.data.from_items(rows, override_num_blocks=min(len(rows), 200))
-            .map(_read, fn_kwargs={"context": self.context})
+            .map(_read, fn_kwargs={"context": self.context, "output": self.output})
             .map(
                 _Network,
                 fn_constructor_kwargs={"model": str(self.model), "context": self.context},
@@ -87,18 +88,24 @@ class RayEngine:
             .map(_finish, fn_kwargs={"context": self.context, "output": self.output})
         )
         for row in photos.iter_rows():
-            yield from self._recorded([json.loads(row["entry"])])
+            entry = json.loads(row["entry"])
+            if entry["status"] == "collision":
+                raise CollisionError(entry["reason"])
+            yield from self._recorded([entry])
 
     def _rows(self, items: Iterable[Item | Skipped]) -> tuple[list[Row], list[dict[str, Any]]]:
         """Return a row a photo, with the key under which it is done already, and what is skipped."""
         rows, skipped = [], []
         for item in items:
             if isinstance(item, Skipped):
-                skipped.append({"input": item.relative, "status": "skipped", "reason": item.reason})
+                entry = {"input": item.relative, "status": "skipped", "reason": item.reason}
+                settle(entry, self.journal.find(item.relative), self.place)
+                skipped.append(entry)
                 continue
             before = self.journal.find(item.relative)
             known = before["key"] if before is not None and is_done(before, self.place.size) else ""
-            rows.append({"job": pickle.dumps(Job(item, {"input": item.relative})), "known": known})
+            job = Job(item, {"input": item.relative, "path": origin(item.path)}, before=before)
+            rows.append({"job": pickle.dumps(job), "known": known})
         return rows, skipped
 
     def _recorded(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -122,13 +129,16 @@ def _attempt(job: Job, work: Any) -> bytes:
     if "status" not in job.entry:
         try:
             work()
+        except CollisionError as exc:
+            job.entry.update(status="collision", reason=str(exc))
+            job = Job(job.item, job.entry)
         except Exception as exc:  # whatever a foreign file provokes must not end the others' run
             stages.failed(job, exc)
-            job = Job(job.item, job.entry)
+            job = Job(job.item, job.entry, before=job.before)
     return pickle.dumps(job)
 
 
-def _read(row: Row, context: Context) -> Row:
+def _read(row: Row, context: Context, output: str) -> Row:
     job: Job = pickle.loads(row["job"])
 
     def work() -> None:
@@ -137,6 +147,7 @@ def _read(row: Row, context: Context) -> Row:
             job.entry["status"] = "unchanged"
             job.data = None
         else:
+            refuse_another(job.entry, job.before, _opened(output).size)
             stages.decode(job, context)
 
     return {"job": _attempt(job, work)}
@@ -169,7 +180,9 @@ def _finish(row: Row, context: Context, output: str) -> Row:
         stages.clean(job, context)
         stages.store(job, context, row["classes"], _opened(output).put)
 
-    return {"entry": json.dumps(pickle.loads(_attempt(job, work)).entry)}
+    done: Job = pickle.loads(_attempt(job, work))
+    settle(done.entry, done.before, _opened(output))
+    return {"entry": json.dumps(done.entry)}
 
 
 def _opened(output: str) -> Output | RemoteOutput:

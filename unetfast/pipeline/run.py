@@ -255,5 +255,5 @@ def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> b
     stages.decode(job, context)
     stages.segment([job], segmenter, settings.scale)
     stages.clean(job, context)
-    results = stages.encode_results(job, context, len(segmenter.spec.classes))
-    return results["cleaned" if settings.inpaint else "mask"]
+    kind = "cleaned" if settings.inpaint else "mask"
+    return stages.encode_result(kind, job, context, len(segmenter.spec.classes))

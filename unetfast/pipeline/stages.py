@@ -41,7 +41,7 @@ __all__ = [
     "clean",
     "decode",
     "draw",
-    "encode_results",
+    "encode_result",
     "failed",
     "key_of",
     "load",
@@ -64,7 +64,7 @@ _NEUTRAL = {
         "max_pixels",
         "fail_fast",
     ),
-    *("max_memory", "tile", "batch", "workers", "threads", "backend", "device", "jpeg"),
+    *("max_memory", "tile", "batch", "workers", "threads", "backend", "device"),
     *("engine", "address", "gpus"),
 }
 
@@ -96,6 +96,8 @@ class Job:
     item : Item
     entry : dict
         Its line in the journal, filled on the way.
+    before : dict or None
+        Its latest line so far.
     picture : Picture or None
     labels : (H, W) uint8 or None
         Class ids.
@@ -112,13 +114,13 @@ class Job:
     mask: NDArray[np.bool_] | None = None
     cleaned: NDArray[Any] | None = None
     windowed: bool = False  # too large to be held: see windowed.py
+    before: dict[str, Any] | None = None
     held_px: int | None = None  # what it takes of the memory budget
 
 
 def key_of(context: Context, sha256: str) -> str:
     """Return what must be equal for a photo to count as done: content, settings, model, version."""
     chosen = {k: v for k, v in dataclasses.asdict(context.settings).items() if k not in _NEUTRAL}
-    chosen["jpeg"] = context.settings.jpeg
     text = json.dumps([sha256, chosen, context.model_sha256, __version__], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -184,35 +186,37 @@ def clean(job: Job, context: Context) -> None:
     job.entry["masked_px"] = int(np.count_nonzero(job.mask))
 
 
-def encode_results(job: Job, context: Context, classes: int) -> dict[str, bytes]:
-    """Return the bytes of every result of a photo, kind to bytes."""
+def encode_result(kind: str, job: Job, context: Context, classes: int) -> bytes:
+    """Return the bytes of one result of a photo: "cleaned", "mask" or "overlay"."""
     assert job.picture is not None
     assert job.labels is not None
     assert job.mask is not None
-    settings, results = context.settings, {}
-    wanted = names(job.item, settings)
-    if "cleaned" in wanted:
-        cleaned = job.picture.pixels if job.cleaned is None else job.cleaned
-        made = patched(job.picture, cleaned, job.mask, jpeg_mode=settings.jpeg, verify=settings.verify)
-        results["cleaned"] = made.data
-        job.entry["how"] = made.how
-    if "mask" in wanted:
+    settings = context.settings
+    if kind == "overlay":
+        return encode(Picture(draw(job.picture.pixels, job.mask), "jpeg"))
+    if kind == "mask":
         # Beside a cleaned photo the mask says exactly which pixels were replaced.
         binary = classes == 2 or settings.inpaint
-        results["mask"] = encode_mask(job.mask if binary else job.labels)
-    if "overlay" in wanted:
-        results["overlay"] = encode(Picture(draw(job.picture.pixels, job.mask), "jpeg"))
-    return results
+        return encode_mask(job.mask if binary else job.labels)
+    cleaned = job.picture.pixels if job.cleaned is None else job.cleaned
+    made = patched(job.picture, cleaned, job.mask, jpeg_mode=settings.jpeg, verify=settings.verify)
+    job.entry["how"] = made.how
+    return made.data
 
 
 def store(job: Job, context: Context, classes: int, put: Callable[[str, bytes], int]) -> None:
-    """Encode and write every result, the cleaned photo last, and complete the journal's line."""
+    """Encode and write every result, and complete the journal's line.
+
+    The cleaned photo comes last: a format that cannot be written has its mask and overlay still.
+    """
     wanted = names(job.item, context.settings)
     if "cleaned" in wanted:
         wanted["cleaned"] += _missing_ending(job)
-    results = encode_results(job, context, classes)
-    sizes = {kind: put(wanted[kind], results[kind]) for kind in sorted(results, key=lambda k: k == "cleaned")}
-    job.entry.update(status="done", outputs=wanted, bytes=sizes)
+    outputs, sizes = job.entry.setdefault("outputs", {}), job.entry.setdefault("bytes", {})
+    for kind in sorted(wanted, key=lambda kind: kind == "cleaned"):
+        sizes[kind] = put(wanted[kind], encode_result(kind, job, context, classes))
+        outputs[kind] = wanted[kind]
+    job.entry["status"] = "done"
     job.picture = job.labels = job.mask = job.cleaned = None
 
 
