@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 from drawn_data import H, W, pairs, photo, save, truth
+from numpy.typing import NDArray
 
 from unetfast.data import open_dataset
 from unetfast.data.labels import read_pair
@@ -635,3 +636,56 @@ def test_names_that_are_not_text(tmp_path: Path) -> None:
     assert len(found.samples) == 5
     for sample in found.samples:
         read_pair(sample, found.encoding, 3)
+
+
+def _runs(mask: NDArray[np.bool_]) -> str:
+    """Encode as Kaggle does, the slow way: start and length, from 1, down the columns."""
+    flat = [*mask.T.ravel().tolist(), False]
+    words, start = [], None
+    for i, inside in enumerate(flat):
+        if inside and start is None:
+            start = i
+        elif not inside and start is not None:
+            words += [start + 1, i - start]
+            start = None
+    return " ".join(map(str, words))
+
+
+@pytest.mark.parametrize(
+    "style", ["ImageId,EncodedPixels", "ImageId,ClassId,EncodedPixels", "both", "id,rle_mask"]
+)
+def test_run_lengths_as_on_kaggle(style: str, tmp_path: Path) -> None:
+    several = style in ("both", "ImageId,ClassId,EncodedPixels")
+    lines = ["Image_Label,EncodedPixels" if style == "both" else style]
+    for i in range(5):
+        save(tmp_path / f"train_images/{i}.png", photo(i))
+        for kind in (1, 2) if several else (1,):
+            runs = _runs(truth(i, classes=3) == kind) if i else ""  # the first image shows nothing
+            lines.append(
+                {
+                    "ImageId,EncodedPixels": f"{i}.png,{runs}",
+                    "ImageId,ClassId,EncodedPixels": f"{i}.png,{kind},{runs}",
+                    "both": f"{i}.png_{'ab'[kind - 1]},{runs}",
+                    "id,rle_mask": f"{i},{runs}",
+                }[style]
+            )
+    (tmp_path / "train.csv").write_text("\n".join(lines) + "\n")
+    found = open_dataset(tmp_path)
+    assert found.layout == "rle"
+    names = ("a", "b") if style == "both" else ("class_1", "class_2") if several else ("foreground",)
+    assert found.classes == ("background", *names)
+    for i, sample in enumerate(found.samples):
+        wanted = truth(i, classes=3) * (i > 0)
+        wanted = wanted if several else (wanted == 1).astype(np.uint8)
+        np.testing.assert_array_equal(read_pair(sample, found.encoding, 3)[1], wanted)
+
+
+def test_damaged_runs_are_named(tmp_path: Path) -> None:
+    save(tmp_path / "images/a.png", photo(0))
+    (tmp_path / "train.csv").write_text("ImageId,EncodedPixels\na.png,1 9999999\n")
+    found = open_dataset(tmp_path)
+    with pytest.raises(DatasetError, match=r"a\.png: a run-length mask does not fill"):
+        read_pair(found.samples[0], found.encoding, 3)
+    (tmp_path / "train.csv").write_text("ImageId,EncodedPixels\na.png,1 2 3\n")
+    with pytest.raises(DatasetError, match=r"train\.csv:2: not runs"):
+        open_dataset(tmp_path / "train.csv")

@@ -97,7 +97,7 @@ class DataSet:
             train = [sample for sample in train if sample.id not in drawn]
         if not train or (val_fraction > 0 and not val):
             raise DatasetError(
-                f"{self.root}: {len(self.samples)} samples are too few to split into training and validation"
+                f"{self.root}: too few samples ({len(self.samples)}) to split into training and validation"
                 + (" (those of test are in neither)" if any(s.split == "test" for s in self.samples) else "")
             )
         return train, val
@@ -194,7 +194,7 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
                 f"{listing.root}: not laid out as {layout}: {_looks_for(layout)}. {_what(listing)}"
             )
         return layout, found
-    by_ending = {"json": ("coco", "labelme"), "csv": ("csv",), "tsv": ("csv",)}
+    by_ending = {"json": ("coco", "labelme"), "csv": ("rle", "csv"), "tsv": ("csv",)}
     named = by_ending.get(listing.focus.rpartition(".")[2].lower(), ("list",)) if listing.focus else LAYOUTS
     for name in named:
         found = LAYOUTS[name](listing, mask_name)

@@ -28,7 +28,8 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
     sample : Sample
         With ``polygons``: (class name, outline); an outline is a tuple of rings, each of (x, y) in
         px, where pixel (0, 0) covers 0..1; the word "unit" before them says that they are parts of
-        the image's size; or it is a COCO run-length encoding (height, width, counts).
+        the image's size; or it is a COCO run-length encoding (height, width, counts); or the word
+        "starts" and runs of start and length in turn, counted from 1 down the columns.
     classes : sequence of str
     picture : Picture
         Its image.
@@ -62,9 +63,20 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
 
 
 def _in_pixels(outline: Any, height: int, width: int) -> Any:
+    if outline and outline[0] == "starts":
+        return height, width, _counts(outline[1:], height * width)
     if not outline or outline[0] != "unit":
         return outline
     return [[(x * width, y * height) for x, y in ring] for ring in outline[1:]]
+
+
+def _counts(runs: Sequence[int], pixels: int) -> tuple[int, ...]:
+    """Turn starts and lengths into lengths of 0 and 1 in turn; what does not fit is refused by its sum."""
+    counts, at = [], 0
+    for start, length in sorted(zip(runs[::2], runs[1::2], strict=True)):
+        counts += [start - 1 - at, length]
+        at = start - 1 + length
+    return (*counts, pixels - at)
 
 
 class _Shape:

@@ -21,6 +21,7 @@ LAYOUTS = Registry(
         "variants": "unetfast.data.layouts.variants:find",
         "paired": "unetfast.data.layouts.paired:find",
         "mat": "unetfast.data.layouts.mat:find",
+        "rle": "unetfast.data.layouts.rle:find",
         "coco": "unetfast.data.layouts.coco:find",
         "yolo": "unetfast.data.layouts.yolo:find",
         "labelme": "unetfast.data.layouts.labelme:find",
