@@ -1,4 +1,5 @@
-// 64 lanes, or 32 where a run has no use for more, for processors with AVX-512 BW and VL.
+// 32 lanes too, with AVX-512's registers and three-operand logic (BW and VL): 64 lanes were slower on
+// Zen 4 (docs/inpainting.md).
 #if defined(__x86_64__)
 #include <immintrin.h>
 

@@ -15,16 +15,23 @@
  * totalOrder has it: -0 before +0, infinities at the ends.
  *
  * Which windows take which path (figures: docs/inpainting.md, benchmarks/test_bench_inpaint.py).
- *   side 1 to 9      every sample is compared, eight bits of the answer one after the other, in
- *                    eight-bit counters: few samples, that stay in the first-level cache.
- *   side 11 to 15    the first four bits by columns: for one threshold the columns of a tile are
- *                    counted once and slide from row to row, a tenth of the work of a full count.
- *   side 17 to 255   the same with sixteen-bit counters, five bits by columns from side 21 on.
+ *   side 1 to 15     the median's byte is found bit by bit, counting samples in eight-bit counters
+ *                    (225 at most). Each bit is found in the cheaper of two ways, which fill_lanes.h
+ *                    estimates tile by tile: by columns, for one threshold after the other, the columns
+ *                    of a tile being counted once and slid from row to row; or by comparing every
+ *                    sample with a threshold of each pixel's own. Columns win the first bit or two at
+ *                    side 7, and more the larger the window is.
+ *   side 17 to 255   the same with sixteen-bit counters. The medians of a tile are much alike, the more
+ *                    the larger the window, so few thresholds are needed: from side 31 on hardly a bit
+ *                    is left to the samples.
  *   above            pixel by pixel (nth_element): counts outgrow sixteen bits.
- *   nothing intact   the rim of the smallest window that holds something, whatever the side.
+ *   nothing intact   known from the mask's bits before anything is counted; such a pixel takes the rim
+ *                    of the smallest window that holds something, whatever the side.
+ * uint16 and float32 search their further bytes by samples alone.
  *
- * Memory. Two bits a pixel (8 % of an RGB uint8 frame), a third while the mask is dilated, and a few
- * hundred kilobytes a thread.
+ * Memory. Two bits a pixel (8 % of an RGB uint8 frame, 25 % of a grey one), a third while the mask is
+ * dilated, a few hundred kilobytes a thread, and in place 24 bytes for each masked pixel near the edge
+ * of a thread's band of rows.
  *
  * Threads. A call starts `threads - 1` threads and joins them before it returns; calls from
  * several threads at once are safe as long as their targets do not overlap anything they read.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -45,29 +46,63 @@ def same_bits(a: Any, b: Any) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
+def as_runs(mask: Any) -> tuple[Any, Any, Any]:
+    """Return the run list (rows, starts, ends) of a bool mask."""
+    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    rows, starts = np.nonzero(edges == 1)
+    return rows, starts, np.nonzero(edges == -1)[1]
+
+
+VIEWS = (
+    np.s_[:, :],
+    np.s_[::-1, :],
+    np.s_[:, ::-1],
+    np.s_[::2, ::3],
+    np.s_[1:, 2:],
+)
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Any, Any, int]:
-    """Draw image, mask and window: 1 x 1 to 70 x 70 pixels, windows larger than the image among them."""
-    height, width = draw(st.integers(1, 70)), draw(st.integers(1, 70))
+    """Draw image, mask and window: 1 x 1 to 70 x 70 pixels, windows larger than the image among them,
+    smooth and noisy, with NaN, contiguous and not."""
+    # The oracle's time is pixels times window: large windows come with small images.
+    most, radii = draw(
+        st.sampled_from([(70, [0, 1, 2, 3, 4, 5, 7, 8, 12]), (14, [10, 15, 20, 63, 127, 128])])
+    )
+    height, width = draw(st.integers(1, most)), draw(st.integers(1, most))
     channels = draw(st.sampled_from([None, 1, 2, 3, 4]))
-    shape = (height, width) if channels is None else (height, width, channels)
+    view = draw(st.sampled_from(VIEWS))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    whole = (3 * height + 1, 3 * width + 2)  # of which the view has height x width pixels or more
+    shape = whole if channels is None else (*whole, channels)
     image = make_image(rng, shape, draw(st.sampled_from(DTYPES)), draw(st.sampled_from([1, 3, 1000])))
+    if draw(st.booleans()):  # neighbours much alike, as in a photo
+        image = np.sort(image, axis=draw(st.sampled_from([0, 1])))
+    if image.dtype == np.float32 and draw(st.booleans()):
+        image[rng.random(shape) < 0.05] = np.nan
+    image = image[view][:height, :width]
     mask = make_mask(rng, (height, width), draw(st.sampled_from([0.0, 0.02, 0.3, 0.9, 1.0])))
-    return image, mask, draw(st.integers(0, 12).map(lambda r: 2 * r + 1))
+    y, x = (int(i) for i in np.argwhere(~mask)[0])
+    image[y, x] = 1  # one pixel at least is neither masked nor NaN
+    return image, mask, 2 * draw(st.sampled_from(radii)) + 1
 
 
 @pytest.mark.parametrize("method", MEDIANS)
-@given(case=cases(), threads=st.integers(1, 4))
+@given(case=cases(), threads=st.integers(1, 4), form=st.sampled_from(["bool", "uint8", "runs"]))
 @settings(max_examples=50, deadline=None)
-def test_equals_the_oracle_to_the_last_bit(method: str, case: Any, threads: int) -> None:
+def test_equals_the_oracle_to_the_last_bit(method: str, case: Any, threads: int, form: str) -> None:
     image, mask, window_px = case
+    image.flags.writeable = False
     before = image.copy(), mask.copy()
+    given_mask = {"bool": mask, "uint8": mask * np.uint8(7), "runs": as_runs(mask)}[form]
     expected = inpaint(image, mask, window_px, method="reference")
-    got = inpaint(image, mask, window_px, method=method, threads=threads)
-    assert same_bits(got, expected)
+    assert same_bits(inpaint(image, given_mask, window_px, method=method, threads=threads), expected)
     assert same_bits(image, before[0])
     assert same_bits(mask, before[1])
+    in_place = before[0].copy()
+    inpaint(in_place, given_mask, window_px, method=method, threads=threads, out=in_place)
+    assert same_bits(in_place, expected)
 
 
 LEVELS = """
@@ -219,6 +254,46 @@ def test_dilate_px_grows_by_a_disc(radius: int, seed: int) -> None:
     assert np.array_equal(dilate(mask, radius), grown)
 
 
+def test_an_unpickled_image_is_taken() -> None:
+    # Unpickling gives an array a dtype object of its own; the binding once compared objects.
+    image = pickle.loads(pickle.dumps(np.arange(24, dtype=np.uint16).reshape(4, 6)))
+    assert image.dtype is not np.dtype(np.uint16)
+    mask = np.zeros((4, 6), bool)
+    mask[1, 2] = True
+    assert same_bits(inpaint(image, mask, 3), inpaint(image, mask, 3, method="reference"))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", ["native", "telea"])
+def test_grain_restores_the_contrast_around(method: str, dtype: str) -> None:
+    rng = np.random.default_rng(5)
+    top = 1 if dtype == "float32" else np.iinfo(dtype).max
+    image = (rng.normal(0.5, 0.05, (120, 130, 3)) * top).astype(dtype)
+    mask = np.zeros((120, 130), bool)
+    mask[20:32, 10:120] = mask[60:100, 50:90] = True  # a crack, and a hole wider than the window
+    flat, grainy = (inpaint(image, mask, 9, method=method, grain=grain) for grain in (False, True))
+    assert np.array_equal(grainy[~mask], image[~mask])
+    assert flat[mask].std() < 0.5 * image[~mask].std()
+    assert grainy[mask].std() == pytest.approx(image[~mask].std(), rel=0.2)
+    assert same_bits(grainy, inpaint(image, mask, 9, method=method, grain=True))
+    assert not np.array_equal(grainy, inpaint(image, mask, 9, method=method, grain=True, seed=1))
+    work = image.copy()
+    inpaint(work, mask, 9, method=method, grain=True, out=work)
+    assert same_bits(work, grainy)
+
+
+def test_grain_covers_what_dilation_and_nan_add() -> None:
+    rng = np.random.default_rng(6)
+    image = rng.normal(0.5, 0.05, (50, 60, 1)).astype(np.float32)
+    image[30, 40] = np.nan
+    mask = np.zeros((50, 60), bool)
+    mask[10, 10] = True
+    flat, grainy = (inpaint(image, mask, 9, dilate_px=2, grain=grain) for grain in (False, True))
+    changed = (flat != grainy)[:, :, 0]
+    assert changed[30, 40] and changed.sum() == 1 + 13  # noqa: PT018
+    assert np.isfinite(grainy).all()
+
+
 def test_nan_counts_as_masked() -> None:
     image = np.arange(25, dtype=np.float32).reshape(5, 5, 1).repeat(2, axis=2)
     image[2, 2, 1] = np.nan
@@ -230,10 +305,7 @@ def test_nan_counts_as_masked() -> None:
 def test_a_run_list_is_a_mask() -> None:
     rng = np.random.default_rng(4)
     image, mask = make_image(rng, (40, 50), "uint8", 1000), make_mask(rng, (40, 50), 0.2)
-    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    rows, starts = np.nonzero(edges == 1)
-    ends = np.nonzero(edges == -1)[1]
-    assert same_bits(inpaint(image, (rows, starts, ends), 5), inpaint(image, mask, 5))
+    assert same_bits(inpaint(image, as_runs(mask), 5), inpaint(image, mask, 5))
     assert same_bits(inpaint(image, ([], [], []), 5), image)
 
 
@@ -248,6 +320,7 @@ IMAGE, MASK = np.zeros((4, 5, 3), np.uint8), np.eye(4, 5, dtype=bool)
         ({"window_px": -1}, ConfigError, "odd"),
         ({"dilate_px": -1}, ConfigError, "dilate_px"),
         ({"threads": -1}, ConfigError, "threads"),
+        ({"seed": -1}, ConfigError, "seed"),
         ({"image": IMAGE.astype(np.float64)}, InputError, "float64"),
         ({"image": IMAGE.astype(">u2")}, InputError, "image must be"),
         ({"image": np.zeros((4, 5, 5), np.uint8)}, InputError, "C from 1 to 4"),
@@ -261,6 +334,12 @@ IMAGE, MASK = np.zeros((4, 5, 3), np.uint8), np.eye(4, 5, dtype=bool)
         ({"mask": ([0], [2])}, InputError, "run list"),
         ({"out": np.zeros((4, 5), np.uint8)}, InputError, "out must be"),
         ({"out": IMAGE[::-1]}, InputError, "overlaps"),
+        ({"image": IMAGE[:, :4], "mask": MASK[:, :4], "out": IMAGE[:, 1:]}, InputError, "overlaps"),
+        (
+            {"out": MASK.view(np.uint8)[:, :, np.newaxis], "image": IMAGE[:, :, :1]},
+            InputError,
+            "overlaps mask",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(method: str, arguments: dict[str, Any], error: type, words: str) -> None:

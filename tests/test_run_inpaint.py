@@ -36,6 +36,20 @@ def test_the_mask_is_filled_and_nothing_else(folder: Path, unetfast_command: Com
     assert f"{MASK.sum()} pixels replaced" in done.stdout
 
 
+def test_grain_is_added_on_demand_and_by_seed(folder: Path) -> None:
+    def cleaned(*options: str) -> object:
+        target = folder / "grainy.png"
+        command = ["inpaint", str(folder / "wall.png"), str(folder / "mask.png"), "-o", str(target)]
+        with pytest.raises(SystemExit, match="0"):
+            main([*command, "--window", "7", *options])
+        return imaging.read(target).pixels.tobytes()
+
+    for seed in (0, 3):
+        expected = unetfast.inpaint(PHOTO, MASK, 7, grain=True, seed=seed)
+        assert cleaned("--grain", "--seed", str(seed)) == expected.tobytes()
+    assert cleaned() == unetfast.inpaint(PHOTO, MASK, 7).tobytes()
+
+
 @pytest.mark.parametrize("kind", ["grey", "rgb", "rgba", "palette", "one"])
 def test_masks_of_every_kind_mean_the_same(kind: str, folder: Path) -> None:
     from unetfast.cli.inpaint import _marked

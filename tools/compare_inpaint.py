@@ -4,7 +4,7 @@
     python tools/compare_inpaint.py --megapixels 1   # a quick look
     python tools/compare_inpaint.py --part main      # one part: main, kinds, isa, scaling
 
-Medians of seven runs (three for OpenCV), all parts on the same picture and mask.
+Medians of seven runs, all parts on the same picture and mask.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def main_table(height: int, width: int) -> None:
     image, mask = scene.photo(height, width), scene.curves(height, width, 0.021)
     holes = mask.astype(np.uint8)
     copy = median_ms(image.copy)
-    telea = median_ms(lambda: cv2.inpaint(image, holes, 3, cv2.INPAINT_TELEA), 3)
-    ns = median_ms(lambda: cv2.inpaint(image, holes, 3, cv2.INPAINT_NS), 3)
-    blur = median_ms(lambda: cv2.medianBlur(image, 15), 3)
+    telea = median_ms(lambda: cv2.inpaint(image, holes, 3, cv2.INPAINT_TELEA))
+    ns = median_ms(lambda: cv2.inpaint(image, holes, 3, cv2.INPAINT_NS))
+    blur = median_ms(lambda: cv2.medianBlur(image, 15))
     print(f"RGB uint8, {height * width / 1e6:.1f} MP, {mask.mean():.2%} masked by curves 3 to 15 px wide")
     head("method", "ms", "times faster than TELEA", "times one copy")
     for name, ms in [
@@ -108,7 +108,7 @@ def kinds_table(height: int, width: int) -> None:
         per_pixel = (in_place["blobs"] / blobs.sum()) / (in_place["curves"] / mask.sum())
         grown = scene_dilated(mask, 3)
         dilation = ms(image, dilate_px=3) - ms(image, grown)
-        numba_ms = median_ms(lambda k=window: inpaint(image, mask, k, method="numba", threads=THREADS), 3)
+        numba_ms = median_ms(lambda k=window: inpaint(image, mask, k, method="numba", threads=THREADS))
         row(
             window,
             f"{plain:.1f} ms",
@@ -145,7 +145,7 @@ def isa_table(megapixels: float) -> None:
 def isa_row(height: int, width: int) -> None:
     """Print the times of one instruction set."""
     image, mask = scene.photo(height, width), scene.curves(height, width, 0.021)
-    print(*(f"{median_ms(lambda k=k: inpaint(image, mask, k, threads=THREADS), 5):.1f}" for k in (7, 15, 31)))
+    print(*(f"{median_ms(lambda k=k: inpaint(image, mask, k, threads=THREADS)):.1f}" for k in (7, 15, 31)))
 
 
 def scaling_table(height: int, width: int) -> None:
@@ -163,8 +163,8 @@ def scaling_table(height: int, width: int) -> None:
     base = median_ms(lambda: inpaint(work, empty, 15, threads=THREADS, out=work))
     for fraction in (0.001, 0.01, 0.02, 0.05, 0.1):
         mask = scene.curves(height, width, fraction)
-        two = median_ms(lambda mask=mask: inpaint(work, mask, 15, threads=THREADS, out=work), 5)
-        one = median_ms(lambda mask=mask: inpaint(work, mask, 15, threads=1, out=work), 3)
+        two = median_ms(lambda mask=mask: inpaint(work, mask, 15, threads=THREADS, out=work))
+        one = median_ms(lambda mask=mask: inpaint(work, mask, 15, threads=1, out=work))
         row(
             f"{mask.mean():.2%}",
             f"{two:.2f}",

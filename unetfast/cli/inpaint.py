@@ -24,9 +24,21 @@ __all__ = ["inpaint"]
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Default: IMAGE with _clean in its name."
 )
-@click.option("--window", "window_px", default=15, show_default=True, help="Side of the window in px, odd.")
 @click.option(
-    "--dilate", "dilate_px", default=0, show_default=True, help="Grow the mask by this many px first."
+    "--window",
+    "window_px",
+    default=15,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Side of the window in px, odd.",
+)
+@click.option(
+    "--dilate",
+    "dilate_px",
+    default=0,
+    type=click.IntRange(0, 100),
+    show_default=True,
+    help="Grow the mask by this many px first.",
 )
 @click.option(
     "--method",
@@ -38,10 +50,13 @@ __all__ = ["inpaint"]
 @click.option(
     "--mask-above",
     default=127,
+    type=click.IntRange(0, 255),
     show_default=True,
     help="Grey value above which the mask marks a pixel; files that hold only 0 and 1 need no such limit.",
 )
-@click.option("--threads", default=0, show_default=True, help="0: one a core.")
+@click.option("--grain", is_flag=True, help="Give the filled pixels the noise of their surroundings.")
+@click.option("--seed", default=0, show_default=True, help="Of the grain: the same seed, the same pixels.")
+@click.option("--threads", default=0, type=click.IntRange(0), show_default=True, help="0: one a core.")
 def inpaint(
     image: Path,
     mask: Path,
@@ -50,6 +65,8 @@ def inpaint(
     dilate_px: int,
     method: str,
     mask_above: int,
+    grain: bool,
+    seed: int,
     threads: int,
 ) -> int:
     r"""Remove from IMAGE what MASK marks (white, or 1).
@@ -77,7 +94,9 @@ def inpaint(
         raise ImageError(f"{mask}: {_size(marked)} px, but {image} has {_size(picture.pixels)} px")
     try:
         marked = dilate(marked, dilate_px)
-        cleaned = fill(picture.pixels, marked, window_px, method=method, threads=threads)
+        cleaned = fill(
+            picture.pixels, marked, window_px, method=method, threads=threads, grain=grain, seed=seed
+        )
     except ConfigError:
         raise
     except InputError as exc:

@@ -51,7 +51,24 @@ def _fill(
     for group in groups:
         plane = np.ascontiguousarray(image[:, :, group])
         if plane.dtype == np.float32:
-            plane = np.where(masked[:, :, np.newaxis], np.float32(0), plane)
-        filled = cv2.inpaint(plane, holes, radius, method).reshape(plane.shape)
+            filled = _fill_float(plane, holes, radius, method)
+        else:
+            filled = cv2.inpaint(plane, holes, radius, method)
         # OpenCV leaves what lies outside the mask alone; so does this, even if it ever should not.
-        out[:, :, group] = np.where(masked[:, :, np.newaxis], filled, plane)
+        out[:, :, group] = np.where(masked[:, :, np.newaxis], filled.reshape(plane.shape), plane)
+
+
+def _fill_float(
+    plane: np.ndarray[Any, Any], holes: np.ndarray[Any, Any], radius: int, method: int
+) -> np.ndarray[Any, Any]:
+    """Fill at the scale of 16-bit integers: TELEA adds steps of 1, and the half of rounding, to floats too."""
+    intact = plane[holes == 0]
+    low, span = intact.min(), intact.max() - intact.min()
+    scale = np.float32(1)
+    if not np.isfinite(span):
+        low = np.float32(0)
+    elif span > 0:
+        scale = np.float32(65535) / span
+    scaled = np.where(holes[:, :, np.newaxis], np.float32(0), (plane - low) * scale)
+    filled: np.ndarray[Any, Any] = cv2.inpaint(scaled, holes, radius, method) / scale + low
+    return filled

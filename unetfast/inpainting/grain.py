@@ -1,0 +1,105 @@
+"""Give filled pixels the grain of their surroundings, which a median takes away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+__all__ = ["add_grain"]
+
+CELL_PX = 8  # pixels that take their grain from one place, so that it keeps its texture
+STRIP_ROWS = 256  # handled at once, which bounds the memory
+TRIES = 8
+
+
+def add_grain(filled: np.ndarray[Any, Any], masked: np.ndarray[Any, Any], window_px: int, seed: int) -> None:
+    """Add to each masked pixel, in place, the residual of an intact pixel near it.
+
+    The residual of an intact pixel is its difference to the mean of the intact pixels in its
+    window. Cells of 8 x 8 masked pixels copy them from one place, drawn at random and further
+    away with each try, as far as that is intact; what still has none takes that of a pixel of
+    the same rows.
+
+    Parameters
+    ----------
+    filled : (H, W, C) array of uint8, uint16 or float32
+        An image whose masked pixels have been filled.
+    masked : (H, W) bool array
+        Which those are.
+    window_px : int
+        The side of the window, odd.
+    seed : int
+        The same seed gives the same grain.
+    """
+    height = len(masked)
+    # Strips read intact pixels of one another and write masked ones alone: no order matters.
+    reach = window_px // 2 + CELL_PX * 2 ** (TRIES // 2)
+    for y0 in range(0, height, STRIP_ROWS):
+        y1 = min(height, y0 + STRIP_ROWS)
+        if masked[y0:y1].any():
+            top, bottom = max(0, y0 - reach), min(height, y1 + reach)
+            rng = np.random.default_rng([seed, y0])
+            _add_to_strip(filled[top:bottom], masked[top:bottom], y0 - top, y1 - top, window_px, rng)
+
+
+def _add_to_strip(
+    filled: np.ndarray[Any, Any],
+    masked: np.ndarray[Any, Any],
+    y0: int,
+    y1: int,
+    window_px: int,
+    rng: np.random.Generator,
+) -> None:
+    intact = ~masked
+    if not intact.any():
+        return
+    residual = _residuals(filled, intact, window_px)
+    ys, xs = np.nonzero(masked[y0:y1])
+    ys += y0
+    grain = _sources(intact, ys, xs, window_px, rng)
+    values = filled[ys, xs] + residual[grain]  # float32
+    if filled.dtype != np.float32:
+        np.clip(np.rint(values), 0, np.iinfo(filled.dtype).max, out=values)
+    filled[ys, xs] = values.astype(filled.dtype)
+
+
+def _residuals(
+    filled: np.ndarray[Any, Any], intact: np.ndarray[Any, Any], window_px: int
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return (H, W, C): each intact pixel less the mean of the intact ones in its window."""
+    image = np.where(intact[:, :, np.newaxis], filled, 0).astype(np.float32)
+    side = (window_px, window_px)
+    plain = cv2.BORDER_CONSTANT  # zeros: nothing intact outside
+    sums = cv2.boxFilter(image, -1, side, normalize=False, borderType=plain).reshape(image.shape)
+    counts = cv2.boxFilter(intact.astype(np.float32), -1, side, normalize=False, borderType=plain)
+    residual: np.ndarray[Any, np.dtype[np.float32]] = image - sums / np.maximum(counts, 1)[:, :, np.newaxis]
+    return residual
+
+
+def _sources(
+    intact: np.ndarray[Any, Any],
+    ys: np.ndarray[Any, Any],
+    xs: np.ndarray[Any, Any],
+    window_px: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return for each pixel the row and column of an intact one."""
+    height, width = intact.shape
+    rows, columns = ys.copy(), xs.copy()
+    todo = np.arange(len(ys))
+    for attempt in range(TRIES):
+        far = window_px // 2 + CELL_PX * 2 ** (attempt // 2)
+        cells = (height // CELL_PX + 1, width // CELL_PX + 1)
+        dy, dx = rng.integers(-far, far, (2, *cells), endpoint=True)
+        cell = ys[todo] // CELL_PX, xs[todo] // CELL_PX
+        y, x = ys[todo] + dy[cell], xs[todo] + dx[cell]
+        good = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        good[good] = intact[y[good], x[good]]
+        rows[todo[good]], columns[todo[good]] = y[good], x[good]
+        todo = todo[~good]
+    if len(todo):
+        anywhere = np.flatnonzero(intact)
+        rows[todo], columns[todo] = np.divmod(rng.choice(anywhere, len(todo)), width)
+    return rows, columns
