@@ -200,6 +200,8 @@ def test_an_unknown_device_is_refused(kind: str) -> None:
 def test_a_backend_refuses_what_it_cannot_open(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="backends that can: torch"):
         backends.load(exported.trained(), backend="onnxruntime")
+    with pytest.raises(ConfigError, match="threads must be in"):
+        backends.load(exported.trained(), threads=99999)
     with pytest.raises(ArtifactError, match=r"none\.onnx: no such"):
         backends.load(tmp_path / "none.onnx")
     (tmp_path / "model.h5").write_bytes(b"x")

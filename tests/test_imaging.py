@@ -215,6 +215,8 @@ def test_bombs_are_refused_before_decoding(name: str, tmp_path: Path) -> None:
     path.write_bytes(bombs()[name])
     with pytest.raises(ImageError, match="--max-pixels"):
         imaging.read(path, max_pixels=200_000_000)
+    with pytest.raises(ImageError, match=r"megapixels, over the limit of 2,000 pixels; if"):
+        imaging.read(path, max_pixels=2000)
 
 
 def test_a_jpeg_that_claims_more_rows_than_it_has_is_refused() -> None:

@@ -320,6 +320,7 @@ IMAGE, MASK = np.zeros((4, 5, 3), np.uint8), np.eye(4, 5, dtype=bool)
         ({"window_px": -1}, ConfigError, "odd"),
         ({"dilate_px": -1}, ConfigError, "dilate_px"),
         ({"threads": -1}, ConfigError, "threads"),
+        ({"threads": 99999}, ConfigError, "threads"),
         ({"seed": -1}, ConfigError, "seed"),
         ({"image": IMAGE.astype(np.float64)}, InputError, "float64"),
         ({"image": IMAGE.astype(">u2")}, InputError, "image must be"),

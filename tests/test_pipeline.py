@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given, settings
@@ -277,11 +279,34 @@ def test_temporaries_of_the_dead_are_removed_those_of_the_living_are_not(tmp_pat
         dead.mkdir()
         (dead / "lock").write_bytes(b"")
         (dead / "half.tmp").write_bytes(b"half")
+        killed_before_it_was_locked = tmp_path / ".unetfast-tmp-host-2-bb"
+        killed_before_it_was_locked.mkdir()
         with Output(tmp_path) as second:
             assert not dead.exists()
+            assert not killed_before_it_was_locked.exists()
             assert (living.temp / "half.tmp").exists()
             assert second.temp != living.temp
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_run_removes_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unetfast.pipeline import output as module
+
+    real, calls = module.lock_file, 0
+
+    def lock_file(file: BinaryIO) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 1:  # between our opening and our locking it
+            shutil.rmtree(Path(file.name).parent)
+        return real(file)
+
+    monkeypatch.setattr(module, "lock_file", lock_file)
+    with Output(tmp_path) as output:
+        assert calls == 2
+        assert (output.temp / "lock").exists()
 
 
 def test_nothing_is_written_through_a_link_that_leads_out(tmp_path: Path) -> None:

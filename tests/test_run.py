@@ -283,6 +283,19 @@ def test_fail_fast_stops_at_the_first(tmp_path: Path, model: Path) -> None:
         (["{in}", "-o", "{in}/.."], 2, "inside the output folder"),
         (["{in}", "-o", "{in}/..", "--dry-run"], 2, "inside the output folder"),
         (["{in}", "--window", "4"], 2, "odd"),
+        (["{in}", "--threads", "9999"], 2, "threads must be in 0 .. "),
+        (["{in}", "--workers", "9999"], 2, "workers must be in 0 .. "),
+        (["{in}", "--tile", "16"], 2, "--tile must be 0 or at least 64"),
+        (["{in}", "--max-memory", "1.2.3GB"], 2, "such as 2GB; got '1.2.3GB'"),
+        (["{in}", "--dilate", "100000"], 2, "--dilate"),
+        (
+            ["{in}", "--include", "zzz", "--exclude", "*.gif"],
+            1,
+            "none is left by --include zzz --exclude *.gif",
+        ),
+        (["-", "--dry-run"], 2, "--dry-run needs files"),
+        (["-", "--overlay"], 2, "--overlay: a photo from standard input has one result"),
+        (["-", "--inpaint", "--save-masks"], 2, "--save-masks: a photo from standard input has one result"),
         (["{in}", "--shard", "3/2"], 2, "i/n"),
         (["{in}", "-m", "{in}/none.onnx"], 1, "{in}/none.onnx: no such model"),
         (["{in}", "-o", "{in}/p0.png/out"], 2, "inside the input folder"),
@@ -383,8 +396,10 @@ def test_shards_side_by_side_are_one_whole(tmp_path: Path, model: Path) -> None:
 def test_a_pipe_in_a_pipe_out(tmp_path: Path, model: Path) -> None:
     data = io.BytesIO()
     Image.fromarray(photo()).save(data, "PNG")
-    command = [sys.executable, "-m", "unetfast", "run", "-", "-o", "-", "--inpaint", "-m", str(model)]
-    done = subprocess.run(command, input=data.getvalue(), capture_output=True, timeout=120, check=False)
+    command = [sys.executable, "-m", "unetfast", "run", "-", "--inpaint", "-m", str(model)]
+    done = subprocess.run(
+        command, input=data.getvalue(), capture_output=True, timeout=120, check=False, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     wanted = unetfast.inpaint(photo(), dilate(darkness(photo()), 2), 15)
     assert np.array_equal(imaging.read(done.stdout).pixels, wanted)
@@ -392,12 +407,26 @@ def test_a_pipe_in_a_pipe_out(tmp_path: Path, model: Path) -> None:
     assert bad.returncode == 1
     assert b"<stdin>: not an image" in bad.stderr
     assert bad.stdout == b""
+    assert list(tmp_path.iterdir()) == []
     with open("/dev/full", "wb") as full:
         lost = subprocess.run(
             command, input=data.getvalue(), stdout=full, stderr=subprocess.PIPE, timeout=120, check=False
         )
     assert lost.returncode == 1
     assert lost.stderr == b"unetfast: <stdout>: cannot be written: No space left on device\n"
+
+
+def test_a_picture_is_not_written_to_a_terminal(model: Path) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "unetfast", "run", "-", "-m", str(model)]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE, timeout=120, check=False
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 2
+    assert b"redirect standard output" in done.stderr
 
 
 def test_dry_run_lists_and_writes_nothing(tmp_path: Path, unetfast_command: Command) -> None:

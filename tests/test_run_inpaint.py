@@ -92,6 +92,9 @@ def _full(folder: Path) -> list[str]:
         (lambda _: ["wall.png", "mask.png", "-o", "wall.png"], 2, "would replace an input"),
         (lambda _: ["wall.png", "mask.png", "-o", "wall.gif"], 1, "wall.gif: unknown image ending"),
         (lambda _: ["wall.png", "mask.png", "--window", "4"], 2, "4"),
+        (lambda _: ["wall.png", "mask.png", "--dilate", "-1"], 2, "--dilate"),
+        (lambda _: ["wall.png", "mask.png", "--dilate", "100000"], 2, "--dilate"),
+        (lambda _: ["wall.png", "mask.png", "--threads", "9999"], 2, "threads must be in"),
     ],
 )
 def test_bad_input_is_one_clear_line(

@@ -98,8 +98,9 @@ def test_too_little_memory_for_one_strip_is_one_clear_line(tmp_path: Path, model
 @pytest.mark.parametrize(("text", "size"), [("2GB", 2e9), ("500M", 5e8), ("1e9", 1e9), ("1.5 kB", 1500)])
 def test_sizes(text: str, size: float) -> None:
     assert parse_bytes(text) == size
-    with pytest.raises(ConfigError, match="number with a unit"):
-        parse_bytes("much")
+    for wrong in ("much", "1.2.3GB", ".", "-1", "1e999"):
+        with pytest.raises(ConfigError, match="number with a unit"):
+            parse_bytes(wrong)
 
 
 @pytest.mark.slow

@@ -102,10 +102,18 @@ def test_short_memory_gives_smaller_tiles_and_says_so(
         Segmenter(Short(unetfast.spec.ModelSpec(stride_px=1, halo_px=200)), tile_px=256).segment(image)
 
 
+def test_tiles_smaller_than_the_stride_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"crack.onnx: tiles of this model have \d+ px or more; got 5"):
+        unetfast.load("crack", tile_px=5, threads=1)
+
+
 def test_bad_model_arguments(tmp_path: Path, model: Path) -> None:
     with pytest.raises(ArtifactError, match="no such model file"):
         unetfast.load(tmp_path / "none.onnx")
     with pytest.raises(ConfigError, match="at least 1"):
         unetfast.load(model, batch=0)
+    for threads in (-1, 99999):
+        with pytest.raises(ConfigError, match=rf"threads must be in 0 .. \d+; got {threads}"):
+            unetfast.load(model, threads=threads)
     assert bundled("../crack") is None
     assert bundled("no-such-model") is None

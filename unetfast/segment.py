@@ -28,6 +28,7 @@ from unetfast.preprocess import (
     tiles_of,
     unfit,
 )
+from unetfast.settings import check_threads
 from unetfast.spec import ModelSpec
 
 __all__ = ["Segmenter", "available_cores", "bundled", "load"]
@@ -95,6 +96,7 @@ def load(
     """
     if tile_px < 0 or batch < 1:
         raise ConfigError(f"tile_px must be at least 0 and batch at least 1; got {tile_px} and {batch}")
+    check_threads(threads)
     path = bundled(model) or Path(model)
     if rebuild and path.suffix.lower() in PLANS:
         from unetfast.export.tensorrt import rebuild_if_stale
@@ -106,6 +108,11 @@ def load(
         # The callers work too: with so many threads within a call, all cores are busy and no more.
         threads = cores - streams + 1
     opened = load_backend(path, backend=backend, device=device, threads=threads)
+    if 0 < tile_px < opened.spec.stride_px:
+        opened.close()
+        raise ConfigError(
+            f"{path}: tiles of this model have {opened.spec.stride_px} px or more; got {tile_px}"
+        )
     return Segmenter(opened, tile_px or default_tile_px(opened.spec, memory_bytes // streams), batch, streams)
 
 

@@ -9,6 +9,7 @@ Precedence: command line > configuration file > default.
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 from unetfast.errors import ConfigError
 from unetfast.registry import did_you_mean
 
-__all__ = ["check", "from_mapping", "from_toml", "setting", "table", "to_toml"]
+__all__ = ["check", "check_threads", "from_mapping", "from_toml", "setting", "table", "to_toml"]
 
 T = TypeVar("T")
 
@@ -76,6 +77,13 @@ def check(settings: Any) -> None:
         if (low is not None and value < low) or (high is not None and value > high):
             bounds = f"{'-inf' if low is None else low} .. {'inf' if high is None else high}"
             raise ConfigError(f"{field.name} must be in {bounds}; got {value}")
+
+
+def check_threads(threads: int, name: str = "threads") -> None:
+    """Raise ConfigError for a negative number of threads, or one that would stall this machine."""
+    most = max(64, 4 * (os.cpu_count() or 1))
+    if not 0 <= threads <= most:
+        raise ConfigError(f"{name} must be in 0 .. {most}; got {threads}")
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], source: str) -> T:

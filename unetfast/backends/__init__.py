@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from unetfast.backends.artifact import read_spec
 from unetfast.errors import ArtifactError, ConfigError
 from unetfast.registry import Registry
+from unetfast.settings import check_threads
 
 if TYPE_CHECKING:
     from unetfast.backends.base import Backend
@@ -63,10 +64,11 @@ def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threa
     ArtifactError
         When the file is missing, of an unknown kind, unsafe or damaged.
     ConfigError
-        When the backend cannot open this kind of file.
+        When the backend cannot open this kind of file, or for too many threads.
     MissingDependencyError
         When the backend's package is not installed.
     """
+    check_threads(threads)
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(f"{path}: no such model file")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+OUTPUT = "runs/run"
 TELL_EVERY_S = 60.0
 
 
@@ -32,7 +33,10 @@ TELL_EVERY_S = 60.0
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("-m", "--model", default="crack", show_default=True, help="A model's file, or a bundled model.")
 @click.option(
-    "-o", "--output", default="runs/run", show_default=True, help="Folder for the results; - with input -."
+    "-o",
+    "--output",
+    show_default=f"{OUTPUT}; - with input -",
+    help="Folder for the results; with input - a file, or - for standard output.",
 )
 @click.option("--dry-run", is_flag=True, help="List what is new, done or to be done again; write nothing.")
 @click.option("--profile", is_flag=True, help="Show the time in, and waiting for, each stage.")
@@ -42,7 +46,7 @@ TELL_EVERY_S = 60.0
 def run(
     inputs: tuple[str, ...],
     model: str,
-    output: str,
+    output: str | None,
     dry_run: bool,
     profile: bool,
     quiet: bool,
@@ -64,7 +68,7 @@ def run(
       unetfast run photos/ -r --inpaint --save-masks --overlay -o cleaned/
       unetfast run photos/ --model best.onnx --shard 1/8
       unetfast run s3://bucket/photos -r --inpaint -o s3://bucket/cleaned
-      unetfast run - -o - --inpaint < wall.jpg > wall_clean.jpg
+      unetfast run - --inpaint < wall.jpg > wall_clean.jpg
 
     \b
     Exit codes: 0 all done; 1 cannot go on (full disk, unreadable model); 2 usage;
@@ -77,7 +81,10 @@ def run(
     if "-" in inputs:
         if len(inputs) > 1:
             raise ConfigError("- (standard input) must be the only input")
-        return _one_from_stdin(model, output, settings)
+        if dry_run:
+            raise ConfigError("--dry-run needs files, not - (standard input)")
+        return _one_from_stdin(model, output or "-", settings)
+    output = output or OUTPUT
     if output == "-":
         raise ConfigError("--output - needs the input - (standard input)")
     if dry_run:
@@ -230,6 +237,11 @@ def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
     from unetfast.imaging import atomic_write
     from unetfast.pipeline.run import one
 
+    if settings.overlay or (settings.inpaint and settings.save_masks):
+        more = "--overlay" if settings.overlay else "--save-masks"
+        raise ConfigError(f"{more}: a photo from standard input has one result; leave it out")
+    if output == "-" and sys.stdout.isatty():
+        raise ConfigError("the result is a picture: redirect standard output, or name a file with --output")
     data = one(sys.stdin.buffer.read(), settings, model=model)
     if output != "-":
         atomic_write(output, data)

@@ -106,14 +106,18 @@ def _what_it_is(data: bytes) -> str:
     return "not an image"
 
 
+def _megapixels(pixels: int) -> str:
+    return f"{pixels / 1e6:.0f} megapixels" if pixels >= 10**7 else f"{pixels:,} pixels"
+
+
 def check_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
     """Raise ImageError where a picture is empty or claims more than `max_pixels`."""
     if width < 1 or height < 1:
         raise ImageError(f"{name}: damaged: its size is {width}x{height}")
     if width * height > max_pixels:
         raise ImageError(
-            f"{name}: {width}x{height} is {width * height / 1e6:.0f} megapixels, over the limit of "
-            f"{max_pixels / 1e6:.0f}; if the file is genuine, raise --max-pixels"
+            f"{name}: {width}x{height} is {_megapixels(width * height)}, over the limit of "
+            f"{_megapixels(max_pixels)}; if the file is genuine, raise --max-pixels"
         )
 
 

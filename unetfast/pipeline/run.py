@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input
 from unetfast.pipeline.stages import Context, Job
 from unetfast.pipeline.windowed import parse_bytes
 from unetfast.segment import Segmenter, available_cores, bundled, load
+from unetfast.settings import check_threads
 
 if TYPE_CHECKING:
     from unetfast.pipeline.ray_ import RayEngine
@@ -29,6 +31,7 @@ __all__ = ["Summary", "check_places", "check_run", "listing", "model_sha256", "o
 
 STREAMS = 4  # photos in the network at once, at most, each on its share of the cores
 NETWORK_BYTES = 10**9  # for all of them together
+SMALLEST_TILE_PX = 64  # smaller ones are all margin: 128 px to every side of a tile of the default model
 JOIN_S = 8.0  # how long an interrupted run waits for what is in a stage
 
 
@@ -82,6 +85,10 @@ def check_run(settings: RunSettings) -> None:
         raise ConfigError(f"--window must be odd; got {settings.window_px}")
     parse_shard(settings.shard)
     parse_bytes(settings.max_memory)
+    check_threads(settings.threads)
+    check_threads(settings.workers, "workers")
+    if 0 < settings.tile < SMALLEST_TILE_PX:
+        raise ConfigError(f"--tile must be 0 or at least {SMALLEST_TILE_PX}; got {settings.tile}")
 
 
 def check_places(inputs: Sequence[str], output: str) -> None:
@@ -186,6 +193,13 @@ def _expect_photos(inputs: Sequence[str], settings: RunSettings) -> None:
     """Raise ImageError when there is nothing to do, before a model is loaded for it."""
     found = Found()
     if next(listing(inputs, settings, found), None) is None:
+        every = dataclasses.replace(settings, include=(), exclude=())
+        if next(listing(inputs, every, Found()), None) is not None:
+            filters = [*(f"--include {glob}" for glob in settings.include)]
+            filters += [f"--exclude {glob}" for glob in settings.exclude]
+            raise ImageError(
+                f"{', '.join(inputs)}: there are photos, but none is left by {' '.join(filters)}"
+            )
         raise ImageError(
             f"{', '.join(inputs)}: no photos found{found}; looked for {', '.join(sorted(ENDINGS))}"
         )

@@ -20,7 +20,7 @@ class RunSettings:
     overlay: bool = setting(False, "Write photos with the mask drawn on them, as JPEG.")
     window_px: int = setting(15, "Side of the inpainting window in px, odd.", low=1, flag="--window")
     dilate_px: int = setting(
-        2, "Grow the found regions by this many px before cleaning.", low=0, flag="--dilate"
+        2, "Grow the found regions by this many px before cleaning.", low=0, high=100, flag="--dilate"
     )
     method: str = setting(
         "native", "Inpainting method.", choices=("native", "numba", "reference", "telea", "ns")

@@ -39,7 +39,7 @@ MOST_ROWS = 4096
 
 def parse_bytes(text: str) -> int:
     """Read a size such as ``2GB``, ``500M`` or ``1e9``."""
-    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?)i?b?\s*", text.lower())
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([kmgt]?)i?b?\s*", text.lower())
     if match is None:
         raise ConfigError(f"a size must be a number with a unit, such as 2GB; got {text!r}")
     return int(float(match[1]) * _UNITS[match[2]])
