@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,3 +176,35 @@ def test_eval_on_the_command_line(
     each = [200 / 200, 200 / 205, 200 / 210]
     assert found["image_mean"]["precision"] == pytest.approx(np.mean(each))
     assert (out / "per_image.csv").read_text().count("\n") == 4
+    again = unetfast_command("eval", checkpoint_file, tmp_path, "-o", out, cwd=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr == f"unetfast: {out}: holds an evaluation already; choose another --output\n"
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")
+def test_eval_of_files_whose_names_are_no_text(
+    checkpoint_file: Path, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    data = Path(os.fsdecode(os.fsencode(tmp_path) + b"/data\xff"))
+    truth = np.eye(40, dtype=np.uint8)
+    for folder, array in (("images", 200 - 180 * truth), ("masks", 255 * truth)):
+        (data / folder).mkdir(parents=True)
+        for number in b"12":
+            path = os.fsencode(data / folder) + b"/\xe9%d.png" % number
+            Path(os.fsdecode(path)).write_bytes(cv2.imencode(".png", array)[1].tobytes())
+    out = tmp_path / "out"
+    done = unetfast_command("eval", checkpoint_file, data, "-o", out, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "\n\\udce949," in (out / "per_image.csv").read_text()
+    assert json.loads((out / "metrics.json").read_text())["data"].endswith("data\\udcff")
+    assert (out / "worst.png").is_file()
+
+
+def test_a_folder_that_cannot_be_made_is_known_before_anything_is_measured(
+    checkpoint_file: Path, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40), np.uint8))
+    cv2.imwrite(str(tmp_path / "a_mask.png"), np.eye(40, dtype=np.uint8) * 255)
+    done = unetfast_command("eval", checkpoint_file, tmp_path, "-o", tmp_path / "a.png/out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"unetfast: {tmp_path}/a.png/out: this folder cannot be made: Not a directory\n"

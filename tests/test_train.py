@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import math
 import os
@@ -25,6 +26,7 @@ from unetfast.data import DataSet, open_dataset
 from unetfast.errors import BackendError, ConfigError, DatasetError
 from unetfast.imaging import write_mask
 from unetfast.models import MODELS
+from unetfast.spec import FileRef
 from unetfast.train import prepare, run_folder
 from unetfast.train.loop import train
 from unetfast.train.progress import Display
@@ -239,7 +241,7 @@ def test_resume_refuses_what_would_be_another_run(lines: DataSet, shapes: DataSe
     assert run_folder.read_settings(folder, {"lr": TINY.lr, "epochs": 9}).epochs == 9
     with pytest.raises(DatasetError, match=r"is not what .* was trained on"):
         train(run_folder.read_settings(folder, {"epochs": 2}), shapes, resume=folder)
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(ConfigError, match="holds a training run already"):
         train(replace(TINY, output=folder), lines)
 
 
@@ -350,6 +352,28 @@ def test_an_unknown_key_of_a_configuration_file(
 def test_folders_count_up(tmp_path: Path) -> None:
     names = [run_folder.new_folder(None, parent=tmp_path).name for _ in range(3)]
     assert names == ["train", "train2", "train3"]
+
+
+def test_a_folder_that_holds_results_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "args.toml").touch()
+    with pytest.raises(ConfigError, match=r"holds a training run already; go on .*--resume"):
+        run_folder.new_folder(tmp_path)
+    with pytest.raises(ConfigError, match=r"holds a training run already; choose another --output"):
+        run_folder.new_folder(tmp_path, "eval")
+    with pytest.raises(ConfigError, match="this folder cannot be made: Not a directory"):
+        run_folder.new_folder(tmp_path / "args.toml/out")
+
+
+def test_names_that_are_no_text(lines: DataSet, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(b"/data\xff"))
+    run_folder.write_settings(tmp_path, TrainSettings(data=odd))
+    assert run_folder.read_settings(tmp_path, {}).data == odd
+    link = tmp_path / os.fsdecode(b"\xe9.png")
+    link.symlink_to(lines.samples[0].image.path)
+    sample = dataclasses.replace(lines.samples[0], id=link.stem, image=FileRef(link))
+    data = dataclasses.replace(lines, root=odd, samples=[sample])
+    spec = prepare.describe(TrainSettings(), data, [sample], [])
+    assert spec.training["data"]["name"] == "data\\udcff"
 
 
 def test_class_weights_by_hand() -> None:

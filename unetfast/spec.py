@@ -16,7 +16,7 @@ from typing import Any
 
 from unetfast.errors import ArtifactError
 
-__all__ = ["FORMAT_VERSION", "SPEC_KEY", "FileRef", "ModelSpec", "PreprocessSpec", "Sample"]
+__all__ = ["FORMAT_VERSION", "SPEC_KEY", "FileRef", "ModelSpec", "PreprocessSpec", "Sample", "as_text"]
 
 FORMAT_VERSION = 1
 SPEC_KEY = "unetfast.spec"  # the key in ONNX metadata_props and its kin
@@ -209,7 +209,7 @@ class Sample:
     Attributes
     ----------
     id : str
-        Unique in the data set; used in tables and file names.
+        Unique in the data set, and text (:func:`as_text`); used in tables and file names.
     image : FileRef
     masks : tuple of FileRef
         One mask, or the masks of single instances, which are merged.
@@ -228,3 +228,14 @@ class Sample:
     split: str | None = None
     reader: str = "raster"
     polygons: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", as_text(self.id))
+
+
+def as_text(name: str) -> str:
+    r"""Return a file's name with the bytes that are no text as ``\udcff``: fit to be printed and stored.
+
+    Names need not be UTF-8; Python holds such bytes as lone surrogates, which nothing can encode.
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

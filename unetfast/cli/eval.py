@@ -69,13 +69,13 @@ def eval_(
 
     loaded = _load(model, backend, device, threshold)
     found = _open(data, loaded, source, split)
+    folder = new_folder(output, "eval")  # before the minutes of work
     stderr = Console(stderr=True)
     predict = predictor(loaded, tile)
     samples = track(
         found.samples, "measuring", console=stderr, transient=True, disable=not sys.stderr.isatty()
     )
     result = evaluate(predict, samples, found.encoding, loaded.spec, tolerance_px=tolerance)
-    folder = new_folder(output, "eval")
     _write(folder, result, model, data)
     _draw_worst(folder, result, found, predict, loaded, worst)
     _print(result)
@@ -136,9 +136,11 @@ def _write(folder: Path, result: Evaluation, model: Path, data: Path) -> None:
     from unetfast.evaluate import THRESHOLDS
     from unetfast.imaging import atomic_write
     from unetfast.report import plots
+    from unetfast.spec import as_text
+    from unetfast.train.run_folder import METRICS
 
-    summary = {"model": str(model), "data": str(data), **result.summary()}
-    atomic_write(folder / "metrics.json", (json.dumps(summary, indent=2) + "\n").encode())
+    summary = {"model": as_text(str(model)), "data": as_text(str(data)), **result.summary()}
+    atomic_write(folder / METRICS, (json.dumps(summary, indent=2) + "\n").encode())
     text, rows = io.StringIO(newline=""), result.image_rows()
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     table.writeheader()

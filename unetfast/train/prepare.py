@@ -18,7 +18,7 @@ from unetfast.data.labels import LabelEncoding
 from unetfast.errors import BackendError, ConfigError
 from unetfast.evaluate import read_pairs
 from unetfast.models import MODELS
-from unetfast.spec import ModelSpec, PreprocessSpec, Sample
+from unetfast.spec import ModelSpec, PreprocessSpec, Sample, as_text
 from unetfast.train.settings import TrainSettings
 
 __all__ = [
@@ -202,7 +202,8 @@ def _fingerprint(samples: Sequence[Sample]) -> str:
     digest = hashlib.sha256()
     for sample in samples:
         for file in (sample.image, *sample.masks):
-            digest.update(f"{sample.id}\0{file.name}\0{file.path.stat().st_size}\n".encode())
+            line = f"{sample.id}\0{file.name}\0{file.path.stat().st_size}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))  # file names need not be text
     return digest.hexdigest()[:16]
 
 
@@ -212,7 +213,7 @@ def _provenance(settings: TrainSettings, data: DataSet, train: int, val: int) ->
     said = {key: value for key, value in asdict(settings).items() if key not in ("data", "output")}
     return {
         "data": {
-            "name": data.root.name,
+            "name": as_text(data.root.name),
             "fingerprint": _fingerprint(data.samples),
             "train_images": train,
             "val_images": val,

@@ -13,9 +13,18 @@ from unetfast.imaging import atomic_write
 from unetfast.settings import from_mapping, from_toml, to_toml
 from unetfast.train.settings import TrainSettings
 
-__all__ = ["ARGS", "new_folder", "read_results", "read_settings", "write_results", "write_settings"]
+__all__ = [
+    "ARGS",
+    "METRICS",
+    "new_folder",
+    "read_results",
+    "read_settings",
+    "write_results",
+    "write_settings",
+]
 
 ARGS = "args.toml"
+METRICS = "metrics.json"  # of an evaluation
 RESULTS = "results.csv"
 
 
@@ -25,16 +34,24 @@ def new_folder(wanted: Path | None, stem: str = "train", parent: Path = Path("ru
     Raises
     ------
     ConfigError
-        When the wanted folder holds a run already.
+        When the wanted folder holds results already, or cannot be made.
     """
     if wanted is not None:
+        if (wanted / METRICS).exists():
+            raise ConfigError(f"{wanted}: holds an evaluation already; choose another --output")
         if (wanted / ARGS).exists():
-            raise ConfigError(
-                f"{wanted}: holds a run already; go on with it: unetfast train --resume {wanted}, "
-                "or choose another --output"
-            )
+            go_on = f"go on with it: unetfast train --resume {wanted}, or " if stem == "train" else ""
+            raise ConfigError(f"{wanted}: holds a training run already; {go_on}choose another --output")
+    try:
+        if wanted is None:
+            return _first_free(stem, parent)
         wanted.mkdir(parents=True, exist_ok=True)
         return wanted
+    except OSError as exc:
+        raise ConfigError(f"{wanted or parent}: this folder cannot be made: {exc.strerror}") from exc
+
+
+def _first_free(stem: str, parent: Path) -> Path:
     for number in itertools.count(1):
         folder = parent / (stem if number == 1 else f"{stem}{number}")
         try:
@@ -47,7 +64,7 @@ def new_folder(wanted: Path | None, stem: str = "train", parent: Path = Path("ru
 
 def write_settings(folder: Path, settings: TrainSettings) -> None:
     """Write ``args.toml``; ``unetfast train --config`` of it does the same run again."""
-    atomic_write(folder / ARGS, to_toml(settings).encode())
+    atomic_write(folder / ARGS, to_toml(settings).encode("utf-8", "surrogateescape"))
 
 
 def read_settings(folder: Path, changes: dict[str, Any]) -> TrainSettings:
