@@ -71,7 +71,7 @@ def test_what_is_wrong_with_the_artifacts_is_said(tmp_path: Path) -> None:
     damaged.write_bytes(b"no")
     with pytest.raises(ConfigError, match=r"damaged\.onnx: .*; .*absent\.onnx: no such model file"):
         bench_models([damaged, tmp_path / "absent.onnx"], BenchSettings(), quiet)
-    with pytest.raises(ConfigError, match="backend must be one of torch, .*got 'onnx'"):
+    with pytest.raises(ConfigError, match=r"backend must be one of torch, .*got 'onnx'"):
         from_mapping(BenchSettings, {"backend": ["onnx"]}, "command line")
 
 
@@ -124,6 +124,9 @@ def test_the_command_writes_what_it_measured(
     assert [row["dice"] for row in rows] == [None]  # no truth: no Dice made up
     assert read(tmp_path / "bench.png").pixels.shape[2] >= 3
     assert unetfast_command("bench").returncode == 2
+    lost = unetfast_command("bench", exported.artifact("fp32"), "--json", tmp_path / "no/bench.json")
+    assert lost.returncode == 2
+    assert lost.stderr == f"unetfast: {tmp_path}/no/bench.json: there is no folder {tmp_path}/no\n"
 
 
 def test_inpainting_methods_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,6 +182,13 @@ def test_check_prints_and_draws(tmp_path: Path, unetfast_command: Run) -> None:
     assert sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*")) == before
 
 
+def test_check_refuses_what_cannot_be_split(tmp_path: Path, unetfast_command: Run) -> None:
+    root = pairs(tmp_path / "data", 1)
+    done = unetfast_command("check", root, "--samples", 0, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "too few samples (1) to split" in " ".join(done.stdout.replace("│", " ").split())
+
+
 def test_check_refuses_in_one_line(tmp_path: Path, unetfast_command: Run) -> None:
     root = pairs(tmp_path / "data", 4)
     for i in range(4):

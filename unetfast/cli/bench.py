@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from unetfast.bench.settings import BenchSettings
-from unetfast.cli.options import config_option, from_command_line, settings_options
+from unetfast.cli.options import config_option, from_command_line, refuse_unwritable, settings_options
+from unetfast.errors import require
 
 __all__ = ["bench"]
 
@@ -33,6 +34,11 @@ def bench(artifacts: tuple[Path, ...], config: Path | None, **said: Any) -> None
     settings = from_command_line(BenchSettings, said, config)
     if not (artifacts or settings.inpaint or settings.stages):
         raise click.UsageError("give artifacts to time, or --inpaint, or --stages PHOTOS")
+    if settings.plot is not None:
+        if not artifacts:
+            raise click.UsageError("--plot draws artifacts; give some")
+        require("matplotlib", "train")
+    refuse_unwritable(settings.json, settings.plot)
     results: dict[str, Any] = {}
     if artifacts:
         from unetfast.bench.models import bench_models
@@ -51,7 +57,9 @@ def bench(artifacts: tuple[Path, ...], config: Path | None, **said: Any) -> None
         results["stages"] = bench_stages(settings)
         _show_stages(results["stages"])
     if settings.json is not None:
-        settings.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        from unetfast.imaging import atomic_write
+
+        atomic_write(settings.json, (json.dumps(results, indent=2) + "\n").encode())
     if settings.plot is not None:
         _plot(settings.plot, results)
 
@@ -133,11 +141,6 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _plot(path: Path, results: dict[str, Any]) -> None:
-    if "models" not in results:
-        raise click.UsageError("--plot draws artifacts; give some")
-    from unetfast.errors import require
-
-    require("matplotlib", "train")
     from unetfast.report.speed import speed_against_quality
 
     found = results["models"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unetfast.cli.options import config_option, from_command_line, settings_options
+from unetfast.cli.options import config_option, from_command_line, refuse_unwritable, settings_options
 from unetfast.errors import DatasetError
 from unetfast.train.settings import TrainSettings
 
@@ -62,10 +62,12 @@ def check(data: Path, output: Path, samples: int, config: Path | None, **said: A
     from unetfast.data.doctor import inspect
 
     settings = from_command_line(TrainSettings, {**said, "data": data}, config)
+    refuse_unwritable(output if samples else None)
     # Files without a partner are findings here, beside everything else that is wrong.
     found = _opened(settings, skip_unmatched=True)
     with _progress("looking at images") as advance:
         findings = inspect(found, skip_unmatched=settings.skip_unmatched, progress=advance)
+    findings = [*_split(found, settings), *findings]
     console = Console()
     _print_decisions(console, found)
     _print_findings(console, findings)
@@ -133,6 +135,17 @@ def _opened(settings: TrainSettings, *, skip_unmatched: bool) -> DataSet:
         )
 
 
+def _split(found: DataSet, settings: TrainSettings) -> list[Finding]:
+    """Draw validation images as training would by default, and return what is wrong with that."""
+    from unetfast.data.doctor import Finding
+
+    try:
+        found.split(settings.val_fraction, settings.seed)
+    except DatasetError as exc:
+        return [Finding("error", "split", str(exc).removeprefix(f"{found.root}: "))]
+    return []
+
+
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
@@ -150,11 +163,12 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _plain(text: str) -> str:
-    """Escape what rich would take for markup."""
+    """Escape what rich would take for markup, and what no terminal can print."""
     from rich.markup import escape
 
-    # File names need not be text: Python marks such bytes in a way that no terminal can print.
-    return escape(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    from unetfast.spec import as_text
+
+    return escape(as_text(text))
 
 
 def _summary(found: DataSet) -> list[tuple[str, str]]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from unetfast.errors import ConfigError
 from unetfast.settings import from_mapping, from_toml
 
-__all__ = ["config_option", "from_command_line", "settings_options"]
+__all__ = ["config_option", "from_command_line", "refuse_unwritable", "settings_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,3 +107,16 @@ def from_command_line(settings: type[Any], said: dict[str, Any], config: Path | 
     return from_mapping(
         settings, {**{key.replace("-", "_"): v for key, v in values.items()}, **given}, "command line"
     )
+
+
+def refuse_unwritable(*targets: Path | None) -> None:
+    """Raise ConfigError for a file that cannot be written, before the minutes of work that it is to hold."""
+    for path in targets:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise ConfigError(f"{path}: is a folder; give the name of a file")
+        if not path.parent.is_dir():
+            raise ConfigError(f"{path}: there is no folder {path.parent}")
+        if not os.access(path.parent, os.W_OK):
+            raise ConfigError(f"{path}: the folder {path.parent} cannot be written to")
