@@ -102,7 +102,8 @@ def test_a_refused_export_leaves_a_picture_and_no_artifact(
 ) -> None:
     source = tmp_path / "best.pt"
     shutil.copy(exported.trained(), source)
-    build = graph.build
+    for earlier in ("best.onnx", "best.onnx.certificate.json", "best.onnx.data"):
+        (tmp_path / earlier).touch()
 
     def wrong(model: nn.Module, spec: ModelSpec, **options: object) -> onnx.ModelProto:
         made = onnx.load(exported.artifact("fp32"))
@@ -114,10 +115,21 @@ def test_a_refused_export_leaves_a_picture_and_no_artifact(
     with pytest.raises(ParityError, match=r"best\.onnx\.refused\.png") as caught:
         export(source, ExportSettings(), say=lambda _: None)
     assert caught.value.exit_code == 4
-    assert build is not graph.build
-    assert {path.name for path in tmp_path.iterdir()} == {"best.pt", "best.onnx.refused.png"}
+    left = {"best.pt", "best.onnx.refused.png", "best.onnx.data"}  # the last one is somebody else's
+    assert {path.name for path in tmp_path.iterdir()} == left
     shown = read(tmp_path / "best.onnx.refused.png").pixels
     assert (shown == (255, 0, 0)).all(axis=2).any()
+    (tmp_path / "best.onnx.refused.png").unlink()
+    (tmp_path / "best.onnx.refused.png").mkdir()
+    with pytest.raises(ParityError, match=r"\(on 8 images\)$"):  # the picture cannot be written
+        export(source, ExportSettings(), say=lambda _: None)
+
+
+def test_a_checkpoint_is_not_exported_onto_itself(tmp_path: Path) -> None:
+    source = tmp_path / "best.safetensors"
+    export(exported.trained(), ExportSettings(safetensors=True, to=source), say=lambda _: None)
+    with pytest.raises(ConfigError, match="is the checkpoint itself"):
+        export(source, ExportSettings(safetensors=True), say=lambda _: None)
 
 
 # --- what the certificate measures --------------------------------------------------------------

@@ -79,6 +79,6 @@ def verify(
     )
     if as_json:
         click.echo(json.dumps(certificate, indent=2, sort_keys=True))
-    require_passed(certificate, artifact, shown)
+    require_passed(certificate, artifact)
     if not as_json:
         click.echo(f"{artifact}: holds on {certificate['candidate']}: {summary(certificate)}")

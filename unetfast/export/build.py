@@ -18,13 +18,22 @@ from torch import nn
 
 from unetfast import weights
 from unetfast.backends import onnxruntime_, openvino_, torch_
+from unetfast.backends.artifact import sidecar_path
 from unetfast.backends.base import Backend
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.checkpoint import Checkpoint, build_model, load
 from unetfast.errors import ConfigError, ParityError
 from unetfast.export import onnx as graph
 from unetfast.export.logits import logit_difference
-from unetfast.export.parity import Limits, certify, limits_for, picture, predictor, require_passed, summary
+from unetfast.export.parity import (
+    Limits,
+    certify,
+    limits_for,
+    predictor,
+    require_passed,
+    show_worst,
+    summary,
+)
 from unetfast.export.precision import DTYPES, folded, narrow
 from unetfast.export.samples import Samples, collect
 from unetfast.export.settings import ExportSettings
@@ -66,13 +75,8 @@ class Job:
 
     def refuse_unless_passed(self, certificate: dict[str, Any], candidate: Backend, final: Path) -> None:
         """Raise ParityError with a picture of the worst image, unless the certificate holds."""
-        if certificate["passed"]:
-            return
-        image = self.samples.images[certificate["worst_image"]]
-        shown = final.with_name(final.name + ".refused.png")
-        wanted, got = predictor(self.reference)(image), predictor(candidate)(image)
-        picture(shown, image, wanted, got, len(self.spec.classes))
-        require_passed(certificate, final, shown)
+        show_worst(certificate, self.reference, candidate, self.samples.images, _beside(final, "refused.png"))
+        require_passed(certificate, final)
 
 
 _TRT_ONLY = (
@@ -172,7 +176,7 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
     ------
     ParityError
         When the artifact does not compute what the checkpoint computes. Then no file is left under
-        the artifact's name, and ``<name>.refused.png`` shows the worst image.
+        the artifact's name, an earlier one neither, and ``<name>.refused.png`` shows the worst image.
     ConfigError, ArtifactError, BackendError, MissingDependencyError
     """
     if settings.openvino:
@@ -184,9 +188,20 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
 
         runtime()  # before the minutes of work
     final = _target(Path(path), settings)
+    if final.resolve() == Path(path).resolve():
+        raise ConfigError(f"{final}: is the checkpoint itself; choose another name with --to")
     if Path(path).suffix.lower() in (".onnx", ".xml", ".engine", ".plan"):
         raise ConfigError(f"{path}: is an export already; give the checkpoint (.pt) it was made from")
     job = open_job(Path(path), settings, say)
+    try:
+        return _made(job, settings, final)
+    except ParityError:
+        # An older artifact under this name would pass for an export of this checkpoint.
+        _remove(final)
+        raise
+
+
+def _made(job: Job, settings: ExportSettings, final: Path) -> list[Exported]:
     if settings.safetensors:
         return [write_safetensors(job, final)]
     proto, made_by = build_graph(job, settings)
@@ -203,7 +218,7 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
     if settings.triton is not None:
         from unetfast.export.triton import write_repository
 
-        say(f"Triton model repository: {write_repository(final, settings.triton)}")
+        job.say(f"Triton model repository: {write_repository(final, settings.triton)}")
     return done
 
 
@@ -216,6 +231,17 @@ def _target(checkpoint: Path, settings: ExportSettings) -> Path:
         return settings.to
     precision, usual = precision_of(settings), "fp16" if settings.trt else "fp32"
     return checkpoint.with_name(f"{checkpoint.stem}{'' if precision == usual else '.' + precision}{suffix}")
+
+
+def _beside(final: Path, ending: str) -> Path:
+    return final.with_name(f"{final.name}.{ending}")
+
+
+def _remove(final: Path) -> None:
+    """Remove an artifact and what belongs to it."""
+    beside = {".xml": [final.with_suffix(".bin")], ".engine": [sidecar_path(final), _beside(final, "onnx")]}
+    for path in (final, *beside.get(final.suffix, []), _beside(final, "certificate.json")):
+        path.unlink(missing_ok=True)
 
 
 def build_graph(job: Job, settings: ExportSettings) -> tuple[onnx.ModelProto, dict[str, Any]]:
@@ -330,8 +356,9 @@ def write_safetensors(job: Job, final: Path) -> Exported:
 
 def finish(job: Job, final: Path, certificate: dict[str, Any]) -> Exported:
     """Write the certificate beside the artifact too, and say what was made."""
-    beside = final.with_name(final.name + ".certificate.json")
-    atomic_write(beside, (json.dumps(certificate, indent=2, sort_keys=True) + "\n").encode())
+    text = json.dumps(certificate, indent=2, sort_keys=True) + "\n"
+    atomic_write(_beside(final, "certificate.json"), text.encode())
+    _beside(final, "refused.png").unlink(missing_ok=True)  # of an earlier attempt
     job.say(f"certified: {summary(certificate)}")
     job.say(f"{final} ({final.stat().st_size / 1e6:.2f} MB)")
     return Exported(final, certificate)

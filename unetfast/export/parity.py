@@ -8,6 +8,7 @@ export can be close in every number and still lose a thin class.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import platform
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from unetfast import __version__
 from unetfast.backends import whole
 from unetfast.backends.base import Backend
-from unetfast.errors import ConfigError, InputError, ParityError
+from unetfast.errors import ConfigError, ImageError, InputError, ParityError
 from unetfast.imaging import Picture, write
 from unetfast.metrics import confusion_matrix, scores
 from unetfast.preprocess import labels_of
@@ -37,8 +38,11 @@ __all__ = [
     "picture",
     "predictor",
     "require_passed",
+    "show_worst",
     "summary",
 ]
+
+log = logging.getLogger(__name__)
 
 _TILE_PX = 1024
 
@@ -65,7 +69,7 @@ class Limits:
     drop: float
 
 
-# The widest of what was measured over architectures and data, with room (docs/export.md, "Limits").
+# The widest of what was measured over architectures and data, with room (docs/export.md, "The certificate").
 LIMITS = {
     "fp32": Limits(differ=1e-5, dice=0.0, drop=0.1),
     "fp16": Limits(differ=1.0, dice=0.999, drop=0.1),
@@ -238,7 +242,27 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def require_passed(certificate: dict[str, Any], artifact: Path | str, where: Path | None = None) -> None:
+def show_worst(
+    certificate: dict[str, Any],
+    reference: Backend,
+    candidate: Backend,
+    images: Sequence[NDArray[np.uint8]],
+    path: Path,
+) -> None:
+    """Draw the worst image of a certificate that does not hold; ``"picture"`` in it then says where."""
+    if certificate["passed"]:
+        return
+    image = images[certificate["worst_image"]]
+    wanted, got = predictor(reference)(image), predictor(candidate)(image)
+    try:
+        picture(path, image, wanted, got, len(candidate.spec.classes))
+    except ImageError as exc:  # the refusal counts, also where its picture cannot be written
+        log.warning("no picture of the worst image: %s", exc)
+    else:
+        certificate["picture"] = str(path)
+
+
+def require_passed(certificate: dict[str, Any], artifact: Path | str) -> None:
     """Raise ParityError, with what differs and by how much, if a certificate does not hold.
 
     Parameters
@@ -246,12 +270,10 @@ def require_passed(certificate: dict[str, Any], artifact: Path | str, where: Pat
     certificate : dict
     artifact : Path or str
         The message starts with it.
-    where : Path, optional
-        A picture of the worst image, to be named in the message.
     """
     if certificate["passed"]:
         return
-    seen = f"; see {where}" if where is not None else ""
+    seen = f"; see {certificate['picture']}" if "picture" in certificate else ""
     raise ParityError(
         f"{artifact}: does not compute what the checkpoint computes: {'; '.join(certificate['problems'])}"
         f" (on {certificate['images']} images){seen}"

@@ -9,7 +9,7 @@ from unetfast import backends
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.checkpoint import build_model, load
 from unetfast.errors import ArtifactError, ConfigError
-from unetfast.export.parity import Limits, certify, limits_for, picture, predictor
+from unetfast.export.parity import Limits, certify, limits_for, show_worst
 from unetfast.export.samples import collect
 
 __all__ = ["checkpoint_of", "verify"]
@@ -80,7 +80,6 @@ def verify(
     found = certify(
         reference, candidate, samples.images, samples.truths, limits=limits or limits_for(theirs.precision)
     )
-    if not found["passed"] and shown is not None:
-        image = samples.images[found["worst_image"]]
-        picture(shown, image, predictor(reference)(image), predictor(candidate)(image), len(own.classes))
+    if shown is not None:
+        show_worst(found, reference, candidate, samples.images, shown)
     return {**found, "images_from": samples.source, "checkpoint": against.name}
