@@ -141,15 +141,18 @@ def from_toml(path: Path) -> dict[str, Any]:
         When the file is missing or is not TOML; the message starts with the path.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8", errors="surrogateescape"))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot read the configuration file: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except tomllib.TOMLDecodeError as exc:
         raise ConfigError(f"{path}: not a TOML file: {exc}") from exc
 
 
 def to_toml(settings: Any) -> str:
-    """Write a settings dataclass as TOML that :func:`from_toml` reads back; None is left out."""
+    """Write a settings dataclass as TOML; None is left out.
+
+    :func:`from_toml` reads it back, encoded with "surrogateescape": file names need not be text.
+    """
     lines = []
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
