@@ -18,7 +18,7 @@ __all__ = ["export"]
 @settings_options(ExportSettings)
 @config_option
 def export(checkpoint: Path, config: Path | None, **said: Any) -> None:
-    r"""Turn CHECKPOINT (a .pt file) into ONNX, OpenVINO or TensorRT.
+    r"""Turn CHECKPOINT (.pt or .safetensors) into ONNX, OpenVINO or TensorRT.
 
     The artifact is reloaded and compared with the checkpoint on real images. If it computes
     something else it is refused (exit code 4), nothing is left under its name, also no earlier
@@ -30,7 +30,8 @@ def export(checkpoint: Path, config: Path | None, **said: Any) -> None:
       unetfast export best.pt --half                            best.fp16.onnx
       unetfast export best.pt --int8 --data data/val            best.int8.onnx, for CPUs
       unetfast export best.pt --openvino --int8 --data data/val best.int8.xml
-      unetfast export best.pt --trt --half                      best.fp16.engine
+      unetfast export best.pt --trt                             best.engine, fp16
+      unetfast export best.pt --safetensors                     best.safetensors
       unetfast export best.pt --triton models/                  a Triton model repository
     """
     settings = from_command_line(ExportSettings, said, config)
