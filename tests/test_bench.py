@@ -124,6 +124,7 @@ def test_the_command_writes_what_it_measured(
     assert [row["dice"] for row in rows] == [None]  # no truth: no Dice made up
     assert read(tmp_path / "bench.png").pixels.shape[2] >= 3
     assert unetfast_command("bench").returncode == 2
+    assert unetfast_command("bench", "--inpaint", "--threads", 99999).returncode == 2
     lost = unetfast_command("bench", exported.artifact("fp32"), "--json", tmp_path / "no/bench.json")
     assert lost.returncode == 2
     assert lost.stderr == f"unetfast: {tmp_path}/no/bench.json: there is no folder {tmp_path}/no\n"

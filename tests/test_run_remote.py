@@ -185,3 +185,28 @@ def test_photos_are_read_as_they_are(tmp_path: Path, model: Path) -> None:
     cleaned = imaging.read(memory.cat_file("/out/a.png")).pixels
     mask = imaging.read_mask(memory.cat_file("/out/masks/a.png")).values.astype(bool)
     assert np.array_equal(cleaned[~mask], photo()[~mask])
+
+
+def test_results_at_a_url_are_neither_another_photo_s_nor_out_of_date(tmp_path: Path, model: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+
+    def put(url: str, seed: int) -> None:
+        imaging.write(tmp_path / "a.png", imaging.Picture(photo(seed), "png"))
+        memory.pipe_file(f"/{url}/a.png", (tmp_path / "a.png").read_bytes())
+
+    put("site1", 1)
+    put("site2", 2)
+    run(["memory://site1"], "memory://results", settings(), model=model)
+    before = memory.cat_file("/results/a.png")
+    with pytest.raises(
+        ConfigError, match=r"memory://site2/a.png: .* another photo of that name, memory://site1"
+    ):
+        run(["memory://site2"], "memory://results", settings(), model=model)
+    assert memory.cat_file("/results/a.png") == before
+    put("site1", 3)
+    assert run(["memory://site1"], "memory://results", settings(save_masks=False), model=model).done == 1
+    assert memory.cat_file("/results/a.png") != before
+    assert not memory.exists("/results/masks/a.png")
+    with pytest.raises(ConfigError, match="is the input folder"):
+        run(["memory://site1"], "memory://site1", settings(), model=model)

@@ -11,6 +11,7 @@ import click
 from unetfast.bench.settings import BenchSettings
 from unetfast.cli.options import config_option, from_command_line, refuse_unwritable, settings_options
 from unetfast.errors import require
+from unetfast.settings import check_threads
 
 __all__ = ["bench"]
 
@@ -32,6 +33,7 @@ def bench(artifacts: tuple[Path, ...], config: Path | None, **said: Any) -> None
       unetfast bench --stages photos/
     """
     settings = from_command_line(BenchSettings, said, config)
+    check_threads(settings.threads)
     if not (artifacts or settings.inpaint or settings.stages):
         raise click.UsageError("give artifacts to time, or --inpaint, or --stages PHOTOS")
     if settings.plot is not None:

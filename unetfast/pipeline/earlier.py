@@ -25,7 +25,7 @@ class CollisionError(ConfigError):
 def origin(path: Path | RemoteFile) -> str:
     """Return where a photo lies, whatever links its folder was reached through."""
     if not isinstance(path, Path):
-        return str(path)
+        return str(path).partition("?")[0]  # signed URLs end in a secret that changes
     return os.path.join(os.path.realpath(path.parent), path.name)
 
 
