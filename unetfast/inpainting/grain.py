@@ -67,15 +67,16 @@ def _add_to_strip(
 
 def _residuals(
     filled: np.ndarray[Any, Any], intact: np.ndarray[Any, Any], window_px: int
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return (H, W, C): each intact pixel less the mean of the intact ones in its window."""
-    image = np.where(intact[:, :, np.newaxis], filled, 0).astype(np.float32)
+) -> np.ndarray[Any, Any]:
+    """Return (H, W, C) float32: each intact pixel less the mean of the intact ones in its window."""
+    image: np.ndarray[Any, Any] = np.where(intact[:, :, np.newaxis], filled, 0).astype(np.float32)
     side = (window_px, window_px)
     plain = cv2.BORDER_CONSTANT  # zeros: nothing intact outside
     sums = cv2.boxFilter(image, -1, side, normalize=False, borderType=plain).reshape(image.shape)
     counts = cv2.boxFilter(intact.astype(np.float32), -1, side, normalize=False, borderType=plain)
-    residual: np.ndarray[Any, np.dtype[np.float32]] = image - sums / np.maximum(counts, 1)[:, :, np.newaxis]
-    return residual
+    np.maximum(counts, 1, out=counts)
+    image -= sums / counts[:, :, np.newaxis]
+    return image
 
 
 def _sources(

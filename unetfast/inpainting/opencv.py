@@ -61,7 +61,7 @@ def _fill(
 def _fill_float(
     plane: np.ndarray[Any, Any], holes: np.ndarray[Any, Any], radius: int, method: int
 ) -> np.ndarray[Any, Any]:
-    """Fill at the scale of 16-bit integers: TELEA adds steps of 1, and the half of rounding, to floats too."""
+    """Fill at the scale of 16-bit integers: TELEA adds steps of 1 and a rounding half to floats too."""
     intact = plane[holes == 0]
     low, span = intact.min(), intact.max() - intact.min()
     scale = np.float32(1)
