@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from test_run import entries, folder_of_photos, model, photo, settings, tree
 
 from unetfast import imaging
 from unetfast.errors import ConfigError, ImageError
+from unetfast.pipeline import ray_
 from unetfast.pipeline.plan import plan
 from unetfast.pipeline.run import run
-from unetfast.pipeline.sources import Found
+from unetfast.pipeline.sources import Found, Item
+from unetfast.pipeline.stages import Context, Job
 
 __all__ = ["model"]
 
@@ -156,3 +160,21 @@ def test_what_cannot_be_cleaned_has_its_mask_and_overlay(tmp_path: Path, model: 
         lines: dict[str, Any] = entries(tmp_path / "out")
         assert lines["a.jpg"]["outputs"] == {"mask": "masks/a.png", "overlay": "overlays/a.jpg"}
     assert np.asarray(imaging.read_mask(tmp_path / "out" / "masks" / "a.png").values).any()
+
+
+def test_a_worker_of_ray_refuses_another_photo_s_results_too(tmp_path: Path, model: Path) -> None:
+    first, second = (one_photo(tmp_path / name / "a.png", i) for i, name in enumerate(("x", "y")))
+    output = str(tmp_path / "out")
+    run([str(first.parent)], output, settings(), model=model)
+    before = tree(tmp_path / "out")
+    job = Job(Item(second, "a.png", "a"), {"input": "a.png", "path": str(second)})
+    job.before = entries(tmp_path / "out")["a.png"]
+    context = Context(settings(window_px=9), "")
+    try:
+        row = ray_._read({"job": pickle.dumps(job), "known": ""}, context, output)
+        line = json.loads(ray_._finish({**row, "classes": 2}, context, output)["entry"])
+    finally:
+        ray_._outputs.pop(output).close()
+    assert line["status"] == "collision"
+    assert f"another photo of that name, {first}" in line["reason"]
+    assert tree(tmp_path / "out") == before
