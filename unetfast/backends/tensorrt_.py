@@ -106,8 +106,8 @@ def inspected_types(text: str) -> dict[str, int]:
         Names of ``tensorrt.DataType``; layers that do not say their type are left out.
     """
     found: Counter[str] = Counter()
-    for layer in json.loads(text).get("Layers", []):
-        outputs = layer.get("Outputs") if isinstance(layer, dict) else None
+    for entry in json.loads(text).get("Layers", []):
+        outputs = entry.get("Outputs") if isinstance(entry, dict) else None
         if not outputs:
             continue
         said = " ".join(str(value) for key, value in outputs[0].items() if "atatype" in key).lower()

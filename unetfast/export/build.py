@@ -188,10 +188,10 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
 
         runtime()  # before the minutes of work
     final = _target(Path(path), settings)
-    if final.resolve() == Path(path).resolve():
-        raise ConfigError(f"{final}: is the checkpoint itself; choose another name with --to")
     if Path(path).suffix.lower() in (".onnx", ".xml", ".engine", ".plan"):
         raise ConfigError(f"{path}: is an export already; give the checkpoint (.pt) it was made from")
+    if final.resolve() == Path(path).resolve():
+        raise ConfigError(f"{final}: is the checkpoint itself; choose another name with --to")
     job = open_job(Path(path), settings, say)
     try:
         return _made(job, settings, final)

@@ -127,11 +127,11 @@ def _types(candidate: tensorrt_.TensorRtBackend, plan: Plan) -> dict[str, Any]:
 
     TensorRT may fuse int8 layers into ones that answer in float, so int8 is proven by the network alone.
     """
-    engine = candidate.layer_types()
+    inspected = candidate.layer_types()
     wanted = MUST_HAVE[candidate.spec.precision]
-    if engine and candidate.spec.precision in ("fp16", "bf16") and not engine.get(wanted):
-        raise BackendError(f"the engine inspector shows no {wanted} layer, only {engine}")
-    return {"layer_types": plan.layer_types, "engine_layer_types": engine}
+    if inspected and candidate.spec.precision in ("fp16", "bf16") and not inspected.get(wanted):
+        raise BackendError(f"the engine inspector shows no {wanted} layer, only {inspected}")
+    return {"layer_types": plan.layer_types, "engine_layer_types": inspected}
 
 
 def _put(
