@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import os
@@ -516,3 +517,15 @@ def test_real_photos(shared_data: Path, tmp_path: Path, model: Path) -> None:
     assert (summary.done, summary.failed) == (2, 0)
     rotated = imaging.read(tmp_path / "out" / "craquelure_ge230.jpg")
     assert rotated.orientation == imaging.read(photos / "craquelure_ge230.jpg").orientation == 8
+
+
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    command = sys.modules.get("unetfast.cli.run") or importlib.import_module("unetfast.cli.run")
+    monkeypatch.setattr(command, "TELL_EVERY_S", 0.0)
+    out = io.StringIO()
+    tell = command._teller(Console(file=out))
+    for status in ("done", "done", "failed"):
+        tell({"status": status})
+    assert out.getvalue().splitlines()[-1].endswith(" s: 2 done, 1 failed")
