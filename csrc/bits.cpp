@@ -12,7 +12,7 @@ namespace unetfast {
 BitImage::BitImage(ptrdiff_t height, ptrdiff_t width, bool interleaved) : height(height), width(width) {
     stride = interleaved ? 1 : row_words() + 1;
     step = interleaved ? height : 1;
-    words = static_cast<uint64_t *>(std::calloc(height * (row_words() + 1), sizeof *words));
+    words = static_cast<uint64_t *>(std::calloc(static_cast<size_t>(height * (row_words() + 1)), sizeof *words));
     if (!words) throw std::bad_alloc();
     for (ptrdiff_t y = 0; y < height; ++y) {
         if (width % 64) row(y)[(row_words() - 1) * step] = ~low_bits(width % 64);

@@ -14,7 +14,7 @@ struct Filler {
     struct Segment {
         ptrdiff_t y, x;
         uint64_t todo;  // which of its pixels, from x on, are to be filled
-        i8 wanted;  // the lanes of those
+        i8 wanted;      // the lanes of those
         Search<Counts> search;
     };
 
@@ -50,7 +50,8 @@ struct Filler {
         const ptrdiff_t staged = planes > 1 ? 2 * side * side * N : 0;
         const ptrdiff_t most_segments = tile_rows * (64 / segment_pixels + 1);
         const size_t patch_bytes = (size_t)rounded_up((ptrdiff_t)patch.bytes(), 64);
-        const size_t bytes = patch_bytes + (size_t)((tile_rows + 1) * patch.pitch + staged) + most_segments * sizeof(Segment);
+        const size_t bytes =
+            patch_bytes + (size_t)((tile_rows + 1) * patch.pitch + staged) + (size_t)most_segments * sizeof(Segment);
         char *memory = scratch.patch.reserve(bytes);
         // Lanes past a tile's last pixel are computed and thrown away; let them be something.
         __builtin_memset(memory, 0, bytes);
@@ -249,7 +250,7 @@ struct Filler {
         const ptrdiff_t offset = (segment.y - radius - patch.y) * patch.pitch + first_lane(segment);
         Samples samples{{}, side, patch.pitch, side, channels};
         for (int p = 0; p < planes; ++p) samples.plane[p] = patch.plane[p] + offset;
-        alignas(64) int8_t found[planes * N + 4];
+        alignas(64) int8_t found[(size_t)planes * N + 4];
         search_samples(samples, planes, segment.search, workspace, found);
         for (uint64_t todo = segment.todo; todo; todo &= todo - 1) {
             const int i = __builtin_ctzll(todo);

@@ -32,7 +32,7 @@ bool fill_one(const Scene &scene, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius, T 
     }
     if (samples[0].empty()) return false;
     for (ptrdiff_t c = 0; c < channels; ++c) {
-        const auto middle = samples[c].begin() + (samples[c].size() - 1) / 2;
+        const auto middle = samples[c].begin() + (static_cast<ptrdiff_t>(samples[c].size()) - 1) / 2;
         std::nth_element(samples[c].begin(), middle, samples[c].end(), [](T a, T b) { return before(a, b); });
         pixel[c] = *middle;
     }

@@ -205,14 +205,14 @@ struct Grower {
         const ptrdiff_t rows = (filled + 127) / 128, row_count = (filled + rows - 1) / rows;
         make_ready(rows * row_count);
         Samples samples_of{{}, rows, row_count * N, row_count, N};
-        int8_t *to[planes], *after = (int8_t *)(samples + capacity * N);
+        int8_t *to[sizeof(T)], *after = (int8_t *)(samples + capacity * N);
         for (int p = 0; p < planes; ++p, after += capacity * N) samples_of.plane[p] = to[p] = after;
         split(samples, filled * N, to);
         Counts ranks = Counts::zero();
         for (int i = 0; i < held; ++i)
             for (ptrdiff_t c = 0; c < channels; ++c)
                 ranks.set((int)(i * channels + c), (unsigned)(count[i] - 1) / 2);
-        alignas(64) int8_t found[planes * N + 4];
+        alignas(64) int8_t found[(size_t)planes * N + 4];
         Search<Counts> search{ranks, Counts::zero(), (i8)all(128), 8};
         search_samples(samples_of, planes, search, after, found);
         for (int i = 0; i < held; ++i)

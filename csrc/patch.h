@@ -53,7 +53,7 @@ struct Patch {
         const ptrdiff_t before = (x0 - x) * channels, after = (x1 - x) * channels;
         const uint64_t *bits = scene.masked.row(image_y);
         for (ptrdiff_t pixel = x0, lane = before; pixel < x1; pixel += 8, lane += 8 * channels)
-            __builtin_memcpy(out + lane, expand + (window(bits, pixel) & 255) * 8 * channels, 32);
+            __builtin_memcpy(out + lane, expand + (ptrdiff_t)(window(bits, pixel) & 255) * 8 * channels, 32);
         int8_t *inside[4] = {};
         for (int p = 0; p < planes; ++p) inside[p] = to[p] + before;
         split((const T *)scene.source_row(image_y) + x0 * channels, after - before, inside);
@@ -71,7 +71,7 @@ struct Patch {
     i8 lanes_of(uint64_t pixels) const {
         alignas(64) int8_t lanes[N + 64];
         for (ptrdiff_t lane = 0; lane < N; lane += 8 * channels, pixels >>= 8)
-            __builtin_memcpy(lanes + lane, expand + (pixels & 255) * 8 * channels, 32);
+            __builtin_memcpy(lanes + lane, expand + (ptrdiff_t)(pixels & 255) * 8 * channels, 32);
         return load(lanes);
     }
 };

@@ -5,7 +5,7 @@
 namespace unetfast {
 
 Team::Team(int size) {
-    threads_.reserve(size - 1);
+    threads_.reserve(static_cast<size_t>(size - 1));
     try {
         for (int member = 1; member < size; ++member)
             threads_.emplace_back([this, member] { serve(member); });

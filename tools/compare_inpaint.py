@@ -152,26 +152,17 @@ def scaling_table(height: int, width: int) -> None:
     """Show time against the number of masked pixels, threads, and extra memory."""
     image = scene.photo(height, width)
     work = image.copy()
-    head(
-        "masked",
-        "in place, k = 15, ms",
-        "ns a masked pixel",
-        "one thread, ms",
-        "speed-up",
-    )
-    empty = np.zeros((height, width), bool)
-    base = median_ms(lambda: inpaint(work, empty, 15, threads=THREADS, out=work))
+    head("masked", "k = 15 in place, ms", "one thread, ms", "speed-up", "one thread, ns a masked pixel")
+
+    def ms(mask: Any, threads: int) -> float:
+        return median_ms(lambda: inpaint(work, mask, 15, threads=threads, out=work))
+
+    unmasked = ms(np.zeros((height, width), bool), 1)
     for fraction in (0.001, 0.01, 0.02, 0.05, 0.1):
         mask = scene.curves(height, width, fraction)
-        two = median_ms(lambda mask=mask: inpaint(work, mask, 15, threads=THREADS, out=work))
-        one = median_ms(lambda mask=mask: inpaint(work, mask, 15, threads=1, out=work))
-        row(
-            f"{mask.mean():.2%}",
-            f"{two:.2f}",
-            f"{(two - base) / mask.sum() * 1e6:.1f}",
-            f"{one:.2f}",
-            f"{one / two:.2f}",
-        )
+        two, one = ms(mask, THREADS), ms(mask, 1)
+        pace = (one - unmasked) / mask.sum() * 1e6
+        row(f"{mask.mean():.2%}", f"{two:.2f}", f"{one:.2f}", f"{one / two:.2f}", f"{pace:.1f}")
 
 
 def main() -> None:
