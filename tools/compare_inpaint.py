@@ -2,9 +2,10 @@
 
     python tools/compare_inpaint.py                  # the table of docs/inpainting.md
     python tools/compare_inpaint.py --megapixels 1   # a quick look
-    python tools/compare_inpaint.py --part main      # one part: main, kinds, isa, scaling
+    python tools/compare_inpaint.py --part main      # one part: main, kinds, threads, isa, scaling
 
-Medians of seven runs, all parts on the same picture and mask.
+Medians of seven runs, all parts on the same picture and mask. The last two parts give the CPU time of
+one thread, which other load on the machine disturbs little.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from unetfast.inpainting.median_native import isa
 THREADS = 2
 
 
-def median_ms(call: Callable[[], Any], runs: int = 7) -> float:
-    """Return the median time of a call in milliseconds, after one call to warm up."""
+def median_ms(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return the median time of seven calls in milliseconds, after one call to warm up."""
     call()
     times = []
-    for _ in range(runs):
-        start = time.perf_counter()
+    for _ in range(7):
+        start = clock()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return statistics.median(times) * 1e3
 
 
@@ -130,7 +131,7 @@ def scene_dilated(mask: Any, radius: int) -> Any:
 
 def isa_table(megapixels: float) -> None:
     """Time every instruction set in a process of its own."""
-    head("UNETFAST_ISA", "k = 7, ms", "k = 15, ms", "k = 31, ms")
+    head("UNETFAST_ISA", "k = 7 in place, CPU ms", "k = 15", "k = 31")
     for level in ("avx512", "avx2", "scalar"):
         done = subprocess.run(
             [sys.executable, __file__, "--megapixels", str(megapixels), "--part", "isa-row"],
@@ -145,24 +146,34 @@ def isa_table(megapixels: float) -> None:
 def isa_row(height: int, width: int) -> None:
     """Print the times of one instruction set."""
     image, mask = scene.photo(height, width), scene.curves(height, width, 0.021)
-    print(*(f"{median_ms(lambda k=k: inpaint(image, mask, k, threads=THREADS)):.1f}" for k in (7, 15, 31)))
+    print(*(f"{cpu_ms(image, mask, k):.1f}" for k in (7, 15, 31)))
+
+
+def cpu_ms(work: Any, mask: Any, window: int) -> float:
+    """Return the CPU time of one thread that fills `work` in place."""
+    return median_ms(lambda: inpaint(work, mask, window, threads=1, out=work), time.thread_time)
+
+
+def threads_table(height: int, width: int) -> None:
+    """Compare one thread with two."""
+    work, mask = scene.photo(height, width), scene.curves(height, width, 0.021)
+    head("k, in place", "one thread, ms", f"{THREADS} threads, ms", "speed-up")
+    for window in (7, 15, 31):
+        one, two = (
+            median_ms(lambda n=n, k=window: inpaint(work, mask, k, threads=n, out=work)) for n in (1, THREADS)
+        )
+        row(window, f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}")
 
 
 def scaling_table(height: int, width: int) -> None:
-    """Show time against the number of masked pixels, threads, and extra memory."""
-    image = scene.photo(height, width)
-    work = image.copy()
-    head("masked", "k = 15 in place, ms", "one thread, ms", "speed-up", "one thread, ns a masked pixel")
-
-    def ms(mask: Any, threads: int) -> float:
-        return median_ms(lambda: inpaint(work, mask, 15, threads=threads, out=work))
-
-    unmasked = ms(np.zeros((height, width), bool), 1)
-    for fraction in (0.001, 0.01, 0.02, 0.05, 0.1):
+    """Show time against the number of masked pixels."""
+    work = scene.photo(height, width)
+    head("masked", "k = 15 in place, CPU ms", "ns a masked pixel beyond an empty mask")
+    unmasked = cpu_ms(work, np.zeros((height, width), bool), 15)
+    for fraction in (0.001, 0.003, 0.01, 0.02, 0.05, 0.1):
         mask = scene.curves(height, width, fraction)
-        two, one = ms(mask, THREADS), ms(mask, 1)
-        pace = (one - unmasked) / mask.sum() * 1e6
-        row(f"{mask.mean():.2%}", f"{two:.2f}", f"{one:.2f}", f"{one / two:.2f}", f"{pace:.1f}")
+        one = cpu_ms(work, mask, 15)
+        row(f"{mask.mean():.2%}", f"{one:.2f}", f"{(one - unmasked) / mask.sum() * 1e6:.1f}")
 
 
 def main() -> None:
@@ -172,7 +183,7 @@ def main() -> None:
     )
     parser.add_argument("--megapixels", type=float, default=12.0)
     parser.add_argument(
-        "--part", default="all", choices=["all", "main", "kinds", "isa", "isa-row", "scaling"]
+        "--part", default="all", choices=["all", "main", "kinds", "threads", "isa", "isa-row", "scaling"]
     )
     options = parser.parse_args()
     height = round((options.megapixels * 1e6 * 3 / 4) ** 0.5)
@@ -185,6 +196,8 @@ def main() -> None:
         main_table(height, width)
     if options.part in ("all", "kinds"):
         kinds_table(height, width)
+    if options.part in ("all", "threads"):
+        threads_table(height, width)
     if options.part in ("all", "isa"):
         isa_table(options.megapixels)
     if options.part in ("all", "scaling"):
