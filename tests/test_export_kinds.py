@@ -125,3 +125,12 @@ def test_the_bundled_photos_are_the_last_resort(caplog: pytest.LogCaptureFixture
         assert all(image.dtype == np.uint8 and image.shape[2] == channels for image in found.images)
         assert any(side % 2 for image in found.images for side in image.shape[:2])
     assert "--data FOLDER" in caplog.text
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_images_of_other_channels_are_exported_and_certified(channels: int) -> None:
+    path = exported.artifact("fp32", 3, channels)
+    images = np.random.default_rng(3).integers(0, 256, (2, 17, 33, channels), dtype=np.uint8)
+    wanted = backends.load(exported.trained(3, channels)).infer(images)
+    for backend in ("onnxruntime", "openvino"):
+        np.testing.assert_array_equal(backends.load(path, backend=backend).infer(images), wanted)
