@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unetfast import backends
+from unetfast import backends, imaging
 from unetfast.backends.base import Backend
 from unetfast.spec import ModelSpec
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 BUNDLED = Path(str(resources.files("unetfast"))) / "assets" / "crack.onnx"
 THREADS = 2
 
@@ -35,18 +36,46 @@ def classic(folder: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["bundled", "classic"])
-def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if request.param == "bundled":
+def bundled(folder: Path, precision: str) -> Path:
+    """Give the bundled model as it is, in int8 calibrated on the example photos, or in bf16."""
+    if precision == "fp32":
         return BUNDLED
-    return classic(tmp_path_factory.mktemp("classic"))
+    pytest.importorskip("onnx")
+    import onnx
+
+    from unetfast.export import int8
+    from unetfast.export.onnx import get_spec, put_spec, write
+
+    model = onnx.load(str(BUNDLED))
+    spec = get_spec(model)
+    if precision == "int8":
+        paths = sorted(EXAMPLES.glob("*.jpg"))
+        photos = [imaging.network_input(imaging.read(path).pixels, spec.preprocess.channels) for path in paths]
+        model = int8.quantize(model, spec, photos, target="cpu")
+    else:
+        put_spec(model, spec.replace(precision=precision))  # OpenVINO computes in what the spec says
+    path = folder / f"crack.{precision}.onnx"
+    write(model, path)
+    return path
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    ("model", "precision", "backend"),
+    [
+        ("classic", "fp32", "onnxruntime"),
+        ("classic", "fp32", "openvino"),
+        ("bundled", "fp32", "onnxruntime"),
+        ("bundled", "int8", "onnxruntime"),
+        ("bundled", "fp32", "openvino"),
+        ("bundled", "bf16", "openvino"),
+        ("bundled", "int8", "openvino"),
+    ],
+)
 @pytest.mark.benchmark(group="256x256 tile, 2 threads")
-def test_tile(benchmark, artifact: Path, backend: str) -> None:  # type: ignore[no-untyped-def]
+def test_tile(benchmark, tmp_path: Path, model: str, precision: str, backend: str) -> None:  # type: ignore[no-untyped-def]
     if backend == "openvino":
         pytest.importorskip("openvino")
+    artifact = classic(tmp_path) if model == "classic" else bundled(tmp_path, precision)
     run: Backend = backends.load(artifact, backend=backend, threads=THREADS)
     image = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
     benchmark(run.infer, image)
