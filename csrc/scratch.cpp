@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 
@@ -7,15 +6,16 @@
 
 namespace unetfast {
 
-Buffer::~Buffer() { std::free(data_); }
+// Not std::aligned_alloc, which Windows lacks.
+constexpr std::align_val_t alignment{64};
+
+Buffer::~Buffer() { ::operator delete(data_, alignment); }
 
 char *Buffer::reserve(size_t bytes, size_t kept) {
     if (bytes <= size_) return data_;
-    bytes = (bytes + 63) / 64 * 64;
-    auto *larger = static_cast<char *>(std::aligned_alloc(64, bytes));
-    if (!larger) throw std::bad_alloc();
+    auto *larger = static_cast<char *>(::operator new(bytes, alignment));
     if (kept) std::memcpy(larger, data_, kept);
-    std::free(data_);
+    ::operator delete(data_, alignment);
     data_ = larger;
     size_ = bytes;
     return data_;
