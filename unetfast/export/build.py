@@ -266,7 +266,7 @@ def _narrow(job: Job, dtype: torch.dtype) -> tuple[onnx.ModelProto, dict[str, An
     found: dict[str, Any] = {}
 
     def passes(network: nn.Module) -> bool:
-        found.update(job.certify(_InMemory(network, job.spec, dtype)))
+        found.update(job.certify(TorchBackend(network, job.spec, "cpu")))
         return bool(found["passed"])
 
     network, kept = narrow(job.model, job.spec, dtype, tensors, passes)
@@ -275,14 +275,6 @@ def _narrow(job: Job, dtype: torch.dtype) -> tuple[onnx.ModelProto, dict[str, An
     arithmetic = {key: found[key] for key in ("differing_fraction", "dice")}
     notes = {"kept_fp32": kept, f"torch_{job.spec.precision}_arithmetic": arithmetic}
     return graph.build(network, job.spec, dtype=dtype), notes
-
-
-class _InMemory(TorchBackend):
-    """A narrowed network, not yet a file."""
-
-    def __init__(self, network: nn.Module, spec: ModelSpec, dtype: torch.dtype) -> None:
-        super().__init__(network, spec, "cpu")
-        self._model = Deployable(network, spec, dtype).eval()
 
 
 def _int8(job: Job, target: str) -> tuple[onnx.ModelProto, dict[str, Any]]:

@@ -51,7 +51,7 @@ def build(model: nn.Module, spec: ModelSpec, *, dtype: torch.dtype = torch.float
     BackendError
         When the network cannot be exported, or the result is not valid ONNX.
     """
-    deployable = Deployable(model, spec, dtype).eval()
+    deployable = Deployable(model, spec).eval()
     # An example that is no multiple of the stride and not square, so that no size is taken for fixed.
     example = torch.zeros(2, 2 * spec.stride_px + 1, 3 * spec.stride_px + 1, spec.preprocess.channels)
     try:

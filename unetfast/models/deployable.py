@@ -27,16 +27,12 @@ class Deployable(nn.Module):
         (N, C, H, W) to (N, K, H, W) logits, H and W multiples of ``spec.stride_px``.
     spec : ModelSpec
         Normalisation, stride, task, threshold, and what to answer (``spec.output``).
-    dtype : torch.dtype
-        The type the network itself computes in. What comes before and after stays in float32:
-        normalised pixels and logits are cheap to keep exact, and a threshold is not forgiving.
     """
 
-    def __init__(self, model: nn.Module, spec: ModelSpec, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, model: nn.Module, spec: ModelSpec) -> None:
         super().__init__()
         self.model = model
         self.spec = spec
-        self.dtype = dtype
         mean = torch.tensor(spec.preprocess.mean, dtype=torch.float64)
         std = torch.tensor(spec.preprocess.std, dtype=torch.float64)
         if (std <= 0).any():
@@ -75,7 +71,9 @@ class Deployable(nn.Module):
         # Not (-width) % stride: TensorRT cannot see that it is never negative, and refuses to resize.
         right, below = ((stride - size % stride) % stride for size in (width, height))
         x = F.pad(x, (0, right, 0, below), mode="replicate")
-        logits: Tensor = self.model(x.to(self.dtype))
+        # Networks in half precision cast for themselves (export.precision); a threshold is not forgiving,
+        # so what comes before and after stays in float32.
+        logits: Tensor = self.model(x)
         return logits.to(torch.float32)[:, :, :height, :width]
 
     def answer(self, logits: Tensor) -> Tensor:
