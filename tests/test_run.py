@@ -101,6 +101,15 @@ def test_a_folder_becomes_cleaned_photos_and_masks(tmp_path: Path, model: Path) 
     assert not list((tmp_path / "out").glob(".unetfast*"))
 
 
+def test_grain_is_the_librarys_and_the_same_each_time(tmp_path: Path, model: Path) -> None:
+    folder = folder_of_photos(tmp_path / "in", 1)
+    run([str(folder)], tmp_path / "out", settings(grain=True), model=model)
+    mask = dilate(darkness(photo(0)), 2)
+    expected = unetfast.inpaint(photo(0), mask, 15, grain=True)
+    assert not np.array_equal(expected, unetfast.inpaint(photo(0), mask, 15))
+    assert np.array_equal(imaging.read(tmp_path / "out" / "p0.png").pixels, expected)
+
+
 def test_without_inpaint_only_masks(tmp_path: Path, model: Path) -> None:
     photos = folder_of_photos(tmp_path / "in", 1)
     run([str(photos)], tmp_path / "out", settings(inpaint=False, save_masks=False), model=model)

@@ -25,6 +25,7 @@ class RunSettings:
     method: str = setting(
         "native", "Inpainting method.", choices=("native", "numba", "reference", "telea", "ns")
     )
+    grain: bool = setting(False, "Give the filled pixels the noise of their surroundings.")
     jpeg: str = setting(
         "auto",
         "Cleaned JPEGs: re-encode only the blocks that the mask touches, or the whole photo. "

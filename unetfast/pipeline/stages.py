@@ -181,7 +181,12 @@ def clean(job: Job, context: Context) -> None:
         if job.mask.all():
             raise ImageError(f"{job.item.path}: every pixel was found: nothing is left to fill from")
         job.cleaned = inpaint(
-            job.picture.pixels, job.mask, settings.window_px, method=settings.method, threads=settings.threads
+            job.picture.pixels,
+            job.mask,
+            settings.window_px,
+            method=settings.method,
+            threads=settings.threads,
+            grain=settings.grain,
         )
     job.entry["masked_px"] = int(np.count_nonzero(job.mask))
 

@@ -92,6 +92,8 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output | R
         check_pixels(page.imagewidth, page.imagelength, name, settings.max_pixels)
         if settings.scale != 1.0:
             raise ImageError(f"{name}: --scale does not work in windows; raise --max-memory")
+        if settings.grain:  # it would differ from that of the whole picture
+            raise ImageError(f"{name}: --grain does not work in windows; raise --max-memory")
         if page.tags.valueof(274) not in (None, 1):
             raise ImageError(f"{name}: a turned TIFF cannot be read in windows; raise --max-memory")
         work = _Work(Rows(source, page, name), settings, segmenter, _band_rows(page, settings, name))
