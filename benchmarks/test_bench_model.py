@@ -50,7 +50,9 @@ def bundled(folder: Path, precision: str) -> Path:
     spec = get_spec(model)
     if precision == "int8":
         paths = sorted(EXAMPLES.glob("*.jpg"))
-        photos = [imaging.network_input(imaging.read(path).pixels, spec.preprocess.channels) for path in paths]
+        photos = [
+            imaging.network_input(imaging.read(path).pixels, spec.preprocess.channels) for path in paths
+        ]
         model = int8.quantize(model, spec, photos, target="cpu")
     else:
         put_spec(model, spec.replace(precision=precision))  # OpenVINO computes in what the spec says
