@@ -7,7 +7,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +100,9 @@ def _run(
 
     from unetfast.pipeline.run import run as run_pipeline
 
-    _catch_signals()
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     tell = _teller(console) if not quiet and not sys.stderr.isatty() else None
-    with _progress(console, visible=not quiet) as progress:
+    with _stopped_by_signals(), _progress(console, visible=not quiet) as progress:
         task = progress.add_task("photos", total=_count(inputs, settings) if sys.stderr.isatty() else None)
 
         def show(entry: dict[str, Any]) -> None:
@@ -149,16 +149,23 @@ def _teller(console: Console) -> Callable[[dict[str, Any]], None]:
     return tell
 
 
-def _catch_signals() -> None:
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
     """Make SIGTERM stop a run as Ctrl-C does, and a second signal end it at once."""
 
     def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(130))
+        for number in before:
+            signal.signal(number, lambda *_: os._exit(130))
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _progress(console: Console, *, visible: bool) -> Progress:
