@@ -18,7 +18,8 @@ from __future__ import annotations
 from unetfast.imaging.convert import network_input, orient, preview, resize, unorient
 from unetfast.imaging.formats import EXTENSIONS, MAX_PIXELS, Header, header
 from unetfast.imaging.patch import Patched, patched
-from unetfast.imaging.read import MaskFile, Picture, read, read_bytes, read_mask
+from unetfast.imaging.read import MaskFile, Picture, read, read_mask
+from unetfast.imaging.source import read_bytes
 from unetfast.imaging.write import atomic_open, atomic_write, encode, encode_mask, write, write_mask
 
 __all__ = [

@@ -1,20 +1,14 @@
 """A file becomes a Picture (an image) or a MaskFile (stored label values).
 
-Bytes are read here in Python and decoded from memory: OpenCV's file functions crash on names
-that are not UTF-8, and follow links and pipes.
+Everything is decoded from bytes in memory: OpenCV's file functions crash on names that are not
+UTF-8, and follow links and pipes.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-import os
-import stat
-import zipfile
-import zlib
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -27,16 +21,12 @@ from unetfast.errors import ImageError
 from unetfast.imaging import metadata, stack, tiff
 from unetfast.imaging.convert import orient
 from unetfast.imaging.formats import MAX_PIXELS, Header, check_pixels, header
-from unetfast.spec import FileRef
+from unetfast.imaging.source import Source, read_bytes
 
-__all__ = ["MaskFile", "Picture", "Source", "read", "read_bytes", "read_mask"]
-
-Source = Path | str | bytes | FileRef
+__all__ = ["MaskFile", "Picture", "read", "read_mask"]
 
 # libpng's remarks on damaged profiles name no file; what matters raises.
 logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
-
-MAX_BYTES = 4 * 2**30  # no picture within the pixel limit is larger than this
 
 
 @dataclass(frozen=True)
@@ -94,62 +84,6 @@ class MaskFile:
     values: NDArray[Any]
     palette: NDArray[np.uint8] | None
     mode: str
-
-
-def read_bytes(source: Source, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """Return the bytes of a file or of a member of a zip archive.
-
-    Raises
-    ------
-    ImageError
-        When it is missing, not a regular file, unreadable or larger than `max_bytes`.
-    """
-    if isinstance(source, bytes):
-        return source
-    ref = source if isinstance(source, FileRef) else FileRef(Path(source))
-    try:
-        if ref.member is not None:
-            return _read_member(ref, max_bytes)
-        # O_NONBLOCK: opening a pipe must not wait for a writer before fstat can refuse it.
-        descriptor = os.open(
-            ref.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        )
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"{ref}: not a regular file")
-            if status.st_size > max_bytes:
-                raise ImageError(f"{ref}: {status.st_size / 1e9:.1f} GB is more than a picture may have")
-            return file.read()
-    except FileNotFoundError as exc:
-        raise ImageError(f"{ref}: no such file") from exc
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as exc:
-        if isinstance(exc, ImageError):
-            raise
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
-        raise ImageError(f"{ref}: cannot be read: {reason}") from exc
-
-
-@lru_cache(maxsize=4)
-def _archive(path: Path, modified_ns: int, process: int) -> zipfile.ZipFile:
-    """Return an open archive: reading the directory of a large one again for every member takes hours.
-
-    ZipFile may be read from several threads; a forked process must not share the file's position.
-    """
-    del modified_ns, process
-    return zipfile.ZipFile(path)
-
-
-def _read_member(ref: FileRef, max_bytes: int) -> bytes:
-    archive = _archive(ref.path, os.stat(ref.path).st_mtime_ns, os.getpid())
-    info = archive.getinfo(str(ref.member))
-    if info.file_size > max_bytes:
-        raise ImageError(f"{ref}: {info.file_size / 1e9:.1f} GB is more than a picture may have")
-    with archive.open(info) as file:
-        data = file.read(max_bytes + 1)  # the directory's file_size is only a claim
-    if len(data) > max_bytes:
-        raise ImageError(f"{ref}: larger than a picture may be")
-    return data
 
 
 def _name(source: Source) -> str:
