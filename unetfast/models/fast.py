@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -185,6 +185,62 @@ class FastNet(nn.Module):
         entry.register_module("0", _on_pixels(entry.get_submodule("0"), self.stem_px))
         plain.blocks = nn.Identity()
         return plain
+
+    @torch.no_grad()
+    def load_fused(self, state: Mapping[str, Tensor], images: Tensor) -> None:
+        """Take up weights that :meth:`fused` made, so that they can be trained on.
+
+        Afterwards the network computes, in eval mode, what the fused one does.
+
+        Parameters
+        ----------
+        state : mapping of str to Tensor
+            The fused network's ``state_dict()``.
+        images : (N, C, H, W) float32
+            Normalised; the batch norms, which were folded away, take the statistics of these.
+
+        Raises
+        ------
+        KeyError, RuntimeError
+            When the weights are of another network.
+        """
+        self.eval()
+        settling = []
+        for name, layer in self.named_modules():
+            if isinstance(layer, RepConv):
+                kernel = state[f"{name}.0.weight"]
+                if kernel.shape[-1] != 3:
+                    kernel = _on_blocks(kernel, self.stem_px)
+                layer.kernel1.zero_()
+                layer.kernel3.copy_(kernel - functional.pad(layer.get_buffer("identity"), (1, 1, 1, 1)))
+                settle = _settling(state[f"{name}.0.bias"])
+                settling.append(layer.norm.register_forward_pre_hook(settle))
+            elif isinstance(layer, nn.Conv2d):
+                layer.load_state_dict({part: state[f"{name}.{part}"] for part in ("weight", "bias")})
+        self(images)  # each layer sees what the fused network shows it, for those before are settled
+        for hook in settling:
+            hook.remove()
+
+
+def _settling(bias: Tensor) -> Callable[[nn.Module, tuple[Tensor]], None]:
+    """Make a hook that gives a batch norm the statistics of its input and leaves of it only `bias`."""
+
+    def settle(norm: nn.Module, args: tuple[Tensor]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        variance, mean = torch.var_mean(args[0], dim=(0, 2, 3))
+        norm.get_buffer("running_mean").copy_(mean)
+        norm.get_buffer("running_var").copy_(variance)
+        norm.weight.copy_(torch.sqrt(variance + norm.eps))
+        norm.bias.copy_(mean + bias)
+
+    return settle
+
+
+def _on_blocks(kernel: Tensor, block_px: int) -> Tensor:
+    """Undo :func:`_on_pixels` for its kernel, (outside, colours, 3 * block_px, 3 * block_px)."""
+    outside, colours = kernel.shape[:2]
+    parts = kernel.view(outside, colours, 3, block_px, 3, block_px).permute(0, 1, 3, 5, 2, 4)
+    return parts.reshape(outside, colours * block_px**2, 3, 3)
 
 
 @torch.no_grad()

@@ -15,10 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 from unetfast import checkpoint
 from unetfast.data import DataSet
 from unetfast.errors import ArtifactError, DatasetError
+from unetfast.evaluate import read_pairs
 from unetfast.losses import loss_function
 from unetfast.models.deployable import Deployable
 from unetfast.report import plots
 from unetfast.train import ddp, prepare, run_folder
+from unetfast.train import start as starting
 from unetfast.train.batches import Batches
 from unetfast.train.loggers import Loggers
 from unetfast.train.progress import Display, stop_on_signal
@@ -76,10 +78,16 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
     data = data.keeping(team.agreed(data.together))  # rank 0 alone has looked for near twins
     train_samples, val_samples = data.split(settings.val_fraction, settings.seed)
     torch.manual_seed(settings.seed)
-    spec = prepare.describe(settings, data, train_samples, val_samples)
+    saved = checkpoint.load(resume / "last.pt") if resume is not None else None
+    start = starting.read(settings) if settings.weights and saved is None else None
+    before = saved or start
+    spec = prepare.describe(
+        settings, data, train_samples, val_samples, before.spec if before is not None else None
+    )
     pixels = prepare.count_pixels(train_samples, data.encoding, spec)
     model = prepare.build(spec)
-    prepare.start_at_frequencies(model, pixels)
+    few = train_samples[:: -(-len(train_samples) // 16)]
+    starting.begin(model, spec, start, pixels, read_pairs(few, data.encoding, spec.preprocess.channels))
     model.to(device, memory_format=torch.channels_last)
     average = Average(model, settings.ema)
     optimizer = make_optimizer(model, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay)
@@ -90,10 +98,9 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
     # Where it stopped, if it did.
     at: dict[str, Any] = {"epoch": 0, "step": 0, "updates": 0, "best": -1.0, "since_best": 0, "seconds": 0.0}
     tally = Tally(len(spec.classes), device)
-    if resume is not None:
-        saved = checkpoint.load(resume / "last.pt")
+    if saved is not None:
         if saved.training_state is None:
-            raise ArtifactError(f"{resume / 'last.pt'}: holds no training state to go on with")
+            raise ArtifactError(f"{resume}/last.pt: holds no training state to go on with")
         if saved.spec.training["data"] != spec.training["data"]:
             raise DatasetError(f"{data.root}: is not what {resume} was trained on; start a new run for it")
         at = restore(saved.training_state, model, optimizer, scaler)
@@ -141,7 +148,7 @@ def _train(settings: TrainSettings, data: DataSet, resume: Path | None, team: dd
         settings.logger if team.leads else (), folder, dataclasses.asdict(settings), display.say
     )
     display.say(
-        f"{settings.arch}, {prepare.parameters(model):,} parameters, on {device}"
+        f"{spec.arch}, {prepare.parameters(model):,} parameters, on {device}"
         f"{' in ' + str(amp)[6:] if amp else ''}; {len(train_samples)} images to train, {len(val_samples)} "
         f"to validate; {steps} steps of {settings.batch * team.size} an epoch; {folder}/"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,6 @@ __all__ = [
     "largest_batch",
     "memory_error",
     "parameters",
-    "start_at_frequencies",
 ]
 
 
@@ -86,28 +86,49 @@ def amp_type(wanted: str, device: torch.device) -> torch.dtype | None:
 
 
 def describe(
-    settings: TrainSettings, data: DataSet, train: Sequence[Sample], val: Sequence[Sample]
+    settings: TrainSettings,
+    data: DataSet,
+    train: Sequence[Sample],
+    val: Sequence[Sample],
+    before: ModelSpec | None,
 ) -> ModelSpec:
     """Build the spec of the model that these settings train on this data.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    data : DataSet
+    train, val : sequence of Sample
+    before : ModelSpec or None
+        Of the model that is trained on; its network and normalisation stay.
 
     Raises
     ------
     ConfigError
-        When an option does not apply to the architecture.
+        When an option does not apply to the architecture, or the data to the model.
     """
+    arch, channels = settings.arch, settings.channels or data.channels
     arch_args = {
         name: value for name in ("width", "depth", "up") if (value := getattr(settings, name)) is not None
     }
-    channels = settings.channels or data.channels
+    mean, std = (0.5,) * channels, (0.25,) * channels
+    if before is not None:
+        arch, arch_args, channels = before.arch, before.arch_args, before.preprocess.channels
+        mean, std = before.preprocess.mean, before.preprocess.std
+        # Grey and RGB are made of each other; of a stack's channels nobody knows which is which.
+        if channels != data.channels and max(channels, data.channels) > 3:
+            raise ConfigError(
+                f"{data.root}: has images of {data.channels} channels, the weights take {channels}"
+            )
     spec = ModelSpec(
-        arch=settings.arch,
+        arch=arch,
         arch_args=arch_args,
         classes=data.classes,
         task="binary" if len(data.classes) == 2 else "multiclass",
         preprocess=PreprocessSpec(
             channels,
-            mean=(0.5,) * channels,
-            std=(0.25,) * channels,
+            mean=mean,
+            std=std,
             resize_px=settings.imgsz if settings.resize else None,
         ),
         output="mask",
@@ -116,9 +137,7 @@ def describe(
     )
     model = build(spec)
     if settings.imgsz % model.stride_px:
-        raise ConfigError(
-            f"imgsz must be a multiple of {model.stride_px} for {settings.arch}; got {settings.imgsz}"
-        )
+        raise ConfigError(f"imgsz must be a multiple of {model.stride_px} for {arch}; got {settings.imgsz}")
     return spec.replace(stride_px=model.stride_px, halo_px=model.halo_px)
 
 
@@ -137,28 +156,6 @@ def count_pixels(samples: Sequence[Sample], encoding: LabelEncoding, spec: Model
     for _, _, truth in read_pairs(samples[:: -(-len(samples) // 200)], encoding, spec.preprocess.channels):
         counts += np.bincount(truth.ravel(), minlength=256)
     return counts[: len(spec.classes)]
-
-
-@torch.no_grad()
-def start_at_frequencies(model: nn.Module, pixels: NDArray[np.int64]) -> None:
-    """Let a fresh network's last layer answer how often each class occurs, whatever the image.
-
-    The first hundred steps would otherwise teach it nothing else: `fast` had a validation Dice of
-    0.65 on crackforest after 85 steps with it and after 220 without it. (The prior of T.-Y. Lin et
-    al., "Focal Loss for Dense Object Detection", ICCV 2017, section 4.1.)
-
-    Parameters
-    ----------
-    model : nn.Module
-        With the last layer as ``head``; its channels are (class, pixel of the block it writes).
-    pixels : (K,) int64
-        Of each class in the training labels.
-    """
-    share = torch.from_numpy(np.maximum(pixels, 1) / max(1, int(pixels.sum()))).clamp(1e-4, 1 - 1e-4)
-    logits = share[1:].logit() if len(pixels) == 2 else share.log()
-    bias = model.get_submodule("head").bias
-    assert isinstance(bias, Tensor)
-    bias.copy_(logits.repeat_interleave(len(bias) // len(logits)))
 
 
 def class_weights(wanted: str, pixels: NDArray[np.int64], device: torch.device) -> Tensor | None:
@@ -211,6 +208,7 @@ def _provenance(settings: TrainSettings, data: DataSet, train: int, val: int) ->
     """Return what ``spec.training`` says of where a model comes from."""
     # Without paths: the spec travels with the model, and folders are nobody else's business.
     said = {key: value for key, value in asdict(settings).items() if key not in ("data", "output")}
+    said["weights"] = Path(settings.weights).name if settings.weights else None
     return {
         "data": {
             "name": as_text(data.root.name),

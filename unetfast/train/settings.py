@@ -36,6 +36,9 @@ class TrainSettings:
     cache: str = setting("auto", "keep decoded images in memory", choices=("auto", "ram", "none"))
     # model
     arch: str = setting("fast", "network", choices=tuple(MODELS))
+    weights: str | None = setting(
+        None, "start from a model: a best.pt, or crack, the bundled one (--lr 0.001 suits it)", type=str
+    )
     width: int | None = setting(None, "unet: channels of the first level", type=int, low=1, high=1024)
     depth: int | None = setting(None, "unet: how often the resolution is halved", type=int, low=1, high=8)
     up: str | None = setting(

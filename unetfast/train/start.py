@@ -1,0 +1,184 @@
+"""The weights that a training starts with: fresh ones, or those of a model that exists already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unetfast import checkpoint
+from unetfast.backends import CHECKPOINTS, read_spec
+from unetfast.errors import ArtifactError, ConfigError, require
+from unetfast.evaluate import Pair
+from unetfast.models.deployable import Deployable
+from unetfast.models.fast import FastNet
+from unetfast.segment import bundled
+from unetfast.spec import ModelSpec
+from unetfast.train.settings import TrainSettings
+
+__all__ = ["Start", "begin", "read", "start_at_frequencies"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model to go on from.
+
+    Attributes
+    ----------
+    path : Path
+    spec : ModelSpec
+        Its network and normalisation are the new model's too.
+    state : dict of str to Tensor
+    fused : bool
+        The weights are an export's: batch norms and parallel kernels are folded into convolutions.
+    """
+
+    path: Path
+    spec: ModelSpec
+    state: dict[str, Tensor]
+    fused: bool
+
+
+def read(settings: TrainSettings) -> Start:
+    """Read the model that ``settings.weights`` names.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+        `weights` is a ``.pt`` or ``.safetensors`` file, the fp32 ``.onnx`` of a `fast` network, or
+        the name of a bundled model.
+
+    Raises
+    ------
+    ArtifactError
+        When the file is missing, damaged, or of a kind that cannot be trained on.
+    ConfigError
+        When the settings ask for another network than the file holds.
+    """
+    assert settings.weights is not None
+    path = bundled(settings.weights) or Path(settings.weights)
+    if path.suffix.lower() in CHECKPOINTS:
+        saved = checkpoint.load(path)
+        start = Start(path, saved.spec, saved.model_state, fused=False)
+    else:
+        start = _exported(path)
+    spec = start.spec
+    own = [name for name in ("width", "depth", "up") if getattr(settings, name) is not None]
+    own += ["arch"] if settings.arch not in (TrainSettings.arch, spec.arch) else []
+    if own:
+        raise ConfigError(
+            f"{path}: brings its own network, {spec.arch}; leave out {' '.join('--' + name for name in own)}"
+        )
+    if settings.channels not in (0, spec.preprocess.channels):
+        raise ConfigError(
+            f"{path}: takes images of {spec.preprocess.channels} channels; leave out --channels"
+        )
+    return start
+
+
+def _exported(path: Path) -> Start:
+    """Read the weights of an ONNX file."""
+    if path.suffix.lower() != ".onnx":
+        raise ArtifactError(f"{path}: cannot be trained on; give a best.pt, or crack, the bundled model")
+    spec = read_spec(path)
+    if not spec.arch.startswith("fast") or spec.precision != "fp32":
+        raise ArtifactError(
+            f"{path}: an export of {spec.arch} in {spec.precision} cannot be trained on; give the "
+            "checkpoint that it was made from, its best.pt"
+        )
+    onnx = require("onnx", "train")
+    stored = onnx.load(path).graph.initializer
+    prefix = "model."
+    state = {
+        tensor.name.removeprefix(prefix): torch.tensor(onnx.numpy_helper.to_array(tensor))
+        for tensor in stored
+        if tensor.name.startswith(prefix)
+    }
+    return Start(path, spec, state, fused=True)
+
+
+@torch.no_grad()
+def begin(
+    model: nn.Module,
+    spec: ModelSpec,
+    start: Start | None,
+    pixels: NDArray[np.int64],
+    pairs: Iterable[Pair],
+) -> None:
+    """Give a fresh network the weights that it starts with.
+
+    Parameters
+    ----------
+    model : nn.Module
+        What :func:`unetfast.train.prepare.build` made of `spec`; on the CPU.
+    spec : ModelSpec
+    start : Start or None
+        None: the fresh weights stay, but for the last layer's bias. Where its classes are others in
+        number, its last layer stays fresh too.
+    pixels : (K,) int64
+        Of each class in the training labels.
+    pairs : iterable of Pair
+        Training images with their labels; batch norms that an export has folded away settle on them.
+
+    Raises
+    ------
+    ArtifactError
+        When the weights are not of this network.
+    """
+    start_at_frequencies(model, pixels)
+    if start is None:
+        return
+    state = dict(start.state)
+    if spec.logit_channels != start.spec.logit_channels:
+        state |= model.get_submodule("head").state_dict(prefix="head.")
+    try:
+        if start.fused:
+            assert isinstance(model, FastNet)
+            side_px = 256 // spec.stride_px * spec.stride_px
+            middles = _squares([image for _, image, _ in pairs], side_px)
+            normalised = Deployable(nn.Identity(), spec).logits(middles)
+            model.load_fused(state, normalised)
+        else:
+            model.load_state_dict(state)
+    except (KeyError, RuntimeError) as exc:
+        raise ArtifactError(
+            f"{start.path}: its weights do not fit {spec.arch} {spec.arch_args}: {exc}"
+        ) from exc
+
+
+def _squares(images: Sequence[NDArray[np.uint8]], side_px: int) -> Tensor:
+    """Cut the middles of images to one size, (N, S, S, C); small images are continued by their mirror."""
+    squares = []
+    for image in images:
+        below, right = (max(0, side_px - size) for size in image.shape[:2])
+        whole = np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric")
+        y, x = ((size - side_px) // 2 for size in whole.shape[:2])
+        squares.append(whole[y : y + side_px, x : x + side_px])
+    return torch.from_numpy(np.stack(squares))
+
+
+@torch.no_grad()
+def start_at_frequencies(model: nn.Module, pixels: NDArray[np.int64]) -> None:
+    """Let a fresh network's last layer answer how often each class occurs, whatever the image.
+
+    The first hundred steps would otherwise teach it nothing else: `fast` had a validation Dice of
+    0.65 on crackforest after 85 steps with it and after 220 without it. (The prior of T.-Y. Lin et
+    al., "Focal Loss for Dense Object Detection", ICCV 2017, section 4.1.)
+
+    Parameters
+    ----------
+    model : nn.Module
+        With the last layer as ``head``; its channels are (class, pixel of the block it writes).
+    pixels : (K,) int64
+        Of each class in the training labels.
+    """
+    share = torch.from_numpy(np.maximum(pixels, 1) / max(1, int(pixels.sum()))).clamp(1e-4, 1 - 1e-4)
+    logits = share[1:].logit() if len(pixels) == 2 else share.log()
+    bias = model.get_submodule("head").bias
+    assert isinstance(bias, Tensor)
+    bias.copy_(logits.repeat_interleave(len(bias) // len(logits)))
