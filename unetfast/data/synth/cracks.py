@@ -86,6 +86,8 @@ def single(rng: Rng, size_px: int, width_px: float) -> list[Strand]:
     brittle = width_px < 4 and chance(rng, 0.5)
     rough_px, bend = (log_uniform(rng, 0.15, 1.2), 0.2) if brittle else (_rough_px(rng, width_px), 0.5)
     strands = [_strand(rng, edge, heading, length_px, width_px, rough_px, bend)]
+    opens = strands[0].widths[: max(2, int(len(strands[0].widths) * rng.uniform(0.03, 0.3)))]
+    opens *= np.linspace(0.15, 1, opens.size, dtype=np.float32)  # no crack begins as a disc
     for _ in range(int(rng.integers(0, 6)) if chance(rng, 0.6) else 0):
         parent = strands[int(rng.integers(len(strands)))]
         at = int(rng.integers(1, len(parent.points) - 1))
@@ -211,7 +213,8 @@ def cracked(
     course = courses[int(rng.choice(3, p=[0.15, 0.06, 0.79]))]
     thin = course is not single
     width_px = log_uniform(rng, min(narrowest_px, 1.0) if thin else narrowest_px, 3.5 if thin else widest_px)
-    bright = width_px < 2 and chance(rng, 0.1)
+    # On dark tiles and slate a crack shows its light inside, or the dust and lime in it.
+    bright = width_px < 5 and chance(rng, 0.35 if image.mean() < 0.35 else 0.06)
     strands = course(rng, size_px, width_px)
     if width_px > 2.5:  # a wide crack is several strands, so that its two edges differ
         strands = strands + [_shaken(rng, strand, width_px) for strand in strands for _ in range(2)]

@@ -71,12 +71,14 @@ def _straight(rng: Rng, size_px: int) -> Field:
 def joint(rng: Rng, image: Field) -> Drawn:
     """Draw a straight joint, gap or board edge, often one of several, sometimes with a lit edge."""
     size_px = image.shape[0]
-    # Not thinner: a straight dark hairline is a crack more often than a joint.
     line, width_px = _straight(rng, size_px), log_uniform(rng, 1.5, 10)
     apart = rng.uniform(-90, 90, 2).astype(np.float32)
+    copies = int(rng.choice([1, 1, 2, 4]))
+    if copies > 1:  # alone, a straight dark hairline is a crack more often than a joint
+        width_px *= rng.uniform(0.5, 1)
     around = image.mean((0, 1))
     colour = around * rng.uniform(0.05, 0.7) if chance(rng, 0.7) else _colour(rng)
-    for copy in range(int(rng.choice([1, 1, 2, 4]))):
+    for copy in range(copies):
         cover = _stroke(line + copy * apart, size_px, width_px)
         if chance(rng, 0.4):
             lit = np.clip(np.roll(cover, tuple(rng.integers(-2, 3, 2)), (0, 1)) - cover, 0, 1)

@@ -40,9 +40,9 @@ def lattice(rng: Rng, size_px: int) -> Lattice:
     pitch = log_uniform(rng, 18, 260)
     floor_x, floor_y, depth = _plane(rng, size_px)
     kind = rng.random()
-    if kind < 0.12:
+    if kind < 0.2:
         return _hexagons(floor_x / pitch, floor_y / pitch, pitch / depth)
-    dots = rng.uniform(0.12, 0.3) if kind < 0.2 else 0.0
+    dots = rng.uniform(0.12, 0.3) if kind < 0.28 else 0.0
     ratio = 1.0 if dots else float(rng.choice([1.0, 1.0, 1.0, 1.5, 2.0, 3.0, 4.0]))
     row_at = floor_y / pitch
     row = np.floor(row_at)

@@ -19,7 +19,7 @@ SURFACES: dict[str, tuple[Callable[[Rng, int], Field], float]] = {
     "asphalt": (asphalt, 3.0),
     "concrete": (concrete, 2.5),
     "plaster": (plaster, 2.0),
-    "masonry": (masonry, 5.0),
+    "masonry": (masonry, 6.5),
     "marble": (marble, 0.4),
     "wood": (wood, 0.4),
 }
