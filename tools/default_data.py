@@ -7,6 +7,7 @@ without cracks of two large photographs. Test folders are never opened here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class RealData:
         Annotated cracks to train on, and every fifth of cracktile/train to choose on.
     roads, held_roads : list of Pair
         Road scenes: 0 where no crack was annotated near, 255 elsewhere.
+    road_cracks : list of Pair
+        The annotated parts of the same scenes, see :func:`_weak`.
     clean : list of (H, W, 3) uint8
         Crack-free pictures to draw cracks on.
     lifted : list of Pair
@@ -46,6 +49,7 @@ class RealData:
     held_cracks: list[Pair]
     roads: list[Pair]
     held_roads: list[Pair]
+    road_cracks: list[Pair]
     clean: list[NDArray[np.uint8]]
     lifted: list[Pair]
 
@@ -55,12 +59,19 @@ def load(root: Path) -> RealData:
     cracks, held = _cracktile(root)
     roads = _roads(root)
     held_roads, roads = roads[::5], [pair for i, pair in enumerate(roads) if i % 5]
+    road_cracks = _road_cracks(root)
     clean = [_erased(pair) for pair in cracks]
     clean += [image for image, labels in roads if not labels.any()]
     clean += _boxes(root)
     cracks += _concrete(root)
     return RealData(
-        cracks + _craquelure(root), held, roads, held_roads, clean, [lifted(pair) for pair in cracks]
+        cracks + _craquelure(root),
+        held,
+        roads,
+        held_roads,
+        road_cracks,
+        clean,
+        [lifted(pair) for pair in cracks],
     )
 
 
@@ -113,14 +124,54 @@ def _craquelure(root: Path) -> list[Pair]:
 def _roads(root: Path) -> list[Pair]:
     """Road scenes as counter-examples: their crack masks are speckled, so nothing near one counts."""
     pairs = []
-    for folder in sorted((root / "br_cracks_potholes" / "train").iterdir()):
-        image = _rgb(folder / f"{folder.name}_RAW.jpg")
+    for image, masks in _road_scenes(root):
         near = np.zeros(image.shape[:2], np.uint8)
         for kind, reach in (("CRACK", 81), ("POTHOLE", 31)):
-            mask = _mask(folder / f"{folder.name}_{kind}.png")
-            near |= cv2.dilate(mask, np.ones((reach, reach), np.uint8))
+            near |= _grown(masks[kind], reach)
         pairs.append((image, near * np.uint8(IGNORE)))
     return pairs
+
+
+def _road_cracks(root: Path) -> list[Pair]:
+    """Cut out what lies around annotated cracks; every fifth scene is held back, as in `load`."""
+    pairs = []
+    for number, (image, masks) in enumerate(_road_scenes(root)):
+        labels = _weak(image, masks["CRACK"])
+        labels[_grown(masks["POTHOLE"], 31) > 0] = IGNORE
+        rows, columns = (np.flatnonzero((labels == 1).any(axis)) for axis in (1, 0))
+        if number % 5 == 0 or (labels == 1).sum() < 300:
+            continue
+        y, x = (slice(max(0, int(v[0]) - 80), int(v[-1]) + 80) for v in (rows, columns))
+        pairs.append((np.ascontiguousarray(image[y, x]), np.ascontiguousarray(labels[y, x])))
+    return pairs
+
+
+def _weak(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Make labels of a speckled annotation: crack where it is dark too, ground where it is light.
+
+    The annotators' specks cover a part of the cracks and some of the ground between them, so what is
+    neither is undecided within 40 px of an annotation.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    ground = cv2.GaussianBlur(grey, (0, 0), 8)
+    _, number, sizes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    large = sizes[:, cv2.CC_STAT_AREA] >= 50
+    large[0] = False  # the background
+    dark = cv2.GaussianBlur(grey, (0, 0), 0.7) < 0.92 * ground
+    crack = _grown((large[number] & dark).astype(np.uint8), 3)  # a pixel more, as in the drawn masks
+    light = (cv2.GaussianBlur(grey, (0, 0), 1.0) > 0.99 * ground) & (_grown(mask, 9) == 0)
+    undecided = (_grown(mask, 81) > 0) & ~light
+    return np.where(crack > 0, 1, np.where(undecided, IGNORE, 0)).astype(np.uint8)
+
+
+def _road_scenes(root: Path) -> Iterator[tuple[NDArray[np.uint8], dict[str, NDArray[np.uint8]]]]:
+    for folder in sorted((root / "br_cracks_potholes" / "train").iterdir()):
+        masks = {kind: _mask(folder / f"{folder.name}_{kind}.png") for kind in ("CRACK", "POTHOLE")}
+        yield _rgb(folder / f"{folder.name}_RAW.jpg"), masks
+
+
+def _grown(mask: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.dilate(mask, np.ones((side_px, side_px), np.uint8)), np.uint8)
 
 
 def _boxes(root: Path) -> list[NDArray[np.uint8]]:

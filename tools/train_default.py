@@ -5,7 +5,8 @@
 Stages, each kept in --out and not repeated when it is there: scenes (drawn pictures), training
 (checkpoint every 500 steps, resumed exactly where it stopped), a second round with the counter-examples
 that the model got wrong, and the threshold on validation data.
-Export it with: unetfast export OUT/crack.pt
+With --start MODEL.onnx an exported model takes the place of the first round: it is improved on.
+Export the result with: unetfast export OUT/crack.pt
 Needs: pip install 'unetfast[train]'.
 """
 
@@ -34,6 +35,8 @@ from unetfast.losses.pixel import cross_entropy
 from unetfast.metrics import f1, hit_counts
 from unetfast.models.fast import FastNet
 from unetfast.spec import ModelSpec
+from unetfast.train.settings import TrainSettings
+from unetfast.train.start import read
 
 ARCH_ARGS: dict[str, Any] = {"widths": (48, 64, 64), "depths": (1, 2, 3), "dilations": (1, 2, 1)}
 SIDE_PX = 256
@@ -59,6 +62,7 @@ def main() -> None:
     parser.add_argument("--near-scenes", type=int, default=2000, help="drawn rough roads, %(default)s")
     parser.add_argument("--steps", type=int, default=18000, help="steps of the first round, %(default)s")
     parser.add_argument("--hard-steps", type=int, default=5000, help="steps of the second round, %(default)s")
+    parser.add_argument("--start", type=Path, help="an exported model to go on from")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     args = parser.parse_args()
@@ -68,7 +72,10 @@ def main() -> None:
     real = load(args.data)
     drawn = _scenes(args, real, args.scenes, args.seed)
     near = _scenes(args, real, args.near_scenes, args.seed + 2, near=True)
-    net = _train(args, "first", args.steps, args.lr, Batches(args, real, drawn, near, []), None)
+    if args.start:
+        net = _released(args.start, [image for image, _ in drawn[:64]])
+    else:
+        net = _train(args, "first", args.steps, args.lr, Batches(args, real, drawn, near, []), None)
     hard = _hard(args, net, real)
     net = _train(args, "second", args.hard_steps, args.lr / 2, Batches(args, real, drawn, near, hard), net)
     finish(args, net, real, drawn, near)
@@ -117,15 +124,16 @@ class Batches:
         return torch.from_numpy(images), torch.from_numpy(np.stack([truth for _, truth in pairs]))
 
     def _one(self, rng: np.random.Generator) -> Pair:
-        """Take a real crack, one laid on another surface, a counter-example, or a drawn scene."""
-        shares = (0.34, 0.18, 0.2, 0.28) if self.hard else (0.22, 0.22, 0.08, 0.48)
-        kind = ("real", "laid", "counter", "drawn")[int(rng.choice(4, p=shares))]
+        """Take a real crack, one of a road, one laid elsewhere, a counter-example, or a drawn scene."""
+        shares = (0.26, 0.1, 0.17, 0.21, 0.26) if self.hard else (0.18, 0.06, 0.2, 0.1, 0.46)
+        kind = ("real", "road", "laid", "counter", "drawn")[int(rng.choice(5, p=shares))]
         if kind == "real":
             return crop(rng, _any(rng, self.real.cracks), SIDE_PX)
+        if kind == "road":
+            return crop(rng, _any(rng, self.real.road_cracks), SIDE_PX)
         if kind == "counter":
-            return crop(
-                rng, _any(rng, self.hard if self.hard and rng.random() < 0.7 else self.real.roads), SIDE_PX
-            )
+            mistakes = bool(self.hard) and rng.random() < 0.7
+            return crop(rng, _any(rng, self.hard if mistakes else self.real.roads), SIDE_PX)
         scene = _window(rng, _any(rng, self.near if rng.random() < 0.3 else self.drawn))
         if kind == "drawn":
             return scene
@@ -174,6 +182,13 @@ def _input(images: Tensor) -> Tensor:
     return (images.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
 
 
+def _released(path: Path, images: Sequence[NDArray[np.uint8]]) -> nn.Module:
+    """Take up the weights of an exported model; its batch norms settle on `images`, (H, W, 3) uint8."""
+    net = FastNet(3, 1, **ARCH_ARGS)
+    net.load_fused(read(TrainSettings(weights=str(path))).state, _input(torch.from_numpy(np.stack(images))))
+    return net
+
+
 def _train(
     args: argparse.Namespace, name: str, steps: int, peak: float, batches: Batches, start: nn.Module | None
 ) -> nn.Module:
@@ -215,6 +230,9 @@ def _rank(
     model = (FastNet(3, 1, **ARCH_ARGS) if start is None else copy.deepcopy(start)).train()
     model = model.to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval()
+    if start is not None:
+        _settle(model)
+    half = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.02)
     done = 0
     if kept.exists():
@@ -230,7 +248,7 @@ def _rank(
         for group in optimiser.param_groups:
             group["lr"] = rate
         images, labels = batches.batch(salt + step, rank)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
             logits = model(_input(images))
         loss = loss_of(logits.float(), labels)
         optimiser.zero_grad(set_to_none=True)
@@ -261,6 +279,13 @@ def _rank(
     torch.distributed.barrier()
     if rank == 0:
         (args.out / f"{name}.meeting").unlink(missing_ok=True)
+
+
+def _settle(model: nn.Module) -> None:
+    """Let the batch norms use the statistics they have, so that what is trained is what is run."""
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eval()
 
 
 def _share_gradients(model: nn.Module) -> None:
@@ -335,13 +360,17 @@ def _hard(args: argparse.Namespace, net: nn.Module, real: RealData) -> list[Pair
         wrong = float((probabilities(net, image)[truth == 0] > 0.4).mean())
         found.append((wrong, (image, truth)))
     roads = [pair for _, pair in sorted(found, key=lambda item: -item[0])[:40]]
-    found = []
-    fresh = scenes(1000, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, workers=2)
-    for image, truth in fresh:
-        found.append((float((probabilities(net, image) > 0.4).mean()), (image, truth)))
-    worst = [pair for wrong, pair in sorted(found, key=lambda item: -item[0])[:300] if wrong > 0]
+    worst: list[Pair] = []
+    for count, near, keep in ((1500, False, 400), (600, True, 200)):
+        found = []
+        fresh = scenes(
+            count, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, near=near, workers=2
+        )
+        for image, truth in fresh:
+            found.append((float((probabilities(net, image) > 0.4).mean()), (image, truth)))
+        worst += [pair for wrong, pair in sorted(found, key=lambda item: -item[0])[:keep] if wrong > 0]
     _log(args, {"hard_roads": len(roads), "hard_drawn": len(worst)})
-    return roads * 5 + worst
+    return roads * 6 + worst
 
 
 def finish(
@@ -378,6 +407,7 @@ def finish(
                     "lr",
                 )
             },
+            "start": args.start.name if args.start else None,
             "data": "cracktile/train, crackconcrete, br_cracks_potholes/train, 2 craquelure, drawn scenes",
             "validation_dice": {
                 name: round(float(s.max()), 4)
