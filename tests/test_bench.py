@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -16,7 +18,7 @@ from unetfast.bench.settings import BenchSettings
 from unetfast.bench.stages import bench_stages
 from unetfast.bench.worker import Worker
 from unetfast.data import open_dataset
-from unetfast.errors import BackendError, ConfigError
+from unetfast.errors import BackendError, ConfigError, DatasetError
 from unetfast.export import onnx as graph
 from unetfast.imaging import Picture, read, write
 from unetfast.settings import from_mapping
@@ -59,6 +61,29 @@ def test_a_table_with_a_failing_row(data: Path, tmp_path: Path, missing: str) ->
     assert torch_row["speedup"] == 1.0
     assert found["reference"] == f"{exported.trained()} on torch"
     assert found["images"] == 8
+
+
+def test_one_split_of_the_data(data: Path, tmp_path: Path) -> None:
+    for split, kept in (("train", "01234"), ("test", "567")):
+        for folder in ("images", "masks"):
+            (tmp_path / split / folder).mkdir(parents=True)
+            for i in kept:
+                shutil.copy(data / folder / f"{i}.png", tmp_path / split / folder)
+    settings = BenchSettings(
+        data=tmp_path, split="test", repeats=1, seconds=0.05, batches="1", backend=("onnxruntime",)
+    )
+    artifacts = [exported.artifact("fp32")]
+    found = bench_models(artifacts, settings, quiet)
+    assert found["images"] == 3
+    assert found["data"] == f"{tmp_path} (test)"
+    whole = bench_models(artifacts, replace(settings, split=None), quiet)
+    alone = bench_models(artifacts, replace(settings, data=tmp_path / "test", split=None), quiet)
+    assert whole["images"] == 8
+    assert found["rows"][0]["dice"] == alone["rows"][0]["dice"]
+    with pytest.raises(DatasetError, match="no images of the split 'val'"):
+        bench_models(artifacts, replace(settings, split="val"), quiet)
+    with pytest.raises(DatasetError):
+        bench_models(artifacts, replace(settings, data=data / "images"), quiet)
 
 
 def test_nothing_readable_is_an_error(tmp_path: Path) -> None:

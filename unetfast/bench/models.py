@@ -115,8 +115,14 @@ def bench_models(artifacts: Sequence[Path], settings: BenchSettings, say: Say) -
         "threads": settings.threads or f"as each takes by itself ({os.cpu_count()} cores)",
         "rounds": settings.repeats,
         "reference": reference,
-        "data": str(settings.data) if settings.data else "random pixels",
+        "data": _data(settings),
     }
+
+
+def _data(settings: BenchSettings) -> str:
+    if settings.data is None:
+        return "random pixels"
+    return f"{settings.data} ({settings.split})" if settings.split else str(settings.data)
 
 
 def _candidates(artifacts: Sequence[Path], settings: BenchSettings) -> list[Row]:
@@ -256,6 +262,8 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
     try:
         dataset = open_dataset(settings.data, encoding=trained)
     except DatasetError as exc:
+        if settings.split is not None:  # pictures alone have no splits
+            raise
         known = {ending for endings in EXTENSIONS.values() for ending in endings}
         found = sorted(p for p in settings.data.rglob("*") if p.suffix.lower() in known)[: settings.limit]
         if not found:
@@ -263,7 +271,8 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
         say(f"no Dice, for want of a truth: {str(exc).splitlines()[0]}")
         pages = channels not in (1, 3)
         return [(network_input(read(path, pages=pages).pixels, channels), None) for path in found]
-    return [read_pair(sample, dataset.encoding, channels) for sample in dataset.samples[: settings.limit]]
+    samples = dataset.only(settings.split).samples[: settings.limit]
+    return [read_pair(sample, dataset.encoding, channels) for sample in samples]
 
 
 def _timing_images(pairs: list[Pair], settings: BenchSettings) -> NDArray[np.uint8]:

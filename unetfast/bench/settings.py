@@ -18,6 +18,9 @@ class BenchSettings:
     data: Path | None = setting(
         None, "Images or a data set: what is timed on, and what Dice and IoU are measured on.", type=Path
     )
+    split: str | None = setting(
+        None, "Only this split of --data.", choices=("train", "val", "test"), type=str
+    )
     limit: int = setting(32, "At most this many images of --data.", low=1)
     imgsz: int | None = setting(
         None, "Time on the middle square of this side in px, not on whole images.", type=int, low=16

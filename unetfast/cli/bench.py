@@ -28,7 +28,7 @@ def bench(artifacts: tuple[Path, ...], config: Path | None, **said: Any) -> None
     \b
     Examples:
       unetfast bench best.pt best.onnx best.int8.onnx --data data/test
-      unetfast bench best.pt best.onnx --data data/test --threads 1 --plot speed.png
+      unetfast bench best.pt best.onnx --data data/ --split test --threads 1 --plot speed.png
       unetfast bench --inpaint
       unetfast bench --stages photos/
     """

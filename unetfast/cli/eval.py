@@ -107,19 +107,12 @@ def _load(path: Path, backend: str, device: str, threshold: float | None) -> Bac
 
 def _open(root: Path, loaded: Backend, source: dict[str, Any], split: str | None) -> DataSet:
     """Open the data, its masks read as the model's training read them."""
-    import dataclasses
-
     from unetfast.data import open_dataset
     from unetfast.data.labels import LabelEncoding
 
     stored = loaded.spec.label_encoding
     encoding = LabelEncoding.from_dict(stored) if stored else None
-    found = open_dataset(root, encoding=encoding, **source)
-    if split is not None:
-        samples = [sample for sample in found.samples if sample.split == split]
-        if not samples:
-            raise DatasetError(f"{root}: no images of the split {split!r}")
-        found = dataclasses.replace(found, samples=samples)
+    found = open_dataset(root, encoding=encoding, **source).only(split)
     if len(found.classes) != len(loaded.spec.classes):
         raise DatasetError(
             f"{root}: has {len(found.classes)} classes ({', '.join(found.classes)}), but the model "

@@ -64,6 +64,21 @@ class DataSet:
         """Return the data set with more samples, by id, that :meth:`split` keeps on one side."""
         return replace(self, together=(*self.together, *(tuple(group) for group in together)))
 
+    def only(self, split: str | None) -> DataSet:
+        """Return the data set with the samples of "train", "val" or "test" alone; of None, as it is.
+
+        Raises
+        ------
+        DatasetError
+            When there are none.
+        """
+        if split is None:
+            return self
+        samples = [sample for sample in self.samples if sample.split == split]
+        if not samples:
+            raise DatasetError(f"{self.root}: no images of the split {split!r}")
+        return replace(self, samples=samples)
+
     def split(self, val_fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
         """Return training and validation samples.
 
