@@ -125,15 +125,16 @@ class Batches:
 
     def _one(self, rng: np.random.Generator) -> Pair:
         """Take a real crack, one of a road, one laid elsewhere, a counter-example, or a drawn scene."""
-        shares = (0.26, 0.1, 0.17, 0.21, 0.26) if self.hard else (0.18, 0.06, 0.2, 0.1, 0.46)
+        shares = (0.26, 0.06, 0.16, 0.26, 0.26) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.46)
         kind = ("real", "road", "laid", "counter", "drawn")[int(rng.choice(5, p=shares))]
         if kind == "real":
             return crop(rng, _any(rng, self.real.cracks), SIDE_PX)
         if kind == "road":
             return crop(rng, _any(rng, self.real.road_cracks), SIDE_PX)
         if kind == "counter":
-            mistakes = bool(self.hard) and rng.random() < 0.7
-            return crop(rng, _any(rng, self.hard if mistakes else self.real.roads), SIDE_PX)
+            mistakes = bool(self.hard) and rng.random() < 0.6
+            # Also what lies at a scene's edges: verges, shadows, other cars.
+            return crop(rng, _any(rng, self.hard if mistakes else self.real.roads), SIDE_PX, edge=0.03)
         scene = _window(rng, _any(rng, self.near if rng.random() < 0.3 else self.drawn))
         if kind == "drawn":
             return scene
@@ -361,7 +362,7 @@ def _hard(args: argparse.Namespace, net: nn.Module, real: RealData) -> list[Pair
         found.append((wrong, (image, truth)))
     roads = [pair for _, pair in sorted(found, key=lambda item: -item[0])[:40]]
     worst: list[Pair] = []
-    for count, near, keep in ((1500, False, 400), (600, True, 200)):
+    for count, near, keep in ((1000, False, 350), (500, True, 200)):
         found = []
         fresh = scenes(
             count, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, near=near, workers=2
@@ -370,7 +371,7 @@ def _hard(args: argparse.Namespace, net: nn.Module, real: RealData) -> list[Pair
             found.append((float((probabilities(net, image) > 0.4).mean()), (image, truth)))
         worst += [pair for wrong, pair in sorted(found, key=lambda item: -item[0])[:keep] if wrong > 0]
     _log(args, {"hard_roads": len(roads), "hard_drawn": len(worst)})
-    return roads * 6 + worst
+    return roads * 8 + worst
 
 
 def finish(
