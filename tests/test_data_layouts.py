@@ -362,6 +362,18 @@ def test_camvid_lists_of_another_machine(tmp_path: Path) -> None:
     assert len(open_dataset(tmp_path / "CamVid/val.txt").samples) == 2
 
 
+def test_an_image_is_not_its_own_mask(tmp_path: Path) -> None:
+    """A mask that is missing must not be found in the image of the same name."""
+    for i in range(4):
+        save(tmp_path / f"train/{i}.png", photo(i))
+        if i:
+            save(tmp_path / f"trainannot/{i}.png", truth(i))
+    lines = [f"/home/bob/train/{i}.png /home/bob/trainannot/{i}.png" for i in range(4)]
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    with pytest.raises(DatasetError, match=r"1 images have no mask: train\.txt: /home/bob/train/0\.png"):
+        open_dataset(tmp_path)
+
+
 def test_voc_image_sets(tmp_path: Path) -> None:
     for i in range(6):
         save(tmp_path / f"JPEGImages/2007_{i}.jpg", photo(i))
@@ -428,6 +440,34 @@ def test_csv_of_anything_else_is_not_one(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("image,mask\nimages/0.jpg,masks/0.png\nimages/1.jpg,masks/none.png\n")
     with pytest.raises(DatasetError, match=r"bad.csv:3: masks/none.png"):
         open_dataset(tmp_path / "bad.csv")
+
+
+def test_csv_that_lists_nothing_says_what_is_missing(tmp_path: Path) -> None:
+    save(tmp_path / "images/0.png", photo(0))
+    table = tmp_path / "pairs.csv"
+    table.write_text("image,mask\n")
+    with pytest.raises(DatasetError, match=r"pairs\.csv: lists no image with a mask$"):
+        open_dataset(table)
+    table.write_text("image,mask\nimages/0.png,masks/0.png\n")
+    with pytest.raises(DatasetError, match=r"none of these files is there: pairs\.csv:2: masks/0\.png"):
+        open_dataset(table)
+
+
+def test_ome_tiff_beside_plain_masks(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"images/{i}.ome.tif", photo(i))
+        save(tmp_path / f"masks/{i}.tif", truth(i) * 255)
+    assert len(open_dataset(tmp_path).samples) == 3
+
+
+def test_masks_for_machines_not_for_people(tmp_path: Path) -> None:
+    """As Supervisely writes them."""
+    for i in range(3):
+        save(tmp_path / f"ds0/img/{i}.png", photo(i))
+        save(tmp_path / f"ds0/masks_machine/{i}.png", truth(i))
+        save(tmp_path / f"ds0/masks_human/{i}.png", photo(i + 10))
+    found = open_dataset(tmp_path)
+    assert {sample.masks[0].path.parent.name for sample in found.samples} == {"masks_machine"}
 
 
 def _coco(root: Path, name: str = "annotations.json", folder: str = "images") -> Path:

@@ -99,7 +99,7 @@ def test_encrypted_and_damaged_archives_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="encrypted"):
         open_dataset(tmp_path / "locked.zip")
     (tmp_path / "cut.zip").write_bytes(root.read_bytes()[:400])
-    with pytest.raises(DatasetError, match=r"cut\.zip"):
+    with pytest.raises(DatasetError, match=r"cut\.zip: not a whole \.zip archive"):
         open_dataset(tmp_path / "cut.zip")
     data = bytearray(root.read_bytes())
     data[60:90] = b"\xff" * 30
@@ -124,3 +124,28 @@ def test_pipes_are_not_files(tmp_path: Path) -> None:
     (tmp_path / "x.rar").write_bytes(b"Rar!")
     with pytest.raises(DatasetError, match=r"a data set is a folder, a \.zip"):
         list_files(tmp_path / "x.rar")
+
+
+def test_archives_with_backslashes_are_read(tmp_path: Path) -> None:
+    """Some tools on Windows write them, against the format's specification."""
+    root = tmp_path / "windows.zip"
+    with zipfile.ZipFile(root, "w") as archive:
+        for name, data in {**_members("data/"), "pairs.csv": b"image,mask\ndata\\images\\0.png,"}.items():
+            entry = zipfile.ZipInfo("replaced below, since zipfile writes slashes on Windows")
+            entry.filename = name.replace("/", "\\")
+            archive.writestr(entry, data)
+        entry.filename = "data\\empty\\"
+        archive.writestr(entry, b"")
+    found = open_dataset(root)
+    assert [sample.id for sample in found.samples] == ["0", "1", "2", "3"]
+    assert found.samples[1].image.name == "1.png"
+    np.testing.assert_array_equal(read_pair(found.samples[1], found.encoding, 3)[0], photo(1))
+
+
+def test_an_archive_in_an_archive_cannot_be_passed_itself(tmp_path: Path) -> None:
+    inner = _zip(tmp_path / "inner.zip", _members())
+    with pytest.raises(DatasetError, match=r"pass .*inner\.zip itself"):
+        open_dataset(tmp_path)
+    outer = _zip(tmp_path / "outer.zip", {"inner.zip": inner.read_bytes()})
+    with pytest.raises(DatasetError, match=r"another archive, inner\.zip: unpack it"):
+        open_dataset(outer)

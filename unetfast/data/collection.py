@@ -244,7 +244,11 @@ def _what(listing: Listing) -> str:
     shown = ", ".join(f"{key} ({count})" for key, count in most[:8])
     rest = f" and {len(most) - 8} more kinds" if len(most) > 8 else ""
     archives = [name for name in listing.names if name.lower().endswith(".zip")]
-    hint = f" An archive is read in place: pass {listing.root / archives[0]} itself." if archives else ""
+    hint = ""
+    if archives and listing.zipped:
+        hint = f" It holds another archive, {archives[0]}: unpack it and pass that one."
+    elif archives:
+        hint = f" An archive is read in place: pass {listing.root / archives[0]} itself."
     return f"Found {len(listing.names)} files: {shown}{rest}.{hint}"
 
 

@@ -9,8 +9,8 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -39,16 +39,23 @@ class Listing:
         Paths relative to the root, with ``/``, in natural order ("2" before "10").
     zipped : bool
         The root is an archive.
+    focus : str or None
+        The one file the user named: a CSV, a JSON, a list.
+    stored : mapping of str to str
+        The archive's own spelling of names that it writes with backslashes.
     """
 
     root: Path
     names: tuple[str, ...]
     zipped: bool = False
-    focus: str | None = None  # the one file the user named: a CSV, a JSON, a list
+    focus: str | None = None
+    stored: Mapping[str, str] = field(default_factory=dict)
 
     def ref(self, name: str) -> FileRef:
         """Return what `imaging` reads `name` from."""
-        return FileRef(self.root, name) if self.zipped else FileRef(self.root / name)
+        if self.zipped:
+            return FileRef(self.root, self.stored.get(name, name))
+        return FileRef(self.root / name)
 
     @cached_property
     def images(self) -> tuple[str, ...]:
@@ -130,7 +137,12 @@ def list_files(root: Path) -> Listing:
     if root.suffix.lower() in (".csv", ".tsv", ".json", ".txt", ".lst"):
         return _around(root)
     if zipfile.is_zipfile(root):
-        return Listing(root, _ordered(_members(root)), zipped=True)
+        members = _members(root)
+        # Tools on Windows write backslashes, which are part of the name elsewhere.
+        stored = {name.replace("\\", "/"): name for name in members if "\\" in name}
+        return Listing(root, _ordered(name.replace("\\", "/") for name in members), True, stored=stored)
+    if root.suffix.lower() == ".zip":
+        raise DatasetError(f"{root}: not a whole .zip archive; copy or download it again")
     raise DatasetError(
         f"{root}: a data set is a folder, a .zip archive, or a .csv, .json or .txt file that lists one"
     )
@@ -184,7 +196,7 @@ def _members(path: Path) -> list[str]:
             infos = archive.infolist()
     except (zipfile.BadZipFile, OSError, NotImplementedError) as exc:
         raise DatasetError(f"{path}: not a readable .zip archive: {exc}") from exc
-    files = [info for info in infos if not info.is_dir()]
+    files = [info for info in infos if not info.filename.endswith(("/", "\\"))]
     total = sum(info.file_size for info in files)
     packed = sum(info.compress_size for info in files)
     # Members of a real archive cannot overlap, so they never sum to more than the file.
@@ -194,9 +206,9 @@ def _members(path: Path) -> list[str]:
             f"{path.stat().st_size / 1e9:.3f} GB; it looks like a decompression bomb"
         )
     names = [_checked(path, info) for info in files]
-    if len(set(names)) != len(names):
+    if len({name.replace("\\", "/") for name in names}) != len(names):
         raise DatasetError(f"{path}: refused: it holds several files of the same name")
-    return [name for name in names if not any(_skipped(part) for part in name.split("/"))]
+    return [name for name in names if not any(_skipped(part) for part in re.split(r"[/\\]", name))]
 
 
 def _checked(path: Path, info: zipfile.ZipInfo) -> str:

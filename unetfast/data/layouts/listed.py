@@ -76,7 +76,7 @@ def _two(resolver: Resolver, line: str, beside: str) -> tuple[str, str] | None:
         parts = [part for part in line.split(separator) if part.strip(" ;,")]
         if len(parts) == 2:
             image, mask = (resolver.name(part, beside) for part in parts)
-            if image and mask:
+            if image and mask and image != mask:  # the same where only one file of the name is there
                 return image, mask
     return None
 

@@ -120,6 +120,8 @@ def _parsed(names: tuple[str, ...]) -> list[_File]:
                 role, role_folder = says.role, folder
         place = tuple(rest for folder in parts[shared:] if (rest := known[folder].rest))
         stem = name.rpartition("/")[2].rpartition(".")[0]
+        if stem.lower().endswith(".ome"):  # microscopes write x.ome.tif, whose mask is x.tif
+            stem = stem[:-4]
         files.append(_File(name, split, place, role, role_folder, stem))
     return files
 

@@ -51,9 +51,7 @@ def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> 
         if listing.focus:
             raise DatasetError(f"{listing.ref(name)}: not a readable table: {exc}") from exc
         return None
-    columns = (
-        _columns(rows, mask, lambda text: resolver.ref(text, name) is not None) if len(rows) > 1 else None
-    )
+    columns = _columns(rows, mask, lambda text: resolver.ref(text, name) is not None) if rows else None
     if columns is None:
         if listing.focus:
             head = ", ".join(cell for row in rows[:1] for cell in row)
@@ -105,6 +103,7 @@ def _samples(
             unlabelled += 1
             continue
         image, mask = resolver.ref(cells[at_image], name), resolver.ref(cells[at_mask], name)
+        mask = None if mask == image else mask  # the only file of this name that is there
         if image is None or mask is None:
             missing.append(
                 f"{name}:{line}: {cells[at_image if image is None else at_mask].strip() or 'empty'}"
@@ -117,17 +116,24 @@ def _samples(
             unknown.add(word)
         if splits.setdefault(image, split) != split:
             raise DatasetError(f"{listing.root}: {name}:{line}: {image.name} is in two splits")
+    if not masks and listing.focus:
+        lacking = f"; none of these files is there: {', '.join(missing[:3])}" if missing else ""
+        raise DatasetError(f"{listing.root / name}: lists no image with a mask{lacking}")
     if not masks or (len(missing) > len(masks) and not listing.focus):
         return None
     if unknown:
         words = ", ".join(sorted(unknown)[:5])
         raise DatasetError(f"{listing.root}: {name}: the split must be train, val or test; got {words}")
-    ids = unique_ids([str(image.member or image.path) for image in masks])
+    ids = unique_ids([_path(image) for image in masks])
     samples = [
-        Sample(ids[str(image.member or image.path)].rpartition("/")[2], image, tuple(found), splits[image])
+        Sample(ids[_path(image)].rpartition("/")[2], image, tuple(found), splits[image])
         for image, found in masks.items()
     ]
     notes = [f"pairs listed in {name}"]
     if unlabelled:
         notes.append(f"{unlabelled} rows without a mask are left out")
     return Found(samples, missing, [], notes)
+
+
+def _path(image: FileRef) -> str:
+    return (image.member or str(image.path)).replace("\\", "/")

@@ -27,7 +27,7 @@ _IMAGE_NAMES = (
 _SECONDARY_NAMES = (
     "color colour colors colours colored coloured vis viz visual overlay overlays preview instance instances "
     "object objects polygon polygons boundary boundaries edge edges contour contours derived depth "
-    "superpixels superpixel heatmap skeleton"
+    "superpixels superpixel heatmap skeleton human"
 )
 _IMAGE_WORDS, _SECONDARY = frozenset(_IMAGE_NAMES.split()), frozenset(_SECONDARY_NAMES.split())
 _FILLERS = frozenset(["data", "set", "dataset", "crop", "crops", "part", "split", "all", "fold"])
