@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unetfast.data import DataSet, open_dataset
+from unetfast.data.doctor import class_shares
 from unetfast.data.labels import IGNORE, LabelEncoding, read_pair
 from unetfast.errors import ConfigError, DatasetError, InputError
 from unetfast.imaging import MaskFile
@@ -242,6 +243,60 @@ def test_the_flag_settles_it(tmp_path: Path) -> None:
     objects = open_dataset(_dataset(tmp_path / "b", _instances), mask_values=("1-65535=nucleus",))
     assert objects.classes == ("background", "nucleus")
     np.testing.assert_array_equal(_labels(objects), _instances(0) > 0)
+
+
+def test_thin_colours_of_a_jpeg_take_the_flag_that_the_refusal_names(tmp_path: Path) -> None:
+    """Chroma at half the resolution leaves no pixel of a thin line with the colour that was drawn."""
+
+    def draw(i: int) -> Labels:
+        drawn = np.zeros((H, W, 3), np.uint8)
+        return cv2.line(drawn, (3, 5 + 7 * i), (W - 4, H - 6), (255, 0, 0), 3)
+
+    root = _dataset(tmp_path, draw, ending="jpg", quality=85)
+    with pytest.raises(DatasetError, match=r"--mask-values (#[0-9a-f]{6}=foreground)$") as refused:
+        open_dataset(root)
+    for flag in (str(refused.value).split()[-1], "#ff0000=crack"):
+        found = open_dataset(root, mask_values=[flag])
+        for i in range(5):
+            labels, wanted = _labels(found, i), draw(i)[:, :, 0] > 0
+            assert 2 * (labels[wanted] == 1).sum() / (labels.sum() + wanted.sum()) > 0.97
+    with pytest.raises(DatasetError, match="these masks are in colours; say #rrggbb=NAME"):
+        open_dataset(root, mask_values=["128-255=crack"])
+
+
+def test_probability_maps_take_the_flag_that_the_refusal_names(tmp_path: Path) -> None:
+    def draw(i: int) -> Labels:
+        soft = cv2.GaussianBlur(truth(i) * 200.0, (0, 0), 6) + np.linspace(0, 55, W)
+        return np.asarray(soft, np.uint8)
+
+    root = _dataset(tmp_path, draw)
+    with pytest.raises(DatasetError, match="--mask-values 128-255=foreground"):
+        open_dataset(root)
+    found = open_dataset(root, mask_values=["128-255=foreground"])
+    np.testing.assert_array_equal(_labels(found), draw(0) >= 128)
+
+
+def test_ignore_label_beside_mask_values(tmp_path: Path) -> None:
+    root = _dataset(tmp_path, _one_and_255)
+    found = open_dataset(root, mask_values=["1=crack"], ignore_label=255)
+    labels = _labels(found)
+    assert set(np.unique(labels)) == {0, 1, IGNORE}
+    counted = sum(np.bincount(_labels(found, i).ravel(), minlength=256)[:2] for i in range(5))
+    shares = [share.share for share in class_shares(found)]
+    np.testing.assert_allclose(shares, counted / counted.sum())
+
+
+def test_class_names_of_a_model_may_be_told_for_other_values(tmp_path: Path) -> None:
+    """What the refusal asks for has to be taken; the order in which it is said means nothing."""
+    model = LabelEncoding("polygons", "exact", (), 0, ("background", "crack", "hole"))
+    root = _dataset(tmp_path, lambda i: np.array([10, 90, 50], np.uint8)[truth(i, classes=3)])
+    with pytest.raises(DatasetError, match="Say what they mean in the model's class names"):
+        open_dataset(root, encoding=model)
+    found = open_dataset(root, encoding=model, mask_values=["50=hole,90=crack,10=background"])
+    assert found.classes == model.classes
+    np.testing.assert_array_equal(_labels(found), truth(0, classes=3))
+    with pytest.raises(DatasetError, match="Say what they mean in the model's class names"):
+        open_dataset(root, encoding=model, mask_values=["50=pothole,90=crack,10=background"])
 
 
 def test_user_values(tmp_path: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
-from drawn_data import H, W, pairs, photo, save, truth
+from drawn_data import H, W, pairs, photo, png, save, truth
 from numpy.typing import NDArray
 
 from unetfast.data import open_dataset
-from unetfast.data.labels import read_pair
+from unetfast.data.doctor import inspect
+from unetfast.data.labels import LabelEncoding, read_pair
 from unetfast.data.layouts import LAYOUTS
 from unetfast.errors import ConfigError, DatasetError
 
@@ -567,6 +570,86 @@ def test_labelme_files(tmp_path: Path) -> None:
     assert (labels == 1).sum() > 100
 
 
+def _labelme(root: Path, i: int, *shapes: dict[str, object]) -> None:
+    save(root / f"{i}.jpg", photo(i))
+    content = {"shapes": shapes, "imagePath": f"{i}.jpg", "imageHeight": H, "imageWidth": W}
+    (root / f"{i}.json").write_text(json.dumps(content))
+
+
+SQUARE = {"label": "crack", "shape_type": "polygon", "points": [[5, 5], [30, 5], [30, 20], [5, 20]]}
+
+
+def test_labelme_masks(tmp_path: Path) -> None:
+    mask = np.zeros((9, 6), np.uint8)
+    mask[1:8, 2] = mask[4, 1:5] = 255
+    text = base64.b64encode(png(mask)).decode()
+    shape = {"label": "crack", "shape_type": "mask", "points": [[7, 11], [12, 19]], "mask": text}
+    _labelme(tmp_path, 0, shape)
+    _labelme(tmp_path, 1, {**shape, "points": [[W - 6, H - 9], [W, H]]})
+    found = open_dataset(tmp_path)
+    for sample, (left, top) in zip(found.samples, [(7, 11), (W - 6, H - 9)], strict=True):
+        expected = np.zeros((H, W), np.uint8)
+        expected[top : top + 9, left : left + 6] = mask > 0
+        np.testing.assert_array_equal(read_pair(sample, found.encoding, 3)[1], expected)
+    for damage in ({"points": [[W - 5, 0], [W, 9]]}, {"mask": "iVBORw0KGgo="}, {"mask": "?"}, {"mask": None}):
+        _labelme(tmp_path, 1, {**shape, **damage})
+        with pytest.raises(DatasetError, match=r"1\.json: a shape without proper points"):
+            open_dataset(tmp_path)
+
+
+def test_outlines_that_are_background_or_do_not_count(tmp_path: Path) -> None:
+    ignored = {**SQUARE, "label": "__ignore__", "points": [[40, 5], [50, 5], [50, 15], [40, 15]]}
+    hole = {**SQUARE, "label": "_background_", "points": [[10, 10], [20, 10], [20, 15], [10, 15]]}
+    for i in range(3):
+        _labelme(tmp_path, i, SQUARE, ignored, hole)
+    found = open_dataset(tmp_path)
+    assert found.classes == ("background", "crack")
+    labels = read_pair(found.samples[0], found.encoding, 3)[1]
+    assert [labels[7, 7], labels[12, 15], labels[10, 45], labels[0, 0]] == [1, 0, 255, 0]
+    assert [finding for finding in inspect(found) if finding.severity == "error"] == []
+    for i in range(3):
+        _labelme(tmp_path, i, ignored)
+    with pytest.raises(DatasetError, match="no outline is of a class that counts"):
+        open_dataset(tmp_path)
+
+
+def test_outlines_have_no_mask_values(tmp_path: Path) -> None:
+    for i in range(3):
+        _labelme(tmp_path, i, SQUARE)
+    with pytest.raises(ConfigError, match="--mask-values and --ignore-label are for masks stored"):
+        open_dataset(tmp_path, mask_values=["255=crack"])
+    with pytest.raises(ConfigError, match="are for masks stored as pictures"):
+        open_dataset(tmp_path, ignore_label=255)
+
+
+def test_outlines_take_the_models_classes_by_name(tmp_path: Path) -> None:
+    """The order of names in the data says nothing about the order of the model's classes."""
+    for i in range(3):
+        _labelme(tmp_path, i, SQUARE, {**SQUARE, "label": "area", "points": [[40, 5], [50, 5], [50, 15]]})
+    model = LabelEncoding("grey", "exact", ((0, 0), (1, 1), (2, 2)), None, ("background", "crack", "area"))
+    found = open_dataset(tmp_path, encoding=model)
+    assert found.classes == model.classes
+    assert read_pair(found.samples[0], found.encoding, 3)[1][10, 10] == 1
+    with pytest.raises(DatasetError, match=r"outlines of area, crack, but the model's classes are .*, hole"):
+        open_dataset(tmp_path, encoding=replace(model, classes=("background", "crack", "hole")))
+
+
+def test_coco_says_what_it_left_out(tmp_path: Path) -> None:
+    file = _coco(tmp_path)
+    root, content = tmp_path, json.loads(file.read_text())
+    save(root / "images/spare.jpg", photo(9))
+    content["annotations"].append({**content["annotations"][0], "id": 99, "image_id": 99})
+    file.write_text(json.dumps(content))
+    notes = " ".join(text for _, text in open_dataset(root).decisions)
+    assert "1 annotations are of images that are not listed" in notes
+    assert "1 pictures are not listed" in notes
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = []
+    file.write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="are boxes without an outline"):
+        open_dataset(root)
+
+
 def test_mat_of_crackforest_and_of_others(tmp_path: Path) -> None:
     for i in range(3):
         save(tmp_path / f"cfd/image/00{i}.jpg", photo(i))
@@ -647,6 +730,7 @@ def test_stray_files_do_not_hide_a_data_set(name: str, data: bytes, tmp_path: Pa
         {"image_id": 0, "category_id": 3, "segmentation": [5]},
         {"image_id": 0, "category_id": 3, "segmentation": [["a", 1, 2, 3, 4, 5]]},
         {"image_id": 0, "category_id": 3, "segmentation": {"size": [H, W], "counts": [5]}},
+        {"image_id": 0, "category_id": 3, "segmentation": {"size": [10**6, 10**6], "counts": [10**12]}},
         {"image_id": 0, "category_id": 3, "segmentation": [[1e9, 0, 5, 5, 0, 9]]},
         {"image_id": 0, "category_id": 99, "segmentation": [[1, 0, 5, 5, 0, 9]]},
     ],

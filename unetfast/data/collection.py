@@ -276,14 +276,17 @@ def _encoding(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[LabelEncoding, list[str], Survey | None]:
     from unetfast.data.decide import decide, suited
-    from unetfast.data.labels import LabelEncoding
+    from unetfast.data.polygons import class_names
     from unetfast.data.survey import survey
 
     if samples[0].reader == "polygons":
-        names = tuple(str(name) for name in hints["classes"])  # type: ignore[attr-defined]
-        if wanted is not None and wanted.domain == "polygons":
-            return wanted, ["classes of the model"], None
-        return LabelEncoding("polygons", "exact", (), 0, names), [f"polygons of {', '.join(names[1:])}"], None
+        if mask_values or ignore_label is not None:
+            raise ConfigError(
+                f"{root}: --mask-values and --ignore-label are for masks stored as pictures; these are "
+                "outlines of named classes, of which --mask A,B takes some"
+            )
+        names = class_names(str(name) for name in hints["classes"])  # type: ignore[attr-defined]
+        return *_encoding_of_outlines(root, names, wanted), None
     done = 0
 
     def count() -> None:
@@ -293,19 +296,52 @@ def _encoding(
             progress(done, len(samples))
 
     # The masks of a small test set may not show that the whole set is in colours; the model knows.
-    found = survey(samples, count, domain=wanted.domain if wanted and len(wanted.classes) > 2 else None)
+    known_domain = wanted and len(wanted.classes) > 2 and wanted.domain != "polygons"
+    found = survey(samples, count, domain=wanted.domain if wanted and known_domain else None)
     if wanted is not None and not mask_values and (known := suited(wanted, found)):
         return known, ["read as the model was trained"], found
     decision = decide(found, root, mask_values=mask_values, ignore_label=ignore_label, hints=hints)
     if wanted is not None:
-        if len(decision.encoding.classes) != len(wanted.classes) or len(wanted.classes) > 2:
+        fitted = _with_classes_of(wanted, decision.encoding, told=bool(mask_values))
+        if fitted is None:
             raise DatasetError(
                 f"{root}: these masks do not use the values the model was trained with "
                 f"({', '.join(wanted.classes)}): {'; '.join(decision.reasons)}. "
                 "Say what they mean in the model's class names, with --mask-values VALUE=NAME"
             )
-        return replace(decision.encoding, classes=wanted.classes), list(decision.reasons), found
+        return fitted, list(decision.reasons), found
     return decision.encoding, list(decision.reasons), found
+
+
+def _with_classes_of(wanted: LabelEncoding, found: LabelEncoding, *, told: bool) -> LabelEncoding | None:
+    """Give an encoding the classes of a model: by name where the user `told` them, or two for two."""
+    if len(found.classes) == len(wanted.classes) == 2:
+        return replace(found, classes=wanted.classes)
+    ids = {"background": 0, **{name: i for i, name in enumerate(wanted.classes)}}
+    if not told or not set(found.classes) <= set(ids):
+        return None
+    # "Does not count" stays what it is: it is no class.
+    of = dict(enumerate(ids[name] for name in found.classes))
+    table = tuple((code, of.get(id_, id_)) for code, id_ in found.table)
+    other = None if found.other is None else of.get(found.other, found.other)
+    return replace(found, table=table, other=other, classes=wanted.classes)
+
+
+def _encoding_of_outlines(
+    root: Path, names: tuple[str, ...], wanted: LabelEncoding | None
+) -> tuple[LabelEncoding, list[str]]:
+    from unetfast.data.labels import LabelEncoding
+
+    if wanted is not None and set(names) <= set(wanted.classes):
+        return LabelEncoding("polygons", "exact", (), 0, wanted.classes), ["classes of the model"]
+    if len(names) < 2:
+        raise DatasetError(f"{root}: no outline is of a class that counts")
+    if wanted is not None and (len(names), len(wanted.classes)) != (2, 2):
+        raise DatasetError(
+            f"{root}: outlines of {', '.join(names[1:])}, but the model's classes are "
+            f"{', '.join(wanted.classes)}"
+        )
+    return LabelEncoding("polygons", "exact", (), 0, names), [f"polygons of {', '.join(names[1:])}"]
 
 
 def _renamed(encoding: LabelEncoding, classes: Sequence[str]) -> LabelEncoding:

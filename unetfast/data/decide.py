@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unetfast.data.labels import IGNORE, NEAR, LabelEncoding
 from unetfast.data.levels import MOST_CLASSES, Levels, distances
 from unetfast.data.masks import colour_text
@@ -77,7 +79,9 @@ def decide(
     told = tuple(mask_values) or tuple(hints.get("values", ()))
     if told:
         values = UserValues.parse(told, root)
-        encoding = encode_as_told(values, found, levels.centres, smeared=levels.smeared, root=root)
+        # Without clear levels, as in a probability map, the ranges of greys mean what they say.
+        smeared = levels.smeared and (levels.clear or found.domain == "colour")
+        encoding = encode_as_told(values, found, levels.centres, smeared=smeared, root=root)
         reasons.append(
             f"{'as --mask-values says' if mask_values else 'known of this layout'}: {', '.join(told)}"
         )
@@ -87,7 +91,8 @@ def decide(
     if ignore_label is not None:
         rule = "exact" if encoding.rule == "threshold" and not levels.smeared else encoding.rule
         rule = "nearest" if rule == "threshold" else rule
-        encoding = replace(encoding, rule=rule, table=(*encoding.table, (ignore_label, IGNORE)))
+        table = tuple(row for row in encoding.table if row[0] != ignore_label)
+        encoding = replace(encoding, rule=rule, table=(*table, (ignore_label, IGNORE)))
         reasons.append(f"value {ignore_label} does not count (--ignore-label)")
     return Decision(encoding, tuple(reasons))
 
@@ -273,12 +278,22 @@ class _Decider:
     # refusals
 
     def _check_smear(self) -> None:
-        if self.levels.share < 0.8 or not 2 <= len(self.levels.centres) <= MOST_CLASSES:
+        if not self.levels.clear:
+            told = "128-255=foreground"
+            if self.domain == "colour":
+                told = f"{colour_text(self._far_colour())}=foreground"
             self._refuse(
                 f"{len(self.levels.counts)} different values without clear levels; are these masks, or "
                 "photographs or probability maps?",
-                "128-255=foreground",
+                told,
             )
+
+    def _far_colour(self) -> int:
+        """Return the most frequent colour that is not the smear of the first."""
+        codes, first = list(self.levels.counts), self.levels.counts.most_common(1)[0][0]
+        far = distances("colour", codes, [first])[:, 0] > 127
+        others = Counter({code: self.levels.counts[code] for code in np.array(codes)[far].tolist()})
+        return others.most_common(1)[0][0] if others else first
 
     def _check_instances(self, values: list[int]) -> None:
         """Refuse ids that count objects: 1..n in each file, with n different from file to file."""
@@ -308,7 +323,8 @@ class _Decider:
             if together
             else f"some masks hold {low} and {high}, others {low} and 255"
         )
-        self._refuse(what, f"{high}={name},255=ignore", f"{high}={name},255={name}")
+        flags = f"{high}={name},255=ignore", f"{high}={name},255={name}"
+        self._refuse(what, *(flags if together else flags[::-1]))
 
     def _refuse_constant(self) -> None:
         (value,) = self.levels.counts

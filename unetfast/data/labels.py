@@ -143,7 +143,7 @@ class LabelEncoding:
         values, back = np.unique(found, return_inverse=True)
         clear = (self._apart(values).min(axis=1) <= NEAR)[back].reshape(found.shape)
         labels = self.ids_of(found).astype(np.uint8)
-        if clear.all():
+        if clear.all() or len(self.table) == 2:  # between two nothing else can be meant
             return labels
         if not clear.any():
             self._unknown(found[~clear], name)

@@ -60,6 +60,11 @@ class Levels:
         near = distances(domain, list(counts), self.centres).min(axis=1, initial=1 << 24) <= NEAR
         self.share = float(np.array(list(counts.values()))[near].sum()) / self.total
 
+    @property
+    def clear(self) -> bool:
+        """Whether nearly all pixels lie near a few levels, as in masks and not in photographs."""
+        return self.share >= 0.8 and 2 <= len(self.centres) <= MOST_CLASSES
+
     def _heavy(self, flat: Counter[int], lossy: bool) -> list[int]:
         least = max(16, (5e-4 if lossy else 1e-5) * sum(flat.values()))
         centres: list[int] = []

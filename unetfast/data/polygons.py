@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from unetfast.data.labels import IGNORE
+from unetfast.data.user_values import is_background, is_void
 from unetfast.errors import DatasetError
 from unetfast.imaging import Picture, orient
 from unetfast.spec import Sample
 
-__all__ = ["decode_runs", "draw"]
+__all__ = ["class_names", "decode_runs", "draw"]
 
 _SHIFT = 4  # OpenCV takes coordinates in sixteenths of a pixel
+
+
+def class_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the classes that outlines of these names make, the background first.
+
+    As in masks, a name such as "void" or LabelMe's "__ignore__" means that its pixels do not count.
+    """
+    return ("background", *(name for name in names if not is_background(name) and not is_void(name)))
 
 
 def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np.uint8]:
@@ -37,7 +47,7 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
     Returns
     -------
     (H, W) uint8
-        Class ids at the image's size.
+        Class ids at the image's size; 255 where a pixel does not count.
 
     Raises
     ------
@@ -46,7 +56,7 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
     """
     height, width = picture.pixels.shape[:2]
     shapes = [
-        (name, _Shape(_in_pixels(outline, height, width), str(sample.image)))
+        (name, _Shape(_in_pixels(outline, height, width), (height, width), str(sample.image)))
         for name, outline in sample.polygons
     ]
     reach = np.array([shape.reach for _, shape in shapes] or [(0, 0)]).max(axis=0)
@@ -54,12 +64,18 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
     as_stored = picture.orientation >= 5 and (reach[0] > width + 1 or reach[1] > height + 1)
     labels = np.zeros((width, height) if as_stored else (height, width), np.uint8)
     for name, shape in sorted(shapes, key=lambda item: -item[1].area):
-        if name not in classes:
-            raise DatasetError(f"{sample.image}: a polygon of class {name!r}; known are {', '.join(classes)}")
         if max(shape.reach) > 4 * max(height, width) + 16:
             raise DatasetError(f"{sample.image}: a polygon of {name!r} lies far outside the image")
-        shape.fill(labels, classes.index(name))
+        shape.fill(labels, _class_id(name, classes, sample))
     return np.ascontiguousarray(orient(labels, picture.orientation)) if as_stored else labels
+
+
+def _class_id(name: str, classes: Sequence[str], sample: Sample) -> int:
+    if name in classes:
+        return classes.index(name)
+    if is_background(name) or is_void(name):
+        return IGNORE if is_void(name) else 0
+    raise DatasetError(f"{sample.image}: a polygon of class {name!r}; known are {', '.join(classes)}")
 
 
 def _in_pixels(outline: Any, height: int, width: int) -> Any:
@@ -82,12 +98,14 @@ def _counts(runs: Sequence[int], pixels: int) -> tuple[int, ...]:
 class _Shape:
     """One outline: rings, or runs."""
 
-    def __init__(self, outline: Any, source: str) -> None:
+    def __init__(self, outline: Any, image: tuple[int, int], source: str) -> None:
         self.source = source
         self.rings: list[NDArray[np.float64]] = []
         self.runs: NDArray[np.bool_] | None = None
         if outline and isinstance(outline[0], int):
             height, width, counts = outline
+            if (height, width) not in (image, image[::-1]):  # before memory is taken for it
+                raise DatasetError(f"{source}: a run-length mask has another size than the image")
             self.runs = decode_runs(height, width, counts, source)
             self.reach = (float(width), float(height))
             self.area = float(self.runs.sum())

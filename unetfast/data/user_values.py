@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unetfast.data.labels import IGNORE, NEAR, LabelEncoding
+from unetfast.data.levels import distances
 from unetfast.data.masks import colour_text
 from unetfast.data.survey import Survey
 from unetfast.errors import ConfigError, DatasetError
 
-__all__ = ["UserValues", "encode_as_told", "is_void"]
+__all__ = ["UserValues", "encode_as_told", "is_background", "is_void"]
 
 _VOID = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabeled", "dontcare", "unknown"])
 _BACKGROUND = frozenset(["background", "bg"])
@@ -20,7 +21,17 @@ _BACKGROUND = frozenset(["background", "bg"])
 
 def is_void(name: str) -> bool:
     """Whether a class of this name means "does not count"."""
-    return re.sub(r"[^a-z]", "", name.lower()) in _VOID
+    return _letters(name) in _VOID
+
+
+def is_background(name: str) -> bool:
+    """Whether a class of this name is the background."""
+    return _letters(name) in _BACKGROUND
+
+
+def _letters(name: str) -> str:
+    """LabelMe writes ``__ignore__`` and ``_background_``."""
+    return re.sub(r"[^a-z]", "", name.lower())
 
 
 @dataclass(frozen=True)
@@ -94,16 +105,20 @@ def encode_as_told(
     said = _in_domain(said, found, root)
     present = sorted(found.counts)
     for low, high, name in said.ranges:
-        if not any(low <= code <= high for code in present):
+        near = smeared and _near(found.domain, present, low, high)
+        if not near and not any(low <= code <= high for code in present):
             text = (
                 colour_text(low) if found.domain == "colour" else f"{low}" if low == high else f"{low}-{high}"
             )
             shown = ", ".join(colour_text(c) if found.domain == "colour" else str(c) for c in present[:12])
             raise DatasetError(f"{root}: --mask-values {text}={name}: no mask holds that; found {shown}")
+    if smeared and found.domain == "colour":  # thin lines of a JPEG may fill no area with their colour
+        named = [low for low, high, _ in said.ranges if not _near("colour", centres, low, high)]
+        centres = sorted({*centres, *named})
     ids = _ids(said, centres)
     other = ids[said.rest] if said.rest is not None else ids.get("background")
     if smeared and len(centres) <= 64:
-        table = _centre_table(said, centres, ids, other)
+        table = _centre_table(said, found.domain, centres, ids, other)
         by_middle = found.domain != "colour" and len(centres) == 2 and len({id_ for _, id_ in table}) == 2
         rule = "threshold" if by_middle else "nearest"
     else:
@@ -125,6 +140,8 @@ def _in_domain(said: UserValues, found: Survey, root: Path) -> UserValues:
     if said.colours == (found.domain == "colour"):
         return said
     if not said.colours:  # a grey value in a set whose masks have colours
+        if any(low < high or high > 255 for low, high, _ in said.ranges):
+            raise DatasetError(f"{root}: --mask-values: these masks are in colours; say #rrggbb=NAME")
         return UserValues([(a * 0x010101, a * 0x010101, n) for a, _, n in said.ranges], True, said.rest)
     index = {colour: i for stat in found.stats for i, colour in stat.palette.items()}
     ranges = []
@@ -140,7 +157,7 @@ def _in_domain(said: UserValues, found: Survey, root: Path) -> UserValues:
 
 def _ids(said: UserValues, centres: list[int]) -> dict[str, int]:
     names = [name for _, _, name in said.ranges] + ([said.rest] if said.rest else [])
-    names = ["background" if name.lower() in _BACKGROUND else name for name in names]
+    names = ["background" if is_background(name) else name for name in names]
     classes = list(dict.fromkeys(name for name in names if not is_void(name)))
     all_named = all(said.name_of(code) is not None for code in centres)
     if "background" in classes:
@@ -152,17 +169,24 @@ def _ids(said: UserValues, centres: list[int]) -> dict[str, int]:
     for name in [name for _, _, name in said.ranges] + ([said.rest] if said.rest else []):
         if is_void(name):
             ids[name] = IGNORE
-        elif name.lower() in _BACKGROUND:
+        elif is_background(name):
             ids[name] = 0
     return ids
 
 
+def _near(domain: str, codes: list[int], low: int, high: int) -> bool:
+    """Whether a code is one of a range or, as smear leaves it, a little beside it."""
+    if domain != "colour":
+        return any(low - NEAR <= code <= high + NEAR for code in codes)
+    return bool(codes) and bool((distances(domain, codes, [low]) <= NEAR).any())
+
+
 def _centre_table(
-    said: UserValues, centres: list[int], ids: dict[str, int], other: int | None
+    said: UserValues, domain: str, centres: list[int], ids: dict[str, int], other: int | None
 ) -> tuple[tuple[int, int], ...]:
     table = []
     for code in centres:
-        near = [name for low, high, name in said.ranges if low - NEAR <= code <= high + NEAR]
+        near = [name for low, high, name in said.ranges if _near(domain, [code], low, high)]
         name = said.name_of(code) or (near[0] if near else None)
         id_ = ids[name] if name is not None else other
         if id_ is not None:

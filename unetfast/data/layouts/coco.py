@@ -32,11 +32,12 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     shapes: dict[str, list[Any]] = {}
     splits: dict[str, str | None] = {}
     missing: list[str] = []
-    boxes = 0
+    boxes = lost = 0
     for name, content in files.items():
         split = split_in(name)
         try:
             by_image, only_boxes = _shapes(listing, name, content, mask)
+            lost += _lost(by_image, content)
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             if isinstance(exc, DatasetError):
                 raise
@@ -51,6 +52,10 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             if splits.setdefault(image, split or split_in(image)) != (split or split_in(image)):
                 raise DatasetError(f"{listing.root}: {image} is listed in two splits")
     used = {shape[0] for found in shapes.values() for shape in found}
+    if not used and boxes:
+        raise DatasetError(
+            f"{listing.root}: all {boxes} annotations in {', '.join(files)} are boxes without an outline"
+        )
     if not used:
         return None
     known = [str(c.get("name")) for content in files.values() for c in sorted(content["categories"], key=_id)]
@@ -63,6 +68,10 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     notes = [f"outlines in {', '.join(files)}"]
     if boxes:
         notes.append(f"{boxes} annotations are boxes without an outline, and are left out")
+    if lost:
+        notes.append(f"{lost} annotations are of images that are not listed, and are left out")
+    if unlisted := set(listing.images) - set(shapes):
+        notes.append(f"{len(unlisted)} pictures are not listed, and are left out")
     return Found(samples, missing, [], notes, {"classes": classes})
 
 
@@ -110,6 +119,12 @@ def _shapes(
         else:
             by_image.setdefault(entry.get("image_id"), []).append((category, outline))
     return by_image, boxes
+
+
+def _lost(by_image: Mapping[Any, list[Any]], content: Mapping[str, Any]) -> int:
+    """Count annotations of images that the file does not list."""
+    listed = {entry.get("id") for entry in content["images"]}
+    return sum(len(shapes) for image, shapes in by_image.items() if image not in listed)
 
 
 def _outline(segmentation: Any) -> Any | None:

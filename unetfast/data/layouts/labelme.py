@@ -1,11 +1,18 @@
-"""A LabelMe file an image: ``photo.json`` with ``shapes`` beside ``photo.jpg``."""
+"""A LabelMe file an image: ``photo.json`` with ``shapes`` beside ``photo.jpg``.
+
+Polygons, rectangles and circles are read, and the masks that its AI tools make.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+import cv2
+import numpy as np
 
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.paths import Resolver, split_in
@@ -15,6 +22,7 @@ from unetfast.spec import Sample
 
 __all__ = ["find"]
 
+_MOST_PX = 2**30  # of an image that a file speaks of
 _MOST_BYTES = 256 * 2**20  # LabelMe may keep the whole photo inside
 
 
@@ -36,8 +44,9 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             lone.append(name)
             continue
         try:
-            outlines = [(str(shape.get("label")), _outline(shape)) for shape in content["shapes"]]
-        except (TypeError, ValueError) as exc:
+            size = int(content.get("imageHeight") or 0), int(content.get("imageWidth") or 0)
+            outlines = [(str(shape.get("label")), _outline(shape, size)) for shape in content["shapes"]]
+        except (TypeError, ValueError, cv2.error) as exc:
             raise DatasetError(f"{listing.ref(name)}: a shape without proper points: {exc}") from exc
         skipped += sum(outline is None for _, outline in outlines)
         wanted = [
@@ -79,11 +88,14 @@ def _image(listing: Listing, resolver: Resolver, name: str, content: Mapping[str
     return beside or resolver.name(str(content.get("imagePath") or ""), name)
 
 
-def _outline(shape: Mapping[str, Any]) -> tuple[tuple[tuple[float, float], ...], ...] | None:
+def _outline(shape: Mapping[str, Any], size: tuple[int, int]) -> tuple[Any, ...] | None:
+    """Return rings of points, or the runs of a mask; None for points and lines."""
     kind = shape.get("shape_type") or "polygon"
     points = [(float(x), float(y)) for x, y in shape.get("points", [])]
     if kind == "polygon" and len(points) >= 3:
         return (tuple(points),)
+    if kind == "mask" and points:
+        return _runs(str(shape.get("mask")), points[0], size)
     if kind == "rectangle" and len(points) == 2:
         (a, b), (c, d) = points
         return (((a, b), (c, b), (c, d), (a, d)),)
@@ -93,3 +105,20 @@ def _outline(shape: Mapping[str, Any]) -> tuple[tuple[tuple[float, float], ...],
         turns = [2 * math.pi * i / 64 for i in range(64)]
         return (tuple((x + radius * math.cos(t), y + radius * math.sin(t)) for t in turns),)
     return None
+
+
+def _runs(text: str, corner: tuple[float, float], size: tuple[int, int]) -> tuple[Any, ...]:
+    """Return a mask as ``polygons.draw`` takes runs; it is stored as a PNG of its bounding box."""
+    data = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    left, top = round(corner[0]), round(corner[1])
+    if picture is None or size[0] * size[1] > _MOST_PX:
+        raise ValueError("a mask that is no PNG, or of too large an image")
+    inside = picture > 0
+    if not (0 <= left <= size[1] - inside.shape[1] and 0 <= top <= size[0] - inside.shape[0]):
+        raise ValueError(f"a mask that leaves its image of {size[1]}x{size[0]}")
+    whole = np.zeros(size[::-1], np.int8)  # by columns
+    whole[left : left + inside.shape[1], top : top + inside.shape[0]] = inside.T
+    edges = np.flatnonzero(np.diff(whole.ravel(), prepend=0, append=0))
+    lengths = np.diff(edges)[::2]
+    return ("starts", *np.stack([edges[::2] + 1, lengths], axis=1).ravel().tolist())
