@@ -7,6 +7,7 @@ read.py      a file -> Picture, MaskFile
 write.py     Picture -> bytes -> a file under its final name, whole or not at all
 patch.py     a cleaned picture -> bytes, in the way that changes least; proves that it did
 jpeg.py      JPEG coefficients: only the blocks that changed are encoded again
+bmp.py       BMP pixels: only those that changed get new bits
 tiff.py      TIFF pages as pixels
 stack.py     pictures of any number of channels: .npy, TIFF files whose pages are channels
 tiff_rows.py   a few rows of a TIFF page, without reading the others

@@ -23,9 +23,10 @@ from unetfast.errors import MissingDependencyError, require
 from unetfast.imaging import metadata
 from unetfast.imaging.metadata import is_kept, is_metadata, join_jpeg
 
-__all__ = ["available", "coefficient_difference", "difference", "patch", "read_coefficients"]
+__all__ = ["available", "coefficient_difference", "difference", "losses", "patch", "read_coefficients"]
 
 _SEQUENTIAL = (0xC0, 0xC1)  # SOF markers: baseline, extended sequential; both Huffman-coded
+_PROGRESSIVE, _ARITHMETIC = (0xC2, 0xCA), (0xC9, 0xCA)
 
 
 class _Component(NamedTuple):
@@ -39,20 +40,18 @@ class _Component(NamedTuple):
 def _frame(source: bytes) -> tuple[bool, list[_Component]]:
     """Read whether a file is one sequential scan, and its components (T.81, B.2.2 to B.2.4)."""
     tables: dict[int, NDArray[np.float32]] = {}
-    frame, sequential = b"", False
     segments = metadata.jpeg_segments(source)
     for marker, body in segments.head:
         if marker == 0xDB:
             tables.update(_tables(body))
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            frame, sequential = body, marker in _SEQUENTIAL
+    kind, frame = metadata.jpeg_frame(segments)
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     entries = [(frame[i + 1] & 15, frame[i + 1] >> 4, frame[i + 2]) for i in range(6, 6 + 3 * frame[5], 3)]
     if any(table not in tables for _, _, table in entries):
         raise ValueError("a lossless JPEG can be segmented, not cleaned; convert it to PNG or TIFF first")
     tallest, widest = max(down for down, _, _ in entries), max(across for _, across, _ in entries)
     one_scan = source[segments.scan_start + 4] == len(entries)
-    return sequential and one_scan, [
+    return kind in _SEQUENTIAL and one_scan, [
         _Component(
             (-(-height * down // (8 * tallest)), -(-width * across // (8 * widest))),
             np.array([8 * tallest // down, 8 * widest // across]),
@@ -89,6 +88,20 @@ def available(source: bytes) -> bool:
     except MissingDependencyError:
         return False
     return True
+
+
+def losses(source: bytes) -> str:
+    """Say what a file written by this module has no more: "" or a clause that begins with a semicolon."""
+    kind, _ = metadata.jpeg_frame(metadata.jpeg_segments(source))
+    words = []
+    if kind in _PROGRESSIVE:
+        words.append("progressive made sequential")
+    if kind in _ARITHMETIC:
+        words.append("arithmetic coding made Huffman")
+    behind = len(source) - metadata.jpeg_end(source)
+    if behind:
+        words.append(f"{behind} bytes behind the picture left out")
+    return "".join(f"; {word}" for word in words)
 
 
 def read_coefficients(data: bytes) -> Any:

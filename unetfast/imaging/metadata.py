@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable
@@ -13,13 +14,17 @@ __all__ = [
     "is_kept",
     "is_metadata",
     "join_jpeg",
+    "jpeg_end",
     "jpeg_exif",
+    "jpeg_frame",
     "jpeg_icc",
     "jpeg_segments",
     "png_chunk",
     "png_chunks",
     "png_file",
     "png_icc",
+    "riff_chunks",
+    "riff_file",
 ]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -90,6 +95,30 @@ def jpeg_segments(data: bytes) -> JpegSegments:
         head.append((marker, data[position + 4 : position + 2 + length]))
         position += 2 + length
     raise ValueError("the JPEG file ends before its first scan")
+
+
+def jpeg_frame(segments: JpegSegments) -> tuple[int, bytes]:
+    """Return marker and body of the frame header (SOF0 to SOF15), the last where there are several."""
+    # Not frames, though numbered like them: DHT (C4), JPG (C8), DAC (CC).
+    frames = [(m, body) for m, body in segments.head if 0xC0 <= m <= 0xCF and m not in (0xC4, 0xC8, 0xCC)]
+    if not frames:
+        raise ValueError("no JPEG frame header")
+    return frames[-1]
+
+
+# In a scan, 0xFF is followed by 0 (a stuffed byte) or a restart marker; all else ends the scan.
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+
+
+def jpeg_end(data: bytes) -> int:
+    """Return where a JPEG file's picture ends: what follows are other pictures, a film, or padding."""
+    position = jpeg_segments(data).scan_start
+    while found := _AFTER_SCAN.search(data, position):
+        marker, position = data[found.start() + 1], found.end()
+        if marker == 0xD9:
+            return position
+        position += int.from_bytes(data[position : position + 2], "big")
+    return len(data)
 
 
 def join_jpeg(head: list[tuple[int, bytes]], scans: bytes) -> bytes:
@@ -176,3 +205,30 @@ def png_icc(body: bytes) -> bytes | None:
         return unpack.decompress(rest[1:], 64 * 2**20) or None  # bounded: a profile is data too
     except zlib.error:
         return None
+
+
+def riff_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Split a WebP file into (type, body) chunks.
+
+    Raises
+    ------
+    ValueError
+        When the file is cut off.
+    """
+    chunks = []
+    position, end = 12, min(len(data), 8 + int.from_bytes(data[4:8], "little"))
+    while position + 8 <= end:
+        length = int.from_bytes(data[position + 4 : position + 8], "little")
+        body = data[position + 8 : position + 8 + length]
+        if len(body) != length:
+            raise ValueError("the WebP file is cut off")
+        chunks.append((data[position : position + 4], body))
+        position += 8 + length + length % 2
+    return chunks
+
+
+def riff_file(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Join chunks into a WebP file."""
+    parts = [kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2) for kind, body in chunks]
+    joined = b"WEBP" + b"".join(parts)
+    return b"RIFF" + struct.pack("<I", len(joined)) + joined

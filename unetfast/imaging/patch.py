@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError, InputError, require
-from unetfast.imaging import jpeg, tiff_patch
+from unetfast.imaging import bmp, jpeg, metadata, tiff_patch
 from unetfast.imaging.convert import unorient
 from unetfast.imaging.read import Picture, read
 from unetfast.imaging.write import encode, jpeg_settings
@@ -94,16 +94,38 @@ def _encoded(
         if jpeg_mode != "re-encode" and can:
             stored = unorient(cleaned, picture.orientation)
             data = jpeg.patch(picture.source, stored, unorient(mask, picture.orientation))
-            return Patched(data, "JPEG: only the blocks under the mask re-encoded"), True
+            how = "JPEG: only the blocks under the mask re-encoded"
+            return Patched(data, how + jpeg.losses(picture.source)), True
         quality, sampling = jpeg_settings(picture.source)
-        return Patched(encode(new), f"JPEG: re-encoded at quality {quality}, {sampling}"), False
+        how = f"JPEG: re-encoded at quality {quality}, {sampling}"
+        return Patched(encode(new), how + jpeg.losses(picture.source)), False
     if picture.format == "tiff":
         stored = unorient(cleaned, picture.orientation)
         data = tiff_patch.patch(picture.source, stored, unorient(mask, picture.orientation), picture.name)
         return Patched(data, "TIFF: only the strips or tiles under the mask re-encoded"), True
-    if picture.format == "webp" and b"VP8 " in picture.source[:64]:
-        return Patched(encode(new), "WebP: lossy, re-encoded"), False
-    return Patched(encode(new), f"{picture.format.upper()}: lossless outside the mask"), True
+    if picture.format == "bmp":
+        made = bmp.patch(picture.source, cleaned, mask)
+        if made is not None:
+            return Patched(made[0], f"BMP: {made[1]}"), True
+        how = "BMP: lossless outside the mask; run-length coding and palette undone"
+        return Patched(encode(new), how), True
+    data = encode(new)
+    if picture.format == "webp":
+        lossy = any(kind == b"VP8 " for kind, _ in metadata.riff_chunks(picture.source))
+        how = "; the file was lossy, so that it grows" if lossy else ""
+        return Patched(data, f"WebP: lossless outside the mask{how}"), True
+    return Patched(data, f"PNG: lossless outside the mask{_left_out(picture.source, data)}"), True
+
+
+def _left_out(source: bytes, data: bytes) -> str:
+    """Name what of a PNG file holds for the old pixels only (offsets, signatures), or lies behind it."""
+    chunks = metadata.png_chunks(source)
+    new = {kind for kind, _ in metadata.png_chunks(data)} | {b"PLTE", b"tRNS", b"hIST"}  # said in the notes
+    names = sorted({kind.decode("latin-1") for kind, _ in chunks if kind not in new})
+    behind = len(source) - len(metadata.png_file(chunks))
+    names += ["interlacing"] if source[28] else []
+    names += [f"{behind} bytes behind the picture"] if behind else []
+    return f"; left out: {', '.join(names)}" if names else ""
 
 
 def _prove(picture: Picture, data: bytes, mask: NDArray[np.bool_]) -> None:

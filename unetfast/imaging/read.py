@@ -135,7 +135,10 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -
     except ImageError:
         raise
     except Exception as exc:  # decoders raise anything: OSError, KeyError, struct.error, IndexError...
-        raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc
+        unknown = "nsupported" in str(exc)  # what the decoders say of a kind that they do not know
+        raise ImageError(
+            f"{name}: {'' if unknown else 'damaged, '}cannot be decoded: {_one_line(exc)}"
+        ) from exc
     pixels = picture.pixels
     if sized and pixels.shape[:2] != (head.height, head.width):
         raise ImageError(
@@ -153,6 +156,7 @@ def _one_line(exc: Exception) -> str:
 def _read_jpeg(data: bytes, name: str) -> Picture:
     segments = metadata.jpeg_segments(data)
     exif = metadata.jpeg_exif(segments)
+    _refuse_unusual(segments, name)
     _height, _width, colour, _sampling = simplejpeg.decode_jpeg_header(data, strict=False)
     wanted = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}.get(colour, "RGB")
     notes: tuple[str, ...] = ()
@@ -178,6 +182,28 @@ def _read_jpeg(data: bytes, name: str) -> Picture:
         notes=notes,
         cmyk=wanted == "CMYK",
     )
+
+
+def _refuse_unusual(segments: metadata.JpegSegments, name: str) -> None:
+    """Refuse sound JPEG files of kinds that libjpeg-turbo does not decode, and not as damaged."""
+    _, frame = metadata.jpeg_frame(segments)
+    if frame[0] != 8:
+        raise ImageError(f"{name}: a JPEG of {frame[0]} bits; those of 8 bits are read")
+    cells = [(frame[i] >> 4, frame[i] & 15) for i in range(7, 6 + 3 * frame[5], 3)]
+    if len(cells) == 3 and (cells[1] != cells[2] or _divided(cells) not in _SAMPLINGS):
+        words = ", ".join(f"{across}x{down}" for across, down in cells)
+        raise ImageError(
+            f"{name}: a JPEG of unusual colour sampling ({words}); save it as 4:4:4 or 4:2:0 first"
+        )
+
+
+# Pixels a chroma sample covers, across and down, of 4:4:4, 4:2:2, 4:2:0, 4:4:0 and 4:1:1.
+_SAMPLINGS = {(1, 1), (2, 1), (2, 2), (1, 2), (4, 1)}
+
+
+def _divided(cells: list[tuple[int, int]]) -> tuple[float, float]:
+    (across, down), (chroma_across, chroma_down) = cells[:2]
+    return across / max(chroma_across, 1), down / max(chroma_down, 1)
 
 
 def _cmyk_to_rgb(cmyk: NDArray[np.uint8], inverted: bool) -> NDArray[np.uint8]:
@@ -247,10 +273,8 @@ def _read_pillow(data: bytes, name: str, head: Header) -> Picture:
         opened.load()
         image: Image.Image = opened
         icc, exif = image.info.get("icc_profile"), image.info.get("exif")
-        notes: tuple[str, ...] = ()
         if image.mode == "P":
-            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-            notes = (f"palette expanded to {image.mode}",)
+            image = image.convert("RGB")
         pixels = np.array(image)
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
@@ -263,7 +287,6 @@ def _read_pillow(data: bytes, name: str, head: Header) -> Picture:
         orientation=metadata.exif_orientation(exif),
         name=name,
         source=data,
-        notes=notes,
     )
 
 

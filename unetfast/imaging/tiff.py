@@ -37,6 +37,10 @@ def opened(file: BinaryIO, name: str) -> Iterator[Any]:
         When it is no TIFF file, is cut off, or holds several pages.
     """
     with pages_of(file, name) as pages:
+        if not pages:
+            raise ImageError(
+                f"{name}: a TIFF file without a full-size page (raw photos of cameras are not read)"
+            )
         if len(pages) != 1:
             raise ImageError(f"{name}: a TIFF file of {len(pages)} pages; split it into single pages first")
         yield pages[0]
@@ -138,7 +142,9 @@ def normal_values(page: Any, values: NDArray[Any], name: str) -> tuple[NDArray[A
     elif page.photometric == 5:
         return _cmyk(values, name), notes, True
     if values.dtype == np.float32 and not (float(values.min()) >= 0.0 and float(values.max()) <= 1.0):
-        raise ImageError(f"{name}: float samples outside 0..1; what is white is unknown: rescale them")
+        raise ImageError(
+            f"{name}: float samples outside 0..1, or not a number; what is white is unknown: rescale them"
+        )
     return np.ascontiguousarray(values), notes, False
 
 

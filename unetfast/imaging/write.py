@@ -36,19 +36,14 @@ __all__ = [
     "write_mask",
 ]
 
-# Chunks that describe pixels as they were stored and would be wrong for expanded ones.
-_PNG_PIXEL_CHUNKS = {
-    b"IHDR",
-    b"PLTE",
-    b"tRNS",
-    b"IDAT",
-    b"IEND",
-    b"hIST",
-    b"bKGD",
-    b"sBIT",
-    b"acTL",
-    b"fcTL",
-    b"fdAT",
+# Chunks that say how the pixels are stored.
+_PNG_PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"hIST", b"acTL", b"fcTL", b"fdAT"}
+# Right as long as depth and channels stay.
+_PNG_DEPTH_CHUNKS = {b"bKGD", b"sBIT"}
+# An upper-case fourth letter: not to be copied once pixels change, unless its meaning is known.
+_PNG_STAYING = {
+    *(b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD", b"sBIT"),
+    *(b"sPLT", b"pCAL", b"sCAL", b"sTER", b"tIME"),
 }
 
 _PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -148,8 +143,10 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
         )
     if format == "jpeg":
         return _encode_jpeg(pixels, picture)
-    if format in ("bmp", "webp"):
-        return _encode_pillow(pixels, picture, format)
+    if format == "bmp":
+        return _encode_bmp(pixels, picture)
+    if format == "webp":
+        return _encode_webp(pixels, picture)
     raise InputError(f"unknown image format {format!r} (known: {', '.join(EXTENSIONS)})")
 
 
@@ -167,7 +164,8 @@ def _encode_png(pixels: NDArray[Any], picture: Picture) -> bytes:
         encoded = _png(pixels)
     made = metadata.png_chunks(encoded)
     if own and picture.source is not None:
-        kept = [c for c in metadata.png_chunks(picture.source) if c[0] not in _PNG_PIXEL_CHUNKS]
+        same_kind = picture.source[24:26] == encoded[24:26]
+        kept = [c for c in metadata.png_chunks(picture.source) if _is_kept(c[0], same_kind)]
     else:
         kept = []
         if picture.icc:
@@ -177,6 +175,13 @@ def _encode_png(pixels: NDArray[Any], picture: Picture) -> bytes:
     if not kept:
         return encoded
     return metadata.png_file([made[0], *kept, *made[1:]])
+
+
+def _is_kept(kind: bytes, same_kind: bool) -> bool:
+    """Tell whether a PNG chunk goes with changed pixels, stored as before or not."""
+    if kind in _PNG_PIXEL_CHUNKS or (kind in _PNG_DEPTH_CHUNKS and not same_kind):
+        return False
+    return kind in _PNG_STAYING or kind[3:].islower()
 
 
 def _png(pixels: NDArray[Any]) -> bytes:
@@ -297,25 +302,36 @@ def _encode_tiff(pixels: NDArray[Any], picture: Picture) -> bytes:
     return out.getvalue()
 
 
-def _encode_pillow(pixels: NDArray[np.uint8], picture: Picture, format: str) -> bytes:
+def _encode_bmp(pixels: NDArray[np.uint8], picture: Picture) -> bytes:
+    if pixels.shape[2] in (2, 4):
+        raise InputError("BMP holds no transparency; write PNG or TIFF")
+    settings: dict[str, Any] = {}
+    if picture.source is not None and picture.format == "bmp" and picture.source[14] >= 40:
+        per_m = struct.unpack_from("<ii", picture.source, 38)
+        settings["dpi"] = tuple(value / 39.3701 for value in per_m)
     out = io.BytesIO()
-    image = Image.fromarray(np.ascontiguousarray(_flat(pixels)))
-    if image.mode == "LA" or (format == "bmp" and image.mode == "RGBA" and picture.format != "bmp"):
-        if format == "bmp":
-            raise InputError("BMP holds no transparency; write PNG or TIFF")
-        image = image.convert("RGBA")
-    if format == "bmp":
-        image.save(out, "BMP")
-        return out.getvalue()
-    settings: dict[str, Any] = {"lossless": True, "exact": True, "method": 1}
-    if picture.source is not None and picture.format == "webp" and b"VP8 " in picture.source[:64]:
-        settings = {"quality": JPEG_QUALITY, "method": 4}
-    if picture.exif:
-        settings["exif"] = picture.exif
-    if picture.icc:
-        settings["icc_profile"] = picture.icc
-    image.save(out, "WEBP", **settings)
+    Image.fromarray(np.ascontiguousarray(_flat(pixels))).save(out, "BMP", **settings)
     return out.getvalue()
+
+
+_WEBP_IMAGE = (b"VP8 ", b"VP8L", b"ALPH")
+
+
+def _encode_webp(pixels: NDArray[np.uint8], picture: Picture) -> bytes:
+    """Return a lossless WebP file; in one made from WebP all other chunks stay."""
+    image = Image.fromarray(np.ascontiguousarray(_flat(pixels)))
+    image = image.convert("RGBA") if image.mode == "LA" else image
+    settings: dict[str, Any] = {"lossless": True, "exact": True, "method": 1}
+    out = io.BytesIO()
+    if picture.source is None or picture.format != "webp":
+        image.save(out, "WEBP", exif=picture.exif or b"", icc_profile=picture.icc or b"", **settings)
+        return out.getvalue()
+    image.save(out, "WEBP", exif=b"", icc_profile=b"", **settings)
+    made = next(c for c in metadata.riff_chunks(out.getvalue()) if c[0] == b"VP8L")
+    chunks = metadata.riff_chunks(picture.source)
+    first = next(number for number, (kind, _) in enumerate(chunks) if kind in _WEBP_IMAGE)
+    others = [c for c in chunks[first:] if c[0] not in _WEBP_IMAGE]
+    return metadata.riff_file([*chunks[:first], made, *others])
 
 
 def encode_mask(mask: NDArray[Any]) -> bytes:
