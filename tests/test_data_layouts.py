@@ -371,9 +371,9 @@ def test_an_image_is_not_its_own_mask(tmp_path: Path) -> None:
         save(tmp_path / f"train/{i}.png", photo(i))
         if i:
             save(tmp_path / f"trainannot/{i}.png", truth(i))
-    lines = [f"/home/bob/train/{i}.png /home/bob/trainannot/{i}.png" for i in range(4)]
+    lines = [f"/other/machine/train/{i}.png /other/machine/trainannot/{i}.png" for i in range(4)]
     (tmp_path / "train.txt").write_text("\n".join(lines))
-    with pytest.raises(DatasetError, match=r"1 images have no mask: train\.txt: /home/bob/train/0\.png"):
+    with pytest.raises(DatasetError, match=r"1 images have no mask: train\.txt: /other/machine/train/0\.png"):
         open_dataset(tmp_path)
 
 

@@ -15,7 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics as oracle
 
+from unetfast import checkpoint
 from unetfast.backends.whole import predictor
+from unetfast.data.labels import LabelEncoding
 from unetfast.evaluate import THRESHOLDS, Evaluation, score
 from unetfast.spec import ModelSpec, PreprocessSpec
 
@@ -66,6 +68,21 @@ def test_ods_and_ois_by_brute_force(rng: np.random.Generator) -> None:
     assert found.summary()["pooled"]["ods_f1"] == pytest.approx(max(value(row) for row in pooled))
     best = sum(max(c, key=value) for c in curves if c is not None)
     assert found.summary()["pooled"]["ois_f1"] == pytest.approx(value(best))
+
+
+def test_ois_of_images_without_truth(rng: np.random.Generator) -> None:
+    """Their best threshold is the one that predicts least, not the first of many zeros."""
+    empty = np.zeros((20, 30), np.uint8)
+    line = empty.copy()
+    line[10] = 1
+    spec = ModelSpec(output="prob")
+    answers = [np.where(truth == 1, 0.9, 0.2 * rng.random(truth.shape)) for truth in (empty, line)]
+    scored = [
+        score("", truth, answer[:, :, None].astype(np.float32), spec, 1.0)
+        for truth, answer in zip((empty, line), answers, strict=True)
+    ]
+    pooled = Evaluation(scored, spec.classes, True, 0.5, 1.0).summary()["pooled"]
+    assert pooled["ods_f1"] == pooled["ois_f1"] == 1
 
 
 def test_best_threshold_is_the_best_of_all(rng: np.random.Generator) -> None:
@@ -126,7 +143,6 @@ def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network that finds dark pixels: its last layer reads one channel, without training."""
     import torch
 
-    from unetfast import checkpoint
     from unetfast.models.unet import UNet
 
     model = UNet(3, 1, width=2, depth=1).eval()
@@ -163,6 +179,8 @@ def test_eval_on_the_command_line(
     done = unetfast_command("eval", checkpoint_file, tmp_path, "-o", out, "--tolerance", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith(f"{out}/")
+    assert "samples: 3 (3 without a split)" in done.stderr
+    assert "masks: two values: 0 is background, 255 is foreground" in done.stderr
     assert {p.name for p in out.iterdir()} == {
         "metrics.json",
         "per_image.csv",
@@ -179,6 +197,33 @@ def test_eval_on_the_command_line(
     again = unetfast_command("eval", checkpoint_file, tmp_path, "-o", out, cwd=tmp_path)
     assert again.returncode == 2
     assert again.stderr == f"unetfast: {out}: holds an evaluation already; choose another --output\n"
+
+
+def test_eval_says_what_a_reader_of_its_scores_must_know(
+    checkpoint_file: Path, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    truth = np.eye(40, dtype=np.uint8)
+    for split in ("train", "test"):
+        for folder, array in (("images", 200 - 180 * truth), ("masks", 255 - 255 * truth)):
+            (tmp_path / split / folder).mkdir(parents=True)
+            cv2.imwrite(str(tmp_path / split / folder / "1.png"), array)
+    cv2.imwrite(str(tmp_path / "test/images/2.png"), truth)
+    known = LabelEncoding().to_dict()
+    saved = checkpoint.load(checkpoint_file)
+    model = tmp_path / "model.pt"
+    checkpoint.save(model, model_state=saved.model_state, spec=saved.spec.replace(label_encoding=known))
+    refused = unetfast_command("eval", model, tmp_path, cwd=tmp_path)
+    assert "leave them out with --skip-unmatched" in refused.stderr
+    done = unetfast_command("eval", model, tmp_path, "--skip-unmatched", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "samples: 2 (1 train, 1 test)" in done.stderr
+    assert "for one alone: --split test" in done.stderr
+    assert "98 % of all pixels are foreground; if these masks are inverted: --mask-values 0=" in done.stderr
+    wrong = unetfast_command("eval", model, tmp_path, "--backend", "onnxruntime", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "backend onnxruntime cannot open it (backends that can: torch)" in wrong.stderr
+    wrong = unetfast_command("eval", model, tmp_path, "--backend", "onnx", cwd=tmp_path)
+    assert "unknown backend 'onnx'" in wrong.stderr
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")

@@ -168,7 +168,7 @@ class Evaluation:
         if pooled is not None:
             # As the Berkeley benchmark defines them: one best threshold for the whole set, and
             # the counts pooled with each image at its own best.
-            best = [c[int(np.argmax(np.nan_to_num(f1(c))))] for c in curves if c is not None]
+            best = [_at_its_best(curve) for curve in curves if curve is not None]
             found["ods_f1"] = float(np.nanmax(f1(pooled), initial=0.0))
             found["ois_f1"] = float(f1(np.sum(best, axis=0)))
         return found
@@ -262,6 +262,13 @@ def evaluate(
             progress()
     thin = tolerance_px if spec.task == "binary" else None
     return Evaluation(found, spec.classes, spec.task == "binary", spec.threshold, thin)
+
+
+def _at_its_best(curve: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the row of (T, 4) counts with the best F1; without any truth, that of the least predicted."""
+    if not curve[0, 3]:
+        return np.asarray(curve[-1])
+    return np.asarray(curve[int(np.argmax(f1(curve)))])
 
 
 def _total(counts: list[NDArray[np.int64] | None]) -> NDArray[np.int64] | None:

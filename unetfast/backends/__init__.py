@@ -15,7 +15,7 @@ from unetfast.settings import check_threads
 if TYPE_CHECKING:
     from unetfast.backends.base import Backend
 
-__all__ = ["BACKENDS", "CHECKPOINTS", "PLANS", "SUFFIXES", "load", "read_spec"]
+__all__ = ["BACKENDS", "CHECKPOINTS", "PLANS", "SUFFIXES", "chosen", "load", "read_spec"]
 
 log = logging.getLogger(__name__)
 
@@ -70,16 +70,21 @@ def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threa
     """
     check_threads(threads)
     path = Path(path)
+    loaded: Backend = BACKENDS[chosen(path, backend, device)](path, device=device, threads=threads)
+    return loaded
+
+
+def chosen(path: Path, backend: str, device: str) -> str:
+    """Return the key of the backend that :func:`load` takes; it raises the first two errors named there."""
     if not path.is_file():
         raise ArtifactError(f"{path}: no such model file")
     able = SUFFIXES.get(path.suffix.lower())
     if able is None:
         raise ArtifactError(f"{path}: not a model file this tool knows ({', '.join(SUFFIXES)})")
-    chosen = _fastest(path, able, device) if backend == "auto" else backend
-    if chosen in BACKENDS and chosen not in able:
-        raise ConfigError(f"{path}: backend {chosen} cannot open it (backends that can: {', '.join(able)})")
-    loaded: Backend = BACKENDS[chosen](path, device=device, threads=threads)
-    return loaded
+    key = _fastest(path, able, device) if backend == "auto" else backend
+    if key in BACKENDS and key not in able:
+        raise ConfigError(f"{path}: backend {key} cannot open it (backends that can: {', '.join(able)})")
+    return key
 
 
 def _fastest(path: Path, able: tuple[str, ...], device: str) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unetfast.data import DataSet
     from unetfast.data.doctor import Finding
 
-__all__ = ["check", "open_examined"]
+__all__ = ["check", "open_examined", "say_decisions"]
 
 _OF_DATA = ("layout", "mask", "mask_values", "ignore_label", "skip_unmatched")
 _OTHERS = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in _OF_DATA]
@@ -107,9 +107,8 @@ def open_examined(settings: TrainSettings) -> DataSet:
         return found  # of the processes of torchrun the first one looks and speaks
     with _progress("checking data") as advance:
         findings = inspect(found, skip_unmatched=settings.skip_unmatched, progress=advance)
+    say_decisions(found)
     console = Console(stderr=True, highlight=False)
-    for topic, decision in found.decisions:
-        console.print(f"[dim]{topic}[/dim]: {_plain(decision)}", soft_wrap=True)
     for finding in findings:
         if finding.severity == "warning":
             console.print(
@@ -117,6 +116,15 @@ def open_examined(settings: TrainSettings) -> DataSet:
             )
     refuse_errors(found, findings)
     return found.keeping(group for finding in findings for group in finding.together)
+
+
+def say_decisions(found: DataSet) -> None:
+    """Print on standard error what was found and how it is read, a line each."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    for topic, decision in _summary(found):
+        console.print(f"[dim]{topic}[/dim]: {_plain(decision)}", soft_wrap=True)
 
 
 def _opened(settings: TrainSettings, *, skip_unmatched: bool) -> DataSet:

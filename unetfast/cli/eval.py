@@ -24,6 +24,9 @@ __all__ = ["eval_"]
 @click.option("--layout", default="auto", help="how the data lies on disk; auto finds out")
 @click.option("--mask", "mask_name", help="which mask, where an image has several")
 @click.option("--mask-values", multiple=True, help="what a mask value means, such as 255=crack; repeatable")
+@click.option(
+    "--skip-unmatched", is_flag=True, help="leave out images without a mask, and masks without an image"
+)
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="only this split of the data")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="binary: in place of the model's own")
 @click.option(
@@ -64,12 +67,16 @@ def eval_(
     from rich.progress import track
 
     from unetfast.backends.whole import predictor
+    from unetfast.cli.check import say_decisions
     from unetfast.evaluate import evaluate
     from unetfast.train.run_folder import new_folder
 
     loaded = _load(model, backend, device, threshold)
     found = _open(data, loaded, source, split)
     folder = new_folder(output, "eval")  # before the minutes of work
+    say_decisions(found)
+    if len({sample.split for sample in found.samples}) > 1:
+        click.echo("all splits are measured together; for one alone: --split test", err=True)
     stderr = Console(stderr=True)
     predict = predictor(loaded, tile)
     samples = track(
@@ -88,6 +95,7 @@ def _load(path: Path, backend: str, device: str, threshold: float | None) -> Bac
     from unetfast.segment import bundled
 
     path = bundled(path) or path
+    backends.BACKENDS[backends.chosen(path, backend, device)]  # an unknown one is an error, also for a .pt
     if path.suffix.lower() not in backends.CHECKPOINTS:
         loaded = backends.load(path, backend=backend, device=device)
         if threshold is not None and loaded.spec.output == "mask":

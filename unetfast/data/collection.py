@@ -275,7 +275,7 @@ def _encoding(
     wanted: LabelEncoding | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[LabelEncoding, list[str], Survey | None]:
-    from unetfast.data.decide import decide, suited
+    from unetfast.data.decide import decide, suited, warn_if_inverted
     from unetfast.data.polygons import class_names
     from unetfast.data.survey import survey
 
@@ -299,6 +299,7 @@ def _encoding(
     known_domain = wanted and len(wanted.classes) > 2 and wanted.domain != "polygons"
     found = survey(samples, count, domain=wanted.domain if wanted and known_domain else None)
     if wanted is not None and not mask_values and (known := suited(wanted, found)):
+        warn_if_inverted(known, found, root)
         return known, ["read as the model was trained"], found
     decision = decide(found, root, mask_values=mask_values, ignore_label=ignore_label, hints=hints)
     if wanted is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,9 @@ from unetfast.data.survey import Survey
 from unetfast.data.user_values import UserValues, encode_as_told, is_void
 from unetfast.errors import DatasetError
 
-__all__ = ["Decision", "decide", "suited"]
+__all__ = ["Decision", "decide", "suited", "warn_if_inverted"]
+
+log = logging.getLogger(__name__)
 
 _INVERTED = 0.8  # a foreground larger than this share is more likely the background
 _VOC_VOID = 0xE0E0C0  # Pascal VOC draws index 255, "does not count", in this colour
@@ -126,6 +129,27 @@ def suited(encoding: LabelEncoding, found: Survey) -> LabelEncoding | None:
             return replace(encoding, rule=rule, table=table, other=None)
     foreground = {code for code, id_ in encoding.table if 0 < id_ < IGNORE}
     return encoding if encoding.other is not None and foreground & set(found.counts) else None
+
+
+def warn_if_inverted(encoding: LabelEncoding, found: Survey, root: Path) -> None:
+    """Say so where masks that are read as a model's were may be inverted against them."""
+    if len(encoding.classes) != 2:
+        return
+    codes = np.array(list(found.counts), np.int32)
+    ids, numbers = encoding.ids_of(codes), np.array(list(found.counts.values()))
+    share = numbers[ids == 1].sum() / max(1, numbers[(ids == 0) | (ids == 1)].sum())
+    background = next((code for code, id_ in encoding.table if id_ == 0), None)
+    if share > _INVERTED and background is not None:
+        name = encoding.classes[1]
+        value = colour_text(background) if encoding.domain == "colour" else str(background)
+        log.warning(
+            "%s: %.0f %% of all pixels are %s; if these masks are inverted: --mask-values %s=%s",
+            root,
+            100 * share,
+            name,
+            value,
+            name,
+        )
 
 
 class _Decider:
