@@ -90,7 +90,7 @@ def describe(
     data: DataSet,
     train: Sequence[Sample],
     val: Sequence[Sample],
-    before: ModelSpec | None,
+    before: ModelSpec | None = None,
 ) -> ModelSpec:
     """Build the spec of the model that these settings train on this data.
 
@@ -99,7 +99,7 @@ def describe(
     settings : TrainSettings
     data : DataSet
     train, val : sequence of Sample
-    before : ModelSpec or None
+    before : ModelSpec, optional
         Of the model that is trained on; its network and normalisation stay.
 
     Raises

@@ -1,0 +1,207 @@
+"""What a session of training works with, from its first step to its last."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from unetfast import checkpoint
+from unetfast.data import DataSet
+from unetfast.errors import ArtifactError, DatasetError
+from unetfast.evaluate import read_pairs
+from unetfast.losses import Loss, loss_function
+from unetfast.models.deployable import Deployable
+from unetfast.spec import ModelSpec, Sample
+from unetfast.train import prepare, run_folder
+from unetfast.train import start as starting
+from unetfast.train.batches import Batches
+from unetfast.train.ddp import Team
+from unetfast.train.settings import TrainSettings
+from unetfast.train.state import Average, make_optimizer, restore, snapshot
+from unetfast.train.tally import Tally
+from unetfast.train.validate import Truths
+
+__all__ = ["Run", "open_run"]
+
+# Forward and backward of a batch, (N, H, W, C) uint8 and (N, H, W) uint8; gives logits and loss.
+Gradients = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass
+class Run:
+    """A training under way.
+
+    Attributes
+    ----------
+    settings : TrainSettings
+    folder : Path
+        Where everything is written.
+    team : Team
+        The processes that train together.
+    device : torch.device
+    amp : torch.dtype or None
+        Of mixed precision.
+    spec : ModelSpec
+    model : nn.Module
+        The network whose weights move.
+    average : Average
+        What is measured and kept of them.
+    optimizer : torch.optim.Optimizer
+    scaler : torch.amp.GradScaler
+    loss_of : Loss
+    gradients : callable
+        Forward and backward of a batch.
+    batches : Batches
+    truths : Truths
+        What to validate on.
+    tally : Tally
+        Of the epoch in hand.
+    pixels : (K,) int64
+        Of each class in the training labels.
+    at : dict
+        How far it is: epoch, step, updates, the best validation Dice, epochs since then, and the
+        seconds that the epoch in hand has taken so far.
+    rows : list of dict
+        The finished epochs' numbers.
+    """
+
+    settings: TrainSettings
+    folder: Path
+    team: Team
+    device: torch.device
+    amp: torch.dtype | None
+    spec: ModelSpec
+    model: nn.Module
+    average: Average
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    loss_of: Loss
+    gradients: Gradients
+    batches: Batches
+    truths: Truths
+    tally: Tally
+    pixels: NDArray[np.int64]
+    at: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+    def save_last(self) -> None:
+        """Write ``last.pt``, from which training goes on exactly where it is now."""
+        self.at["tally"] = self.tally.state(self.team)
+        if self.team.leads:
+            state = snapshot(self.model, self.optimizer, self.scaler, self.at)
+            weights = self.average.model.state_dict()
+            checkpoint.save(
+                self.folder / "last.pt", model_state=weights, spec=self.spec, training_state=state
+            )
+
+
+def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: Team) -> Run:
+    """Make everything ready for the next step of a new run, or of the stopped one in the folder `resume`.
+
+    Raises
+    ------
+    ConfigError
+        For settings that do not fit together.
+    ArtifactError, DatasetError
+        When a run cannot go on, or weights cannot be trained on.
+    """
+    device = prepare.device_of(settings.device, team.local_rank)
+    amp = prepare.amp_type(settings.amp, device)
+    data = data.keeping(team.agreed(data.together))  # rank 0 alone has looked for near twins
+    samples, val_samples = data.split(settings.val_fraction, settings.seed)
+    torch.manual_seed(settings.seed)
+    saved = checkpoint.load(resume / "last.pt") if resume is not None else None
+    spec, pixels, model = _network(settings, data, samples, val_samples, saved)
+    model.to(device, memory_format=torch.channels_last)
+    average = Average(model, settings.ema)
+    optimizer = make_optimizer(model, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay)
+    scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
+    loss_of = loss_function(settings.loss, len(spec.classes))
+
+    at: dict[str, Any] = {"epoch": 0, "step": 0, "updates": 0, "best": -1.0, "since_best": 0, "seconds": 0.0}
+    tally = Tally(len(spec.classes), device)
+    if saved is not None:
+        if saved.training_state is None:
+            raise ArtifactError(f"{resume}/last.pt: holds no training state to go on with")
+        if saved.spec.training["data"] != spec.training["data"]:
+            raise DatasetError(f"{data.root}: is not what {resume} was trained on; start a new run for it")
+        at = restore(saved.training_state, model, optimizer, scaler)
+        average.model.load_state_dict(saved.model_state)
+        tally.load(at.pop("tally"), team)
+
+    weight = prepare.class_weights(settings.class_weights, pixels, device)
+    logits_of = _logits(model, spec, settings, team, device)
+
+    def gradients(images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(device.type, amp or torch.bfloat16, enabled=amp is not None):
+            logits = logits_of(images)
+        loss = loss_of(logits, target, weight)
+        scaler.scale(loss / settings.accumulate).backward()  # type: ignore[no-untyped-call]
+        return logits.detach(), loss.detach()
+
+    if settings.batch == 0:
+        untouched = copy.deepcopy(model.state_dict())
+        found = prepare.largest_batch(gradients, spec, settings.imgsz, device)
+        settings = dataclasses.replace(settings, batch=team.agreed(found))
+        model.load_state_dict(untouched)  # the attempts moved the batch norms
+        optimizer.zero_grad(set_to_none=True)
+    batches = Batches(samples, data.encoding, spec, settings, team, device)
+    truths = Truths(val_samples, data.encoding, spec.preprocess.channels, team, cached=batches.cached)
+    return Run(
+        settings=settings,
+        folder=team.agreed((resume or run_folder.new_folder(settings.output)) if team.leads else None),
+        team=team,
+        device=device,
+        amp=amp,
+        spec=spec,
+        model=model,
+        average=average,
+        optimizer=optimizer,
+        scaler=scaler,
+        loss_of=loss_of,
+        gradients=gradients,
+        batches=batches,
+        truths=truths,
+        tally=tally,
+        pixels=pixels,
+        at=at,
+        rows=run_folder.read_results(resume, at["epoch"]) if resume is not None else [],
+    )
+
+
+def _network(
+    settings: TrainSettings,
+    data: DataSet,
+    train: Sequence[Sample],
+    val: Sequence[Sample],
+    saved: checkpoint.Checkpoint | None,
+) -> tuple[ModelSpec, NDArray[np.int64], Any]:
+    """Build the network with the weights that a new run starts with; `saved` has a stopped run's."""
+    start = starting.read(settings) if settings.weights and saved is None else None
+    before = saved or start
+    spec = prepare.describe(settings, data, train, val, before.spec if before is not None else None)
+    pixels = prepare.count_pixels(train, data.encoding, spec)
+    model = prepare.build(spec)
+    few = train[:: -(-len(train) // 16)]
+    starting.begin(model, spec, start, pixels, read_pairs(few, data.encoding, spec.preprocess.channels))
+    return spec, pixels, model
+
+
+def _logits(
+    model: nn.Module, spec: ModelSpec, settings: TrainSettings, team: Team, device: torch.device
+) -> Callable[[Tensor], Tensor]:
+    """Run the same weights as they are trained: compiled, over several processes, from uint8 to logits."""
+    network: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
+    if team.size > 1:
+        network = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+    return Deployable(network, spec).to(device).logits
