@@ -248,38 +248,38 @@ def _rank(
         rate = peak * min(1.0, (step + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
-        images, labels = batches.batch(salt + step, rank)
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            logits = model(_input(images))
-        loss = loss_of(logits.float(), labels)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        _share_gradients(model)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 3.0)
-        optimiser.step()
-        losses.append(float(loss.detach()))
+        losses.append(_step(model, optimiser, *batches.batch(salt + step, rank), half=half))
         if rank:
             continue
         _follow(average, model, min(0.999, (step + 1) / (step + 20)))
         if (step + 1) % 500 == 0 or step + 1 == steps:
             speed = (step + 1 - shown) / (time.time() - began)
-            state = {"model": model.state_dict(), "average": average.state_dict()}
-            whole = {**state, "optimiser": optimiser.state_dict(), "step": step + 1}
+            weights = {"model": model.state_dict(), "average": average.state_dict()}
+            whole = {**weights, "optimiser": optimiser.state_dict(), "step": step + 1}
             torch.save(whole, kept.with_suffix(".part"))
             kept.with_suffix(".part").replace(kept)
+            line = {"round": name, "step": step + 1, "loss": float(np.mean(losses)), "lr": rate}
             scores = validate(average, batches.real, batches.drawn_held, batches.near_held)
-            line = {
-                "round": name,
-                "step": step + 1,
-                "loss": float(np.mean(losses)),
-                "lr": rate,
-                "steps_s": speed,
-            }
-            _log(args, {**line, **scores})
+            _log(args, {**line, "steps_s": speed, **scores})
             began, shown, losses = time.time(), step + 1, []
     torch.distributed.barrier()
     if rank == 0:
         (args.out / f"{name}.meeting").unlink(missing_ok=True)
+
+
+def _step(
+    model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor, *, half: bool
+) -> float:
+    """Learn from one batch, together with the other ranks; returns the loss."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        logits = model(_input(images))
+    loss = loss_of(logits.float(), labels)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    _share_gradients(model)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 3.0)
+    optimiser.step()
+    return float(loss.detach())
 
 
 def _settle(model: nn.Module) -> None:
@@ -386,36 +386,8 @@ def finish(
     # What marks intact roads is of no use, however well it does on pictures that all have cracks.
     useful = np.where(marked <= MOST_MARKED, np.mean(scores, 0), -marked)
     threshold = float(np.round(THRESHOLDS[int(np.argmax(useful))], 2))
-    shape = FastNet(3, 1, **ARCH_ARGS)
-    spec = ModelSpec(
-        arch="fast",
-        arch_args={key: list(value) for key, value in ARCH_ARGS.items()},
-        classes=("background", "crack"),
-        threshold=threshold,
-        stride_px=shape.stride_px,
-        halo_px=shape.halo_px,
-        training={
-            "tool": "tools/train_default.py",
-            **{
-                name: getattr(args, name)
-                for name in (
-                    "seed",
-                    "scenes",
-                    "near_scenes",
-                    "steps",
-                    "hard_steps",
-                    "batch",
-                    "lr",
-                )
-            },
-            "start": args.start.name if args.start else None,
-            "data": "cracktile/train, crackconcrete, br_cracks_potholes/train, 2 craquelure, drawn scenes",
-            "validation_dice": {
-                name: round(float(s.max()), 4)
-                for name, s in zip(("tile", "drawn", "near"), scores, strict=True)
-            },
-        },
-    )
+    best = {name: round(float(s.max()), 4) for name, s in zip(("tile", "drawn", "near"), scores, strict=True)}
+    spec = _spec(args, threshold, best)
     images = [image for image, _ in real.held_cracks[:12]] + [image for image, _ in real.held_roads[:4]]
     labels = [(probabilities(net, image) > threshold).astype(np.uint8) for image in images]
     checkpoint.save(
@@ -427,6 +399,26 @@ def finish(
     )
     _log(args, {"threshold": threshold, "dice": [float(s.max()) for s in scores]})
     print(f"wrote {args.out / 'crack.pt'}; export it with: unetfast export {args.out / 'crack.pt'}")
+
+
+def _spec(args: argparse.Namespace, threshold: float, validation_dice: dict[str, float]) -> ModelSpec:
+    shape = FastNet(3, 1, **ARCH_ARGS)
+    said = ("seed", "scenes", "near_scenes", "steps", "hard_steps", "batch", "lr")
+    return ModelSpec(
+        arch="fast",
+        arch_args={key: list(value) for key, value in ARCH_ARGS.items()},
+        classes=("background", "crack"),
+        threshold=threshold,
+        stride_px=shape.stride_px,
+        halo_px=shape.halo_px,
+        training={
+            "tool": "tools/train_default.py",
+            **{name: getattr(args, name) for name in said},
+            "start": args.start.name if args.start else None,
+            "data": "cracktile/train, crackconcrete, br_cracks_potholes/train, 2 craquelure, drawn scenes",
+            "validation_dice": validation_dice,
+        },
+    )
 
 
 if __name__ == "__main__":
