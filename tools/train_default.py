@@ -5,7 +5,7 @@
 Stages, each kept in --out and not repeated when it is there: scenes (drawn pictures), training
 (checkpoint every 500 steps, resumed exactly where it stopped), a second round with the counter-examples
 that the model got wrong, and the threshold on validation data.
-With --start MODEL.onnx an exported model takes the place of the first round: it is improved on.
+With --start MODEL an exported model or a checkpoint takes the place of the first round.
 Export the result with: unetfast export OUT/crack.pt
 Needs: pip install 'unetfast[train]'.
 """
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--near-scenes", type=int, default=2000, help="drawn rough roads, %(default)s")
     parser.add_argument("--steps", type=int, default=18000, help="steps of the first round, %(default)s")
     parser.add_argument("--hard-steps", type=int, default=5000, help="steps of the second round, %(default)s")
-    parser.add_argument("--start", type=Path, help="an exported model to go on from")
+    parser.add_argument("--start", type=Path, help="a model to go on from: .onnx or .pt")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     args = parser.parse_args()
@@ -90,7 +90,8 @@ def _scenes(
         store = np.lib.format.open_memmap(
             path.with_suffix(".part.npy"), "w+", np.uint8, (count, SCENE_PX, SCENE_PX, 4)
         )
-        drawing = scenes(count, seed, SCENE_PX, photos=real.clean, near=near, workers=2)
+        share = 0.5 if near else 0.75
+        drawing = scenes(count, seed, SCENE_PX, photos=real.clean, cracked_share=share, near=near, workers=2)
         for index, (image, mask) in enumerate(drawing):
             store[index, ..., :3], store[index, ..., 3] = image, mask
             if index % 500 == 0:
@@ -125,7 +126,7 @@ class Batches:
 
     def _one(self, rng: np.random.Generator) -> Pair:
         """Take a real crack, one of a road, one laid elsewhere, a counter-example, or a drawn scene."""
-        shares = (0.26, 0.06, 0.16, 0.26, 0.26) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.46)
+        shares = (0.26, 0.05, 0.16, 0.28, 0.25) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.46)
         kind = ("real", "road", "laid", "counter", "drawn")[int(rng.choice(5, p=shares))]
         if kind == "real":
             return crop(rng, _any(rng, self.real.cracks), SIDE_PX)
@@ -184,9 +185,12 @@ def _input(images: Tensor) -> Tensor:
 
 
 def _released(path: Path, images: Sequence[NDArray[np.uint8]]) -> nn.Module:
-    """Take up the weights of an exported model; its batch norms settle on `images`, (H, W, 3) uint8."""
-    net = FastNet(3, 1, **ARCH_ARGS)
-    net.load_fused(read(TrainSettings(weights=str(path))).state, _input(torch.from_numpy(np.stack(images))))
+    """Take up a model's weights; the batch norms of an export settle on `images`, (H, W, 3) uint8."""
+    net, start = FastNet(3, 1, **ARCH_ARGS), read(TrainSettings(weights=str(path)))
+    if start.fused:
+        net.load_fused(start.state, _input(torch.from_numpy(np.stack(images))))
+    else:
+        net.load_state_dict(start.state)
     return net
 
 
@@ -362,7 +366,7 @@ def _hard(args: argparse.Namespace, net: nn.Module, real: RealData) -> list[Pair
         found.append((wrong, (image, truth)))
     roads = [pair for _, pair in sorted(found, key=lambda item: -item[0])[:40]]
     worst: list[Pair] = []
-    for count, near, keep in ((1000, False, 350), (500, True, 200)):
+    for count, near, keep in ((800, False, 300), (1200, True, 500)):
         found = []
         fresh = scenes(
             count, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, near=near, workers=2

@@ -201,7 +201,8 @@ def cracked(
     rng : numpy.random.Generator
     image : (S, S, 3) float32 in [0, 1]
     narrowest_px, widest_px : float
-        Range of the crack's width; those of a network or a star stay below 3.5 px.
+        Range of the crack's width; those of a network or a star stay below 3.5 px, and there are none
+        where the narrowest is 1 px or more.
 
     Returns
     -------
@@ -210,7 +211,8 @@ def cracked(
     """
     size_px = image.shape[0]
     courses: list[Callable[[Rng, int, float], list[Strand]]] = [network, star, single]
-    course = courses[int(rng.choice(3, p=[0.15, 0.06, 0.79]))]
+    # Nobody can tell fine networks among coarse stones from the gaps between the stones.
+    course = courses[int(rng.choice(3, p=[0.15, 0.06, 0.79]))] if narrowest_px < 1 else single
     thin = course is not single
     width_px = log_uniform(rng, min(narrowest_px, 1.0) if thin else narrowest_px, 3.5 if thin else widest_px)
     # On dark tiles and slate a crack shows its light inside, or the dust and lime in it.
