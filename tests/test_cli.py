@@ -113,6 +113,8 @@ def test_command_line_wins_over_file_over_default(tmp_path: Path) -> None:
         ("width_px = true", "width_px must be int"),
         ('colour = "rde"', "did you mean 'red'?"),
         ("width_px = ", "not a TOML file"),
+        ("[paint]\nwidth_px = 3", "unknown setting 'paint'; settings stand at the top of the file"),
+        ("layers = [1, 2]", "layers must be a list of texts; got [1, 2]"),
     ],
 )
 def test_bad_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -120,6 +122,7 @@ def test_bad_configuration_is_named(tmp_path: Path, text: str, message: str) -> 
     file.write_text(text)
     with pytest.raises(ConfigError) as raised:
         from_command_line(Paint, {}, file)
+    assert str(raised.value).startswith(f"{file}: ")
     assert message in str(raised.value)
 
 
@@ -157,3 +160,25 @@ def test_settings_become_options() -> None:
     assert "layers=('a', 'b')" in done.output
     assert "dry=True" in done.output
     assert CliRunner().invoke(paint, ["--width-px", "100"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--loss", "bce+dicee"], "unknown loss 'dicee'; did you mean 'dice'?"),
+        (["--device", "cuda:99"], "device cuda:99: torch sees"),
+        (["--device", "cpu", "--amp", "fp16"], "amp fp16 needs CUDA"),
+        (["--device", "cpu", "--batch", "auto"], "batch auto needs a CUDA device"),
+        (["-o", "."], ".: holds a training run already; go on with it"),
+        (["--config", "paint.toml"], "paint.toml: logger must be one of tensorboard"),
+    ],
+)
+def test_slips_are_found_before_the_data_is_read(
+    options: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("args.toml").touch()
+    Path("paint.toml").write_text('logger = "tensorbord"\n')
+    with pytest.raises(ConfigError) as raised:
+        main_module.cli.main(["train", "there_is_no_data", *options], standalone_mode=False)
+    assert message in str(raised.value)

@@ -109,10 +109,15 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], source: str) -> T:
         name = key.replace("-", "_")
         if name not in fields:
             near = did_you_mean(name, list(fields))
+            if isinstance(value, Mapping):
+                near = "; settings stand at the top of the file, in no [table]"
             raise ConfigError(f"{source}: unknown setting {key!r}{near}")
         known[name] = _converted(value, fields[name], source)
     made = cls(**known)
-    check(made)
+    try:
+        check(made)
+    except ConfigError as exc:
+        raise ConfigError(f"{source}: {exc}") from exc
     return made
 
 
@@ -121,7 +126,10 @@ def _converted(value: Any, field: dataclasses.Field[Any], source: str) -> Any:
     if value is None:
         return None
     if kind is tuple:
-        return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        words = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        if not all(isinstance(word, str) for word in words):
+            raise ConfigError(f"{source}: {field.name} must be a list of texts; got {value!r}")
+        return words
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is Path and isinstance(value, str):

@@ -56,6 +56,7 @@ def train(data: Path | None, config: Path | None, resume: Path | None, **said: A
     require("torch", "train")
     require("matplotlib", "train")
     from unetfast.cli.check import open_examined
+    from unetfast.train.early import refuse_slips
     from unetfast.train.loop import train as run
     from unetfast.train.run_folder import read_settings
 
@@ -70,5 +71,6 @@ def train(data: Path | None, config: Path | None, resume: Path | None, **said: A
         settings = from_command_line(TrainSettings, said, config)
     if settings.data is None:
         raise ConfigError("no data given: unetfast train DATA")
+    refuse_slips(settings, resumed=resume is not None)
     folder = run(settings, open_examined(settings), resume=resume)
     click.echo(str(folder / "best.pt"))

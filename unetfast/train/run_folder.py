@@ -19,6 +19,7 @@ __all__ = [
     "new_folder",
     "read_results",
     "read_settings",
+    "refuse_taken",
     "write_results",
     "write_settings",
 ]
@@ -37,11 +38,7 @@ def new_folder(wanted: Path | None, stem: str = "train", parent: Path = Path("ru
         When the wanted folder holds results already, or cannot be made.
     """
     if wanted is not None:
-        if (wanted / METRICS).exists():
-            raise ConfigError(f"{wanted}: holds an evaluation already; choose another --output")
-        if (wanted / ARGS).exists():
-            go_on = f"go on with it: unetfast train --resume {wanted}, or " if stem == "train" else ""
-            raise ConfigError(f"{wanted}: holds a training run already; {go_on}choose another --output")
+        refuse_taken(wanted, stem)
     try:
         if wanted is None:
             return _first_free(stem, parent)
@@ -49,6 +46,15 @@ def new_folder(wanted: Path | None, stem: str = "train", parent: Path = Path("ru
         return wanted
     except OSError as exc:
         raise ConfigError(f"{wanted or parent}: this folder cannot be made: {exc.strerror}") from exc
+
+
+def refuse_taken(wanted: Path, stem: str = "train") -> None:
+    """Raise ConfigError when a folder holds results already."""
+    if (wanted / METRICS).exists():
+        raise ConfigError(f"{wanted}: holds an evaluation already; choose another --output")
+    if (wanted / ARGS).exists():
+        go_on = f"go on with it: unetfast train --resume {wanted}, or " if stem == "train" else ""
+        raise ConfigError(f"{wanted}: holds a training run already; {go_on}choose another --output")
 
 
 def _first_free(stem: str, parent: Path) -> Path:
@@ -81,6 +87,8 @@ def read_settings(folder: Path, changes: dict[str, Any]) -> TrainSettings:
     ConfigError
         When there is no run, or a change would make it another one.
     """
+    if not (folder / ARGS).is_file():
+        raise ConfigError(f"{folder}: holds no training run to go on with (no {ARGS})")
     stored = from_toml(folder / ARGS)
     fixed = [key for key, value in changes.items() if key not in _FREE and stored.get(key) != _plain(value)]
     if fixed:

@@ -1,0 +1,39 @@
+"""Slips in the settings, found before minutes are spent on reading the data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from unetfast.errors import ConfigError
+from unetfast.losses import loss_function
+from unetfast.train import prepare, run_folder
+from unetfast.train.settings import TrainSettings
+
+__all__ = ["refuse_slips"]
+
+
+def refuse_slips(settings: TrainSettings, *, resumed: bool) -> None:
+    """Raise what training would raise for these settings on any data.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    resumed : bool
+        The output folder holds the run that is gone on with.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown loss, a device that is not there, a precision or batch that it cannot take, or
+        an output folder that holds another run.
+    """
+    loss_function(settings.loss, 2)
+    device: torch.device = prepare.device_of(settings.device, int(os.environ.get("LOCAL_RANK", "0")))
+    prepare.amp_type(settings.amp, device)
+    if settings.batch == 0 and device.type != "cuda":
+        raise ConfigError("batch auto needs a CUDA device; give a number, such as --batch 8")
+    if not resumed and settings.output is not None:
+        run_folder.refuse_taken(Path(settings.output))
