@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+import unicodedata
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unetfast.errors import ConfigError, ImageError
+from unetfast.pipeline import output as output_module
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Budget
 from unetfast.pipeline.output import Output, refuse_overlap
@@ -92,6 +94,45 @@ def test_pipes_are_skipped(tmp_path: Path) -> None:
     (entry,) = listed(tmp_path)
     assert isinstance(entry, Skipped)
     assert "pipe" in entry.reason
+
+
+def test_a_folder_that_cannot_be_read_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.jpg", "locked/b.jpg", "open/c.jpg", "searchless/d.jpg")
+    scandir, stat = os.scandir, Path.stat
+
+    def refuse(path: Path) -> object:
+        if path.name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    def no_search(path: Path, **options: bool) -> os.stat_result:
+        if path.name == "searchless":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(Path, "stat", no_search)
+    items = listed(tmp_path, recursive=True)
+    assert [item.relative for item in items] == ["a.jpg", "locked", "open/c.jpg", "searchless"]
+    for item in (items[1], items[3]):
+        assert isinstance(item, Skipped)
+        reason = f"{tmp_path}/{item.relative}: the folder cannot be read: Permission denied"
+        assert item.line == {"input": item.relative, "status": "failed", "reason": reason}
+
+
+def test_names_that_the_file_system_takes_for_one_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_on_a_mac(name: str) -> str:
+        return unicodedata.normalize("NFC", name.casefold())
+
+    monkeypatch.setattr(output_module, "_folding", lambda temp: as_on_a_mac)
+    with Output(tmp_path / "out") as place:
+        place.put("caf\u00e9.jpg", b"1")
+        place.put("caf\u00e9.jpg", b"1")
+        for other in ("CAF\u00c9.jpg", "cafe\u0301.jpg"):
+            with pytest.raises(ImageError, match=r"takes it for caf.\.jpg, which is another photo's"):
+                place.put(other, b"2")
 
 
 def test_a_missing_input_and_a_glob_without_match(tmp_path: Path) -> None:
@@ -173,6 +214,23 @@ def found(journal: Journal, name: str) -> dict[str, object]:
     assert line is not None
     assert isinstance(line.pop("time"), float)
     return line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"\x00\xff\n", b"[1]\n", b'{"status": "done"}\n', b'{"input": "a", "time": "x"}\n'),
+        *(b'{"input": "a", "status": "done", "outputs": 3}\n', b'{"input": 1}\n'),
+    ],
+)
+def test_a_line_that_no_run_wrote_is_passed_over(line: bytes, tmp_path: Path) -> None:
+    with Journal(tmp_path, "results.jsonl") as journal:
+        journal.append([entry("a", key="1")])
+    with open(tmp_path / "results.jsonl", "ab") as file:
+        file.write(line)
+    with Journal(tmp_path, "results.jsonl") as journal:
+        assert found(journal, "a") == entry("a", key="1")
+        assert len(list(journal.latest())) == 1
 
 
 def test_the_latest_line_counts_and_survives_reopening(tmp_path: Path) -> None:

@@ -307,6 +307,7 @@ def test_fail_fast_stops_at_the_first(tmp_path: Path, model: Path) -> None:
         (["-", "--overlay"], 2, "--overlay: a photo from standard input has one result"),
         (["-", "--inpaint", "--save-masks"], 2, "--save-masks: a photo from standard input has one result"),
         (["{in}", "--shard", "3/2"], 2, "i/n"),
+        (["{in}", "-o", ""], 2, "--output is empty"),
         (["{in}", "-m", "{in}/none.onnx"], 1, "{in}/none.onnx: no such model"),
         (["{in}", "-o", "{in}/p0.png/out"], 2, "inside the input folder"),
         (["{in}/p0.png", "-o", "/proc/none"], 1, "/proc/none: cannot be written"),

@@ -81,6 +81,19 @@ def test_results_of_what_a_photo_was_do_not_stay(tmp_path: Path, model: Path) ->
     assert tree(output) == {}
 
 
+def test_a_mask_that_is_not_the_one_that_was_replaced_is_named(tmp_path: Path, model: Path) -> None:
+    path, output = one_photo(tmp_path / "in" / "a.png", 1), tmp_path / "out"
+    run([str(path.parent)], output, settings(overlay=True), model=model)
+    same = run([str(path.parent)], output, settings(save_masks=False, window_px=9), model=model)
+    assert (same.done, same.outdated) == (1, 0)  # another filling of the same pixels
+    assert "outdated" not in entries(output)["a.png"]
+    other = run([str(path.parent)], output, settings(save_masks=False, dilate_px=5), model=model)
+    assert (other.done, other.outdated) == (1, 1)
+    assert entries(output)["a.png"]["outdated"] == ["mask", "overlay"]
+    back = run([str(path.parent)], output, settings(save_masks=False, overlay=True), model=model)
+    assert (back.done, back.outdated) == (1, 0)  # the mask of the first run is right again
+
+
 def test_what_somebody_else_wrote_there_stays(tmp_path: Path, model: Path) -> None:
     path, output = one_photo(tmp_path / "in" / "a.png", 1), tmp_path / "out"
     run([str(path.parent)], output, settings(), model=model)

@@ -79,7 +79,7 @@ def test_killed_runs_leave_whole_files_and_finish_byte_identical(
     assert all(line["status"] == "done" for line in entries(tmp_path / "killed").values())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_with_130_and_keeps_what_is_done(
     number: signal.Signals, photos: Path, tmp_path: Path, model: Path
 ) -> None:
@@ -100,6 +100,42 @@ def test_a_signal_ends_it_with_130_and_keeps_what_is_done(
     assert len(tree(output)) == 2 * len(done)
     again = run([str(photos)], output, settings(), model=model)
     assert (again.done, again.unchanged) == (PHOTOS - len(done), len(done))
+
+
+def test_a_terminal_that_closes_does_not_end_a_run_under_nohup(
+    photos: Path, tmp_path: Path, model: Path
+) -> None:
+    output = tmp_path / "out"
+    process = subprocess.Popen(
+        ["nohup", *command(photos, output, model)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for_a_result(process, output)
+    process.send_signal(signal.SIGHUP)
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 0, stderr
+    assert f"{PHOTOS} photos done, 0 failed" in stdout
+
+
+def test_a_log_that_nobody_reads_any_more_does_not_end_a_run(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 3)
+    (photos / "bad.jpg").write_bytes(b"")  # something to say on standard error
+    gone, pipe = os.pipe()
+    os.close(gone)  # as after `| head`
+    done = subprocess.run(
+        [*command(photos, tmp_path / "out", model), "--profile"], stdout=pipe, stderr=pipe, check=False
+    )
+    assert done.returncode == 3
+    assert [line["status"] for line in entries(tmp_path / "out").values()].count("done") == 3
+    (photos / "bad.jpg").unlink()
+    for more in ([], ["--dry-run"]):
+        done = subprocess.run(
+            [*command(photos, tmp_path / "out", model), *more],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    os.close(pipe)
 
 
 def test_a_full_disk_is_one_clear_line(photos: Path, tmp_path: Path, model: Path) -> None:

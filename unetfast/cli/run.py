@@ -8,9 +8,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
@@ -79,6 +79,8 @@ def run(
     from unetfast.pipeline.run import check_run
 
     check_run(settings)
+    if output == "":
+        raise ConfigError("--output is empty; name a folder")
     if "-" in inputs:
         if len(inputs) > 1:
             raise ConfigError("- (standard input) must be the only input")
@@ -100,7 +102,7 @@ def _run(
 
     from unetfast.pipeline.run import run as run_pipeline
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(file=cast("IO[str]", _Lasting(sys.stderr)), highlight=False, soft_wrap=True)
     tell = _teller(console) if not quiet and not sys.stderr.isatty() else None
     with _stopped_by_signals(), _progress(console, visible=not quiet) as progress:
         task = progress.add_task("photos", total=_count(inputs, settings) if sys.stderr.isatty() else None)
@@ -125,11 +127,44 @@ def _run(
         )
     if profile:
         _show_profile(summary)
-    click.echo(_closing_line(summary, output))
+    _say(_closing_line(summary, output))
     if not summary.ended:  # a thread is inside a long native call; everything finished is on the disk
         sys.stdout.flush()
         os._exit(summary.exit_code)
     return summary.exit_code
+
+
+class _Lasting:
+    """Standard error that may go away (a closed pipe, a terminal that hung up) without ending the run."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _say(line: str) -> bool:
+    """Write a line to standard output; return False where nobody reads it any more, as after ``| head``."""
+    try:
+        click.echo(line)
+    except OSError:
+        _drop_stdout()
+        return False
+    return True
+
+
+def _drop_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try again at its end
 
 
 def _teller(console: Console) -> Callable[[dict[str, Any]], None]:
@@ -151,7 +186,7 @@ def _teller(console: Console) -> Callable[[dict[str, Any]], None]:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Make SIGTERM stop a run as Ctrl-C does, and a second signal end it at once."""
+    """Make SIGTERM and SIGHUP stop a run as Ctrl-C does, and a second signal end it at once."""
 
     def stop(*_: object) -> None:
         for number in before:
@@ -159,6 +194,9 @@ def _stopped_by_signals() -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hangup = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; not on Windows
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:  # ignored: under nohup
+        before[hangup] = signal.getsignal(hangup)
     for number in before:
         signal.signal(number, stop)
     try:
@@ -198,7 +236,8 @@ def _dry_run(inputs: tuple[str, ...], output: str, settings: RunSettings, model:
         counts[step.what] += 1
         results = ", ".join(f"{output.rstrip('/')}/{path}" for path in step.results)
         why = f" ({step.why})" if step.why else ""
-        click.echo(_printable(f"{step.what:<8}{step.path}{why}" + (f" -> {results}" if results else "")))
+        if not _say(_printable(f"{step.what:<8}{step.path}{why}" + (f" -> {results}" if results else ""))):
+            return 0
     words = [f"{counts[what]} {words}" for what, words in _PLANNED.items() if counts[what]]
     click.echo(f"{', '.join(words) or 'no photos'}{found}; nothing was written", err=True)
     return 0
@@ -222,14 +261,19 @@ def _closing_line(summary: Summary, output: str) -> str:
     rate = summary.megapixels / summary.seconds if summary.seconds else 0.0
     line = f"{', '.join(words)}; {summary.megapixels:.0f} megapixels in {summary.seconds:.1f} s "
     line += f"({rate:.1f} MP/s){summary.found}; results in {output}"
+    if summary.outdated:
+        line += (
+            f"; beside {summary.outdated} of them lie results of an earlier run with other settings "
+            "(`outdated` in the journal)"
+        )
     return ("interrupted; what was finished is kept: " if summary.interrupted else "") + line
 
 
 def _show_profile(summary: Summary) -> None:
-    click.echo(f"{'stage':<10}{'threads':>8}{'photos':>8}{'busy s':>10}{'waiting s':>11}{'busy':>7}")
+    _say(f"{'stage':<10}{'threads':>8}{'photos':>8}{'busy s':>10}{'waiting s':>11}{'busy':>7}")
     for stage in summary.stages:
         share = stage.busy_s / (stage.threads * summary.seconds) if summary.seconds else 0.0
-        click.echo(
+        _say(
             f"{stage.name:<10}{stage.threads:>8}{stage.photos:>8}"
             f"{stage.busy_s:>10.2f}{stage.waiting_s:>11.2f}{share:>7.0%}"
         )
@@ -257,6 +301,6 @@ def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as exc:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try again at its end
+        _drop_stdout()
         raise ImageError(f"<stdout>: cannot be written: {exc.strerror}") from exc
     return 0

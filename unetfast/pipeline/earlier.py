@@ -57,7 +57,8 @@ def settle(entry: Entry, before: Entry | None, output: Output | RemoteOutput) ->
     """Remove the earlier results that a photo's new line puts out of date; remember the others.
 
     Out of date is what was made from another content of the photo, and what is there under a new
-    name. Kinds of results that are no longer asked for stay, and those of a photo that failed.
+    name. Kinds of results that are no longer asked for stay, and those of a photo that failed; the
+    line's `outdated` names those that another model or setting made than the new ones.
     """
     if before is None or entry["status"] == "unchanged":
         return
@@ -65,19 +66,23 @@ def settle(entry: Entry, before: Entry | None, output: Output | RemoteOutput) ->
         entry.update({key: before[key] for key in ("path", "sha256") if key in before})
     changed = entry.get("sha256") != before.get("sha256")
     written, earlier = entry.get("outputs", {}), {}
-    for kind, (path, size, time) in _results(before).items():
+    for kind, (path, size, time, mask_key) in _results(before).items():
         if path in written.values():
             continue
         if changed or kind in written:
             output.remove(path, size, time)
         else:
-            earlier[kind] = [path, size, time]
+            earlier[kind] = [path, size, time, mask_key]
     if earlier:
         entry["earlier"] = earlier
+    outdated = sorted(kind for kind, result in earlier.items() if result[3] != entry.get("mask_key"))
+    if outdated and written:
+        entry["outdated"] = outdated
 
 
 def _results(entry: Entry) -> dict[str, list[Any]]:
-    """Return what there was of a photo after a line: kind to path, size in bytes and time."""
-    sizes, time = entry.get("bytes", {}), entry.get("time", 0.0)
-    now = {kind: [path, sizes.get(kind), time] for kind, path in entry.get("outputs", {}).items()}
-    return {**entry.get("earlier", {}), **now}
+    """Return what there was of a photo after a line: kind to path, size in bytes, time and mask key."""
+    sizes, time, key = entry.get("bytes", {}), entry.get("time", 0.0), entry.get("mask_key")
+    now = {kind: [path, sizes.get(kind), time, key] for kind, path in entry.get("outputs", {}).items()}
+    before = {kind: [*result, None][:4] for kind, result in entry.get("earlier", {}).items()}
+    return {**before, **now}

@@ -29,6 +29,9 @@ COLUMNS = (
 )
 
 
+_KINDS = {"input": str, "status": str, "time": float, "outputs": dict, "bytes": dict, "earlier": dict}
+
+
 def journal_name(shard: tuple[int, int] | None) -> str:
     """Return the file name of a run's journal; shards write side by side."""
     return "results.jsonl" if shard is None else f"results.{shard[0]}of{shard[1]}.jsonl"
@@ -184,12 +187,15 @@ def _lines(reader: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Read a line; None for one that a crash cut short."""
+    """Read a line; None for one that a crash cut short, or that no run wrote."""
     try:
         entry = json.loads(line)
     except ValueError:
         return None
-    return entry if isinstance(entry, dict) and isinstance(entry.get("input"), str) else None
+    if not isinstance(entry, dict):
+        return None
+    sound = all(isinstance(entry.get(name, kind()), kind) for name, kind in _KINDS.items())
+    return entry if sound and "input" in entry else None
 
 
 def _digest(relative: str) -> bytes:

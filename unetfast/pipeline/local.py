@@ -186,7 +186,7 @@ class Engine:
                 if self.stop.is_set():
                     break
                 if isinstance(item, Skipped):
-                    entry = {"input": item.relative, "status": "skipped", "reason": item.reason}
+                    entry: dict[str, Any] = dict(item.line)
                     settle(entry, self.journal.find(item.relative), self.output)
                     self._done.put(entry)
                 else:

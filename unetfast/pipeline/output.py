@@ -8,7 +8,8 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
@@ -59,8 +60,8 @@ class Output:
             self.temp, self._lock = _own_folder(folder)
         except OSError as exc:
             raise ImageError(f"{folder}: cannot be written: {exc.strerror or exc}") from exc
-        # macOS and Windows: two inputs that differ in case only would end in one file.
-        self._taken: dict[str, str] | None = {} if (folder / self.temp.name.swapcase()).exists() else None
+        self._fold = _folding(self.temp)
+        self._taken: dict[str, str] = {}
 
     def put(self, relative: str, data: bytes) -> int:
         """Write one result atomically below the folder; return its size in bytes.
@@ -81,8 +82,8 @@ class Output:
     def _place(self, relative: str) -> Path:
         """Return the final path of a result, its folder made, checked to lie inside."""
         path = self.folder / relative
-        if self._taken is not None:
-            other = self._taken.setdefault(relative.casefold(), relative)
+        if self._fold is not None:
+            other = self._taken.setdefault(self._fold(relative), relative)
             if other != relative:
                 raise ImageError(f"{path}: this file system takes it for {other}, which is another photo's")
         try:
@@ -176,6 +177,19 @@ def _real(place: str) -> Path:
     if not found or scheme in ("file", "local"):
         return Path(os.path.realpath(rest if found else place))
     return Path(f"/{scheme}:", os.path.normpath("/" + rest).lstrip("/"))
+
+
+def _folding(temp: Path) -> Callable[[str], str] | None:
+    """Return what makes equal the names that a file system takes for one; None where all differ.
+
+    macOS and Windows: two inputs that differ in case only, or (macOS) in how an accent is written,
+    would end in one file.
+    """
+    (temp / "e\u0301").touch()
+    accents, case = (temp / "\u00e9").exists(), (temp / "LOCK").exists()
+    if accents:
+        return lambda name: unicodedata.normalize("NFC", name.casefold() if case else name)
+    return str.casefold if case else None
 
 
 def _own_folder(folder: Path) -> tuple[Path, BinaryIO]:

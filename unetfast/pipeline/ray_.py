@@ -98,7 +98,7 @@ class RayEngine:
         rows, skipped = [], []
         for item in items:
             if isinstance(item, Skipped):
-                entry = {"input": item.relative, "status": "skipped", "reason": item.reason}
+                entry: dict[str, Any] = dict(item.line)
                 settle(entry, self.journal.find(item.relative), self.place)
                 skipped.append(entry)
                 continue

@@ -43,6 +43,8 @@ class Summary:
     ----------
     done, unchanged, skipped, failed : int
         Photos; `unchanged` had been done before with the same content, settings and model.
+    outdated : int
+        Of the done ones, those beside which a mask, overlay or cleaned photo of another mask stays.
     megapixels : float
         Of the done ones.
     seconds : float
@@ -59,6 +61,7 @@ class Summary:
     unchanged: int = 0
     skipped: int = 0
     failed: int = 0
+    outdated: int = 0
     megapixels: float = 0.0
     seconds: float = 0.0
     found: Found = field(default_factory=Found)
@@ -77,6 +80,7 @@ class Summary:
         setattr(self, status, getattr(self, status) + 1)
         if status == "done":
             self.megapixels += entry["width"] * entry["height"] / 1e6
+            self.outdated += "outdated" in entry
 
 
 def check_run(settings: RunSettings) -> None:

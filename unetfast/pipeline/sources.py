@@ -72,10 +72,24 @@ class Item:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is an image by its name and is not read, with the reason."""
+    """A file that is an image by its name and is not read, with the reason.
+
+    Attributes
+    ----------
+    relative, reason : str
+    failed : bool
+        Photos may be missing by it: a folder that cannot be read. The reason starts with its path.
+    """
 
     relative: str
     reason: str
+    failed: bool = False
+
+    @property
+    def line(self) -> dict[str, str]:
+        """Its line of the journal."""
+        status = "failed" if self.failed else "skipped"
+        return {"input": self.relative, "status": status, "reason": self.reason}
 
 
 @dataclass
@@ -204,14 +218,15 @@ def _walk(
     follow_links: bool,
     above: tuple[tuple[int, int], ...],
 ) -> Iterator[Item | Skipped]:
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in above:
-        return  # a link back to a folder that we are in
     try:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in above:
+            return  # a link back to a folder that we are in
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
     except OSError as exc:
-        yield Skipped(folder.relative_to(root).as_posix(), f"folder cannot be read: {exc.strerror}")
+        reason = f"{folder}: the folder cannot be read: {exc.strerror}"
+        yield Skipped(folder.relative_to(root).as_posix(), reason, failed=True)
         return
     prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
     images: list[os.DirEntry[str]] = []

@@ -43,8 +43,10 @@ __all__ = [
     "draw",
     "encode_result",
     "failed",
+    "identify",
     "key_of",
     "load",
+    "mask_key_of",
     "names",
     "segment",
     "store",
@@ -125,6 +127,19 @@ def key_of(context: Context, sha256: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def mask_key_of(context: Context) -> str:
+    """Return what must be equal for two results to show the same mask: what finds it and grows it."""
+    settings = context.settings
+    grown = settings.dilate_px if settings.inpaint else None
+    text = json.dumps([settings.inpaint, grown, settings.scale, context.model_sha256, __version__])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def identify(job: Job, context: Context, sha256: str) -> None:
+    """Write into the job's line what its results depend on."""
+    job.entry.update(sha256=sha256, key=key_of(context, sha256), mask_key=mask_key_of(context))
+
+
 def names(item: Item, settings: RunSettings) -> dict[str, str]:
     """Return the results of a photo, kind to path below the output folder."""
     wanted = {}
@@ -141,8 +156,7 @@ def load(job: Job, context: Context) -> None:
     """Read and identify the file; the pixels come in :func:`decode`."""
     path = job.item.path
     job.data = read_bytes(path) if isinstance(path, Path) else path.read_bytes()
-    job.entry["sha256"] = hashlib.sha256(job.data).hexdigest()
-    job.entry["key"] = key_of(context, job.entry["sha256"])
+    identify(job, context, hashlib.sha256(job.data).hexdigest())
 
 
 def decode(job: Job, context: Context) -> None:

@@ -25,10 +25,11 @@ from unetfast.imaging.tiff_rows import Rows
 from unetfast.imaging.write import MaskStream
 from unetfast.inpainting import inpaint
 from unetfast.inpainting.mask import dilate
+from unetfast.pipeline import stages
 from unetfast.pipeline.output import Output
 from unetfast.pipeline.remote import RemoteFile, RemoteOutput
 from unetfast.pipeline.settings import RunSettings
-from unetfast.pipeline.stages import Context, Job, key_of, names
+from unetfast.pipeline.stages import Context, Job, names
 from unetfast.segment import Segmenter
 
 __all__ = ["identify", "is_too_large", "parse_bytes", "process"]
@@ -71,8 +72,7 @@ def identify(job: Job, context: Context) -> None:
     with open(str(job.item.path), "rb") as file:
         while block := file.read(1 << 22):
             digest.update(block)
-    job.entry["sha256"] = digest.hexdigest()
-    job.entry["key"] = key_of(context, job.entry["sha256"])
+    stages.identify(job, context, digest.hexdigest())
 
 
 def process(job: Job, context: Context, segmenter: Segmenter, output: Output | RemoteOutput) -> None:
