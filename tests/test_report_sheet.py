@@ -41,6 +41,9 @@ def test_contact_sheet_holds_all(count: int) -> None:
 
 def test_colours_differ() -> None:
     assert len({class_colour(i) for i in range(1, 64)}) == 63
+    first = np.array([class_colour(i) for i in range(1, 21)], np.int64)
+    apart = np.abs(first[:, None] - first[None]).sum(axis=2) + 1000 * np.eye(20, dtype=np.int64)
+    assert apart.min() >= 90, "colours of usual numbers of classes are told apart at half opacity"
 
 
 def test_html_is_escaped() -> None:

@@ -48,8 +48,8 @@ def tversky(
     probability, truth = soft_and_true(logits, target)
     axes = (0, 2, 3)
     hit = (probability * truth).sum(axes)
-    invented = (probability * (1 - truth)).sum(axes)
-    missed = ((1 - probability) * truth).sum(axes)
+    # probability (1 - truth) and (1 - probability) truth, without two more arrays of the batch's size.
+    invented, missed = probability.sum(axes) - hit, truth.sum(axes) - hit
     # An ignored pixel has probability 0 and truth 0, so it is in none of the three.
     index = (hit + 0.5) / (hit + false_positive * invented + false_negative * missed + 0.5)
     return _class_mean(1 - index, weight)

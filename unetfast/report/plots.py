@@ -118,7 +118,8 @@ def compare(
     figure = _figure(13, 0.6 + 3.1 * sum(heights) + 0.1 * len(rows))
     figure.suptitle(title)
     axes = figure.subplots(len(rows), 4, squeeze=False, height_ratios=heights)
-    wrong = "errors: red invented, blue missed" if len(classes) == 2 else "errors: red wrong class"
+    missed = "missed" if len(classes) == 2 else f"predicted {_shortened(classes[0])}"
+    wrong = f"errors: red {'invented' if len(classes) == 2 else 'wrong class'}, blue {missed}"
     for ax, name in zip(axes[0], ("image", "truth", "prediction", wrong), strict=True):
         ax.set_title(name, fontsize=10)
     for line, (caption, image, truth, prediction) in zip(axes, rows, strict=True):

@@ -28,7 +28,7 @@ IGNORE = 255
 _WORDS = ("error", "warning")  # cells with a colour of their own
 
 # A red that no road, wall or brick has, then Okabe and Ito's colours, which people with
-# colour-blindness can tell apart.
+# colour-blindness can tell apart; then, one after another, the colour that is farthest from all before.
 _FIRST = (
     (255, 24, 84),
     (0, 158, 115),
@@ -37,6 +37,19 @@ _FIRST = (
     (204, 121, 167),
     (0, 114, 178),
     (230, 159, 0),
+    (128, 0, 255),
+    (102, 51, 0),
+    (42, 255, 0),
+    (0, 0, 102),
+    (255, 38, 255),
+    (115, 255, 138),
+    (0, 255, 255),
+    (95, 166, 25),
+    (0, 0, 217),
+    (0, 102, 17),
+    (166, 0, 138),
+    (105, 75, 166),
+    (0, 255, 128),
 )
 
 
