@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import ipaddress
 import json
+import os
+import ssl
 import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -111,21 +116,116 @@ def test_from_a_zip(tmp_path: Path, model: Path) -> None:
 
 
 @pytest.fixture
+def gs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Start an emulator of Google's store in a process of its own and return a file system on it."""
+    # Or each call asks Google's own servers first what kind of bucket it is, for a minute.
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    gcsfs = pytest.importorskip("gcsfs")
+    pytest.importorskip("gcp_storage_emulator")
+    code = (
+        "import sys\nfrom gcp_storage_emulator.server import create_server\n"
+        "server = create_server('127.0.0.1', 0, in_memory=True, default_bucket='bucket')\nserver.start()\n"
+        "print(server._api._httpd.server_address[1], flush=True)\nsys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        gcsfs.GCSFileSystem.clear_instance_cache()
+        try:
+            yield gcsfs.GCSFileSystem()
+        finally:
+            gcsfs.GCSFileSystem.clear_instance_cache()
+            process.kill()
+
+
+def test_from_gs_to_gs_the_same_bytes_as_on_disk_and_resumed(gs: Any, tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 2)
+    for path in photos.iterdir():
+        gs.pipe_file(f"bucket/photos/{path.name}", path.read_bytes())
+    run([str(photos)], tmp_path / "out", settings(), model=model)
+    assert run(["gs://bucket/photos"], "gs://bucket/out", settings(), model=model).done == 2
+    assert fetched(gs, "bucket/out") == tree(tmp_path / "out")
+    gs.rm_file("bucket/out/p1.png")
+    gs.invalidate_cache()
+    again = run(["gs://bucket/photos"], "gs://bucket/out", settings(), model=model)
+    assert (again.done, again.unchanged) == (1, 1)
+    assert fetched(gs, "bucket/out") == tree(tmp_path / "out")
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextlib.contextmanager
+def serving(root: Path, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve a folder on loopback, with the listings that web servers make; yield its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(root))) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
 def website(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """Serve a folder by HTTP on loopback, with the listings that web servers make."""
+    """Serve a folder by HTTP."""
     pytest.importorskip("aiohttp")
     root = tmp_path / "www"
     root.mkdir()
+    with serving(root) as url:
+        yield root, url
 
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(root))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield root, f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """Make a certificate for 127.0.0.1; return what a server needs and the certificate's file."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now)
+    builder = builder.not_valid_after(now + datetime.timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, *plain))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return tls, folder / "cert.pem"
+
+
+def test_from_https_only_with_a_certificate_that_is_trusted(
+    tmp_path: Path, model: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    pytest.importorskip("aiohttp")
+    tls, certificate = self_signed(tmp_path)
+    photos = folder_of_photos(tmp_path / "www" / "photos", 2)
+    run([str(photos)], tmp_path / "wanted", settings(), model=model)
+    trusting = {**os.environ, "SSL_CERT_FILE": str(certificate)}
+    with serving(tmp_path / "www", tls) as url:
+        command = ("run", f"{url}/photos/", "--inpaint", "--save-masks", "-m", model, "-o")
+        refused = unetfast_command(*command, tmp_path / "refused")
+        done = unetfast_command(*command, tmp_path / "out", env=trusting)
+    assert refused.returncode == 1
+    assert f"{url}/photos/: cannot be listed: " in refused.stderr
+    assert "certificate" in refused.stderr.lower()
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "refused").exists()
+    assert done.returncode == 0, done.stderr
+    assert tree(tmp_path / "out") == tree(tmp_path / "wanted")
 
 
 def test_from_a_web_server(website: tuple[Path, str], tmp_path: Path, model: Path) -> None:
