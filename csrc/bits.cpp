@@ -2,34 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <new>
-#include <utility>
 
 namespace unetfast {
-
-BitImage::BitImage(ptrdiff_t height, ptrdiff_t width, bool interleaved) : height(height), width(width) {
-    stride = interleaved ? 1 : row_words() + 1;
-    step = interleaved ? height : 1;
-    words = static_cast<uint64_t *>(std::calloc(static_cast<size_t>(height * (row_words() + 1)), sizeof *words));
-    if (!words) throw std::bad_alloc();
-    for (ptrdiff_t y = 0; y < height; ++y) {
-        if (width % 64) row(y)[(row_words() - 1) * step] = ~low_bits(width % 64);
-        row(y)[row_words() * step] = ~uint64_t{0};
-    }
-}
-
-BitImage::~BitImage() { std::free(words); }
-
-void BitImage::swap(BitImage &other) {
-    std::swap(words, other.words);
-    std::swap(height, other.height);
-    std::swap(width, other.width);
-    std::swap(stride, other.stride);
-    std::swap(step, other.step);
-}
-
 namespace {
 
 // One bit for each of eight bytes, set where the byte is not zero. Little-endian.
@@ -39,19 +14,20 @@ uint64_t nonzero_bytes(uint64_t bytes) {
     return ((flags >> 7) * 0x0102040810204080) >> 56;
 }
 
-void pack_row(uint64_t *row, const uint8_t *mask, ptrdiff_t width) {
-    ptrdiff_t x = 0;
-    for (; x + 64 <= width; x += 64) {
-        uint64_t bytes[8], any = 0;
-        std::memcpy(bytes, mask + x, 64);
-        for (uint64_t part : bytes) any |= part;
-        if (!any) continue;
-        uint64_t word = 0;
-        for (int i = 0; i < 8; ++i) word |= nonzero_bytes(bytes[i]) << (8 * i);
-        row[x / 64] |= word;
-    }
-    for (; x < width; ++x)
-        if (mask[x]) row[x / 64] |= uint64_t{1} << (x % 64);
+// The same of 64 bytes.
+uint64_t nonzero_bytes(const uint8_t *mask) {
+    uint64_t bytes[8], word = 0;
+    std::memcpy(bytes, mask, sizeof bytes);
+    for (int i = 0; i < 8; ++i) word |= nonzero_bytes(bytes[i]) << (8 * i);
+    return word;
+}
+
+template <int BYTES>
+bool any_nonzero(const uint8_t *mask) {
+    uint64_t bytes[BYTES / 8], any = 0;
+    std::memcpy(bytes, mask, sizeof bytes);
+    for (uint64_t part : bytes) any |= part;
+    return any;
 }
 
 // The first x in [x, width) whose bit is `set`, or width.
@@ -63,13 +39,8 @@ ptrdiff_t find(const uint64_t *row, ptrdiff_t x, ptrdiff_t width, bool set) {
     return width;
 }
 
-void set_range(uint64_t *row, ptrdiff_t x0, ptrdiff_t x1) {
-    for (; x0 < x1; x0 = (x0 / 64 + 1) * 64)
-        row[x0 / 64] |= low_bits(std::min<ptrdiff_t>(64 - x0 % 64, x1 - x0)) << (x0 % 64);
-}
-
 // Transpose 64 x 64 bits in place by swapping ever smaller off-diagonal blocks (Hacker's Delight 7-3).
-void transpose_block(uint64_t block[64]) {
+void transpose(uint64_t block[64]) {
     uint64_t mask = 0x00000000ffffffff;
     for (int size = 32; size; size >>= 1, mask ^= mask << size)
         for (int i = 0; i < 64; i = (i + size + 1) & ~size) {
@@ -79,94 +50,121 @@ void transpose_block(uint64_t block[64]) {
         }
 }
 
-uint64_t word_or_set(const BitImage &bits, ptrdiff_t word, ptrdiff_t y) {
-    const bool inside = y >= 0 && y < bits.height && word >= 0 && word < bits.row_words();
-    return inside ? bits.row(y)[word] : ~uint64_t{0};
+// Set the bits outside `height` rows of `width` pixels, and make the columns from the rows.
+void finish(Block &block, ptrdiff_t height, ptrdiff_t width) {
+    for (ptrdiff_t y = 0; y < 64; ++y) block.rows[y] |= y < height ? ~low_bits(width) : ~uint64_t{0};
+    std::memcpy(block.columns, block.rows, sizeof block.rows);
+    transpose(block.columns);
+}
+
+int count_bits(const uint64_t *words, int n) {
+    int total = 0;
+    for (int i = 0; i < n; ++i) total += __builtin_popcountll(words[i]);
+    return total;
 }
 
 }  // namespace
 
-void pack(BitImage &bits, const uint8_t *mask, ptrdiff_t mask_row_bytes, ptrdiff_t y0, ptrdiff_t y1) {
-    for (ptrdiff_t y = y0; y < y1; ++y) pack_row(bits.row(y), mask + y * mask_row_bytes, bits.width);
-}
+Strip::Strip(ptrdiff_t y0, ptrdiff_t height, ptrdiff_t width)
+    : y0_(y0), y1_(std::min(height, y0 + 64)), width_(width), words_(static_cast<size_t>((width + 63) / 64 * 64)) {}
 
-void pack_nan(BitImage &bits, const char *image, ptrdiff_t row_bytes, int channels, ptrdiff_t y0,
-              ptrdiff_t y1) {
-    for (ptrdiff_t y = y0; y < y1; ++y) {
-        const auto *samples = reinterpret_cast<const float *>(image + y * row_bytes);
-        for (ptrdiff_t x = 0; x < bits.width; ++x)
-            for (int c = 0; c < channels; ++c)
-                if (std::isnan(samples[x * channels + c])) bits.row(y)[x / 64] |= uint64_t{1} << (x % 64);
+void Strip::pack(const uint8_t *mask, ptrdiff_t mask_row_bytes) {
+    for (ptrdiff_t y = y0_; y < y1_; ++y) {
+        const uint8_t *const row = mask + y * mask_row_bytes;
+        ptrdiff_t x = 0;
+        while (x + 64 <= width_) {
+            // Most of a mask is zero.
+            if (x + 256 <= width_ && !any_nonzero<256>(row + x)) {
+                x += 256;
+                continue;
+            }
+            for (const ptrdiff_t end = std::min(x + 256, width_ - 63); x < end; x += 64)
+                if (any_nonzero<64>(row + x)) word(y, x / 64) |= nonzero_bytes(row + x);
+        }
+        for (; x < width_; ++x)
+            if (row[x]) word(y, x / 64) |= uint64_t{1} << (x % 64);
     }
 }
 
-void dilate(BitImage &grown, const BitImage &bits, ptrdiff_t radius, ptrdiff_t y0, ptrdiff_t y1) {
-    const ptrdiff_t width = bits.width;
-    for (ptrdiff_t y = std::max<ptrdiff_t>(0, y0 - radius); y < std::min(bits.height, y1 + radius); ++y) {
-        const ptrdiff_t top = std::max(y0, y - radius), bottom = std::min(y1 - 1, y + radius);
+void Strip::pack_nan(const char *image, ptrdiff_t row_bytes, int channels) {
+    for (ptrdiff_t y = y0_; y < y1_; ++y) {
+        const auto *samples = reinterpret_cast<const float *>(image + y * row_bytes);
+        for (ptrdiff_t x = 0; x < width_; ++x)
+            for (int c = 0; c < channels; ++c)
+                if (std::isnan(samples[x * channels + c])) word(y, x / 64) |= uint64_t{1} << (x % 64);
+    }
+}
+
+void Strip::dilate(const BitMask &mask, ptrdiff_t radius) {
+    std::vector<uint64_t> line(static_cast<size_t>(mask.across()));
+    for (ptrdiff_t y = std::max<ptrdiff_t>(0, y0_ - radius); y < std::min(mask.height(), y1_ + radius); ++y) {
+        const ptrdiff_t top = std::max(y0_, y - radius), bottom = std::min(y1_ - 1, y + radius);
+        for (ptrdiff_t block = 0; block < mask.across(); ++block)
+            line[static_cast<size_t>(block)] = mask.block(y / 64, block).rows[y % 64];
+        line.back() &= low_bits(width_ - 64 * (mask.across() - 1));
         ptrdiff_t end = 0;
         for (;;) {
-            const ptrdiff_t start = find(bits.row(y), end, width, true);
-            if (start == width) break;
-            end = find(bits.row(y), start, width, false);
+            const ptrdiff_t start = find(line.data(), end, width_, true);
+            if (start == width_) break;
+            end = find(line.data(), start, width_, false);
             for (ptrdiff_t v = top; v <= bottom; ++v) {
                 const ptrdiff_t dy = v - y;
                 auto half = static_cast<ptrdiff_t>(std::sqrt(static_cast<double>(radius * radius - dy * dy)));
-                set_range(grown.row(v), std::max<ptrdiff_t>(0, start - half), std::min(width, end + half));
+                set_range(v, std::max<ptrdiff_t>(0, start - half), std::min(width_, end + half));
             }
         }
     }
 }
 
-void transpose(BitImage &columns, const BitImage &bits, ptrdiff_t y0, ptrdiff_t y1) {
-    for (ptrdiff_t x = 0; x < bits.width; x += 64) {
-        uint64_t block[64] = {}, any = 0;
-        for (ptrdiff_t y = y0; y < y1; ++y) any |= block[y - y0] = bits.row(y)[x / 64];
-        if (!any) continue;
-        transpose_block(block);
-        uint64_t *const to = columns.row(x) + y0 / 64 * columns.step;
-        for (ptrdiff_t i = 0; i < std::min<ptrdiff_t>(64, bits.width - x); ++i) to[i] |= block[i];
-    }
+void Strip::set_range(ptrdiff_t y, ptrdiff_t x0, ptrdiff_t x1) {
+    for (; x0 < x1; x0 = (x0 / 64 + 1) * 64)
+        word(y, x0 / 64) |= low_bits(std::min<ptrdiff_t>(64 - x0 % 64, x1 - x0)) << (x0 % 64);
 }
 
-bool find_empty(const BitImage &bits, ptrdiff_t x, ptrdiff_t y, ptrdiff_t rows, ptrdiff_t radius,
-                uint64_t *empty) {
-    const ptrdiff_t margin = (radius + 63) / 64, words = 1 + 2 * margin, side = 2 * radius + 1;
-    uint64_t around[(32 + 254 + 1) * 5];
-    // Each line of `around` becomes the conjunction of `side` lines, twice as many at each step.
-    const ptrdiff_t lines = rows + 2 * radius;
-    for (ptrdiff_t line = 0; line < lines; ++line)
-        for (ptrdiff_t word = 0; word < words; ++word)
-            around[line * words + word] = word_or_set(bits, x / 64 - margin + word, y - radius + line);
-    const auto conjoin = [&](ptrdiff_t distance, ptrdiff_t left) {
-        for (ptrdiff_t i = 0; i < left * words; ++i) around[i] &= around[i + distance * words];
+BitMask::BitMask(ptrdiff_t height, ptrdiff_t width) : height_(height), width_(width) {
+    pitch_ = across() + 2 * border;
+    table_.resize(static_cast<size_t>(pitch_ * (down() + 2 * border)));
+    stored_.resize(static_cast<size_t>(down()));
+    // Outside the image; in the corner; in the last row of blocks; in the last column; elsewhere.
+    shared_.reset(new Block[5]());
+    const ptrdiff_t last_height = height - 64 * (down() - 1), last_width = width - 64 * (across() - 1);
+    finish(shared_[0], 0, 0);
+    finish(shared_[1], last_height, last_width);
+    finish(shared_[2], last_height, 64);
+    finish(shared_[3], 64, last_width);
+    for (ptrdiff_t y = -border; y < down() + border; ++y)
+        for (ptrdiff_t x = -border; x < across() + border; ++x) {
+            const bool inside = y >= 0 && y < down() && x >= 0 && x < across();
+            const int last = (y == down() - 1 ? 0 : 2) + (x == across() - 1 ? 0 : 1);
+            *at(y, x) = &shared_[inside ? 1 + last : 0];
+        }
+}
+
+void BitMask::store(Strip &strip) {
+    const ptrdiff_t y = strip.y0_ / 64;
+    const auto words_of = [&](ptrdiff_t x) { return strip.words_.data() + 64 * x; };
+    const auto is_empty = [&](ptrdiff_t x) {
+        uint64_t any = 0;
+        for (int i = 0; i < 64; ++i) any |= words_of(x)[i];
+        return !any;
     };
-    ptrdiff_t reach = 1;
-    for (; 2 * reach <= side; reach *= 2) conjoin(reach, lines - 2 * reach + 1);
-    conjoin(side - reach, rows);
-    // The same along the rows.
-    uint64_t any = 0;
-    for (ptrdiff_t row = 0; row < rows; ++row) {
-        uint64_t line[6];
-        std::memcpy(line, around + row * words, static_cast<size_t>(words) * sizeof *line);
-        line[words] = 0;
-        const auto conjoin_bits = [&](ptrdiff_t distance) {
-            for (ptrdiff_t word = 0; word < words - distance / 64; ++word)
-                line[word] &= window(line, 64 * word + distance);
-        };
-        for (reach = 1; 2 * reach <= side; reach *= 2) conjoin_bits(reach);
-        conjoin_bits(side - reach);
-        any |= empty[row] = window(line, 64 * margin - radius);
+    size_t count = 0;
+    for (ptrdiff_t x = 0; x < across(); ++x) count += !is_empty(x);
+    stored_[static_cast<size_t>(y)].reset(new Block[count]);
+    Block *next = stored_[static_cast<size_t>(y)].get();
+    for (ptrdiff_t x = 0; x < across(); ++x) {
+        if (is_empty(x)) continue;
+        std::memcpy(next->rows, words_of(x), sizeof next->rows);
+        for (int half = 0; half < 2; ++half) next->masked[half] = count_bits(next->rows + 32 * half, 32);
+        finish(*next, height_ - 64 * y, width_ - 64 * x);
+        *at(y, x) = next++;
     }
-    return any != 0;
 }
 
-ptrdiff_t count(const BitImage &bits, ptrdiff_t y) {
+ptrdiff_t BitMask::count(ptrdiff_t y) const {
     ptrdiff_t total = 0;
-    for (ptrdiff_t i = 0; i < bits.row_words(); ++i)
-        if (bits.row(y)[i]) total += __builtin_popcountll(bits.row(y)[i]);
-    const ptrdiff_t outside = bits.row_words() * 64 - bits.width;
-    return total - outside;
+    for (ptrdiff_t x = 0; x < across(); ++x) total += block(y / 64, x).masked[y / 32 % 2];
+    return total;
 }
 
 }  // namespace unetfast

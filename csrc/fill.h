@@ -16,8 +16,7 @@ constexpr ptrdiff_t tile_rows = 32;
 
 struct Scene {
     unetfast_inpaint_job job;
-    BitImage masked;   // what is to be filled: the mask, dilated, and the pixels with a NaN
-    BitImage columns;  // its transpose
+    BitMask masked;    // what is to be filled: the mask, dilated, and the pixels with a NaN
     ptrdiff_t radius;  // of the window
     bool in_place;
 

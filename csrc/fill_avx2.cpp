@@ -19,6 +19,7 @@ constexpr int N = 32;
 #include "select.h"
 #include "grow_lanes.h"
 #include "patch.h"
+#include "rings.h"
 #include "fill_lanes.h"
 
 }  // namespace

@@ -30,6 +30,7 @@ struct Filler {
     Scratch &scratch;
     Grower<T> grower;
     Patch<T> patch;
+    Rings rings;
     const ptrdiff_t channels, radius, side, segment_pixels;
     int8_t *columns = nullptr;     // for each lane and row of the tile a count over the window's rows
     int8_t *threshold = nullptr;   // for each lane a threshold
@@ -66,9 +67,11 @@ struct Filler {
         for (ptrdiff_t y = band.y0; y < band.y1; y += tile_rows) {
             const ptrdiff_t rows = smaller(tile_rows, band.y1 - y);
             copy_rows(scene, y, y + rows);
-            Tile tile;
-            for (ptrdiff_t word = 0; word < scene.masked.row_words(); ++word) {
-                if (!find_tile(y, rows, word, tile)) continue;
+            for (ptrdiff_t x = 0; x < scene.job.width; x += 64) {
+                const Block &block = scene.masked.block(y / 64, x / 64);
+                if (!block.masked[y / 32 % 2]) continue;
+                Tile tile = tile_of(block, y, x, rows);
+                bound(tile);
                 touch(tile);
                 set_empty_apart(tile);
                 if (bound(tile)) fill_tile(tile);
@@ -77,14 +80,15 @@ struct Filler {
         grower.flush();
     }
 
-    // What there is to fill in a mask word of `rows` rows from y on; false if nothing.
-    bool find_tile(ptrdiff_t y, ptrdiff_t rows, ptrdiff_t word, Tile &tile) const {
-        const uint64_t inside = low_bits(scene.job.width - word * 64);
+    // The pixels to fill in `rows` rows of a block from y on.
+    Tile tile_of(const Block &block, ptrdiff_t y, ptrdiff_t x, ptrdiff_t rows) const {
+        const uint64_t inside = low_bits(scene.job.width - x);
+        Tile tile;
         tile.y = y;
-        tile.x = word * 64;
+        tile.x = x;
         for (ptrdiff_t row = 0; row < tile_rows; ++row)
-            tile.todo[row] = row < rows ? scene.masked.row(y + row)[word] & inside : 0;
-        return bound(tile);
+            tile.todo[row] = row < rows ? block.rows[y % 64 + row] & inside : 0;
+        return tile;
     }
 
     // Find the smallest rectangle around what is to be filled; false if there is none.
@@ -103,15 +107,36 @@ struct Filler {
         return true;
     }
 
-    // Leave the pixels whose window holds nothing intact to the grower.
+    // Leave the pixels whose window holds nothing intact to the grower, the nearest to something intact first.
     void set_empty_apart(Tile &tile) {
-        uint64_t empty[tile_rows];
-        if (!find_empty(scene.masked, tile.x, tile.y + tile.first, tile.last - tile.first + 1, radius, empty)) return;
-        for (ptrdiff_t row = tile.first; row <= tile.last; ++row) {
-            uint64_t apart = tile.todo[row] & empty[row - tile.first];
-            tile.todo[row] ^= apart;
-            for (; apart; apart &= apart - 1) grower.add(tile.y + row, tile.x + __builtin_ctzll(apart));
+        const ptrdiff_t y = tile.y + tile.first, rows = tile.last - tile.first + 1;
+        uint64_t *const todo = tile.todo + tile.first, empty[tile_rows], any = 0;
+        rings.start(scene.masked, tile.x, y, rows, radius, 15);  // wide enough for most cracks
+        for (ptrdiff_t row = 0; row < rows; ++row) {
+            empty[row] = todo[row] & rings.row(row);
+            any |= empty[row];
+            todo[row] ^= empty[row];
         }
+        for (ptrdiff_t distance = radius; any;) {
+            if (!rings.left) {
+                if (distance + 63 > Rings::furthest) return search_rims(tile, y, rows, empty);
+                rings.start(scene.masked, tile.x, y, rows, distance, 63);
+            }
+            rings.grow();
+            ++distance;
+            any = 0;
+            for (ptrdiff_t row = 0; row < rows; ++row) {
+                grower.take(y + row, tile.x, empty[row] & ~rings.row(row), distance);
+                any |= empty[row] &= rings.row(row);
+            }
+        }
+    }
+
+    // What is further from anything intact than the rings see.
+    void search_rims(const Tile &tile, ptrdiff_t y, ptrdiff_t rows, const uint64_t *empty) {
+        for (ptrdiff_t row = 0; row < rows; ++row)
+            for (uint64_t pixels = empty[row]; pixels; pixels &= pixels - 1)
+                grower.search(y + row, tile.x + __builtin_ctzll(pixels));
     }
 
     // Read a byte of every cache line that the tile will need. A photo is larger than the caches and a
@@ -266,12 +291,12 @@ void fill_large(const Scene &scene, const Band &band, Scratch &scratch) {
     copy_rows(scene, band.y0, band.y1);
     for (ptrdiff_t y = band.y0; y < band.y1; ++y)
         for (ptrdiff_t x = 0; x < scene.job.width; ++x) {
-            if (!(window(scene.masked.row(y), x) & 1)) continue;
+            if (!(scene.masked.row(y, x) & 1)) continue;
             T pixel[4];
             if (fill_one(scene, y, x, scene.radius, pixel))
                 write_pixel(scene, band, scratch, y, x, pixel);
             else
-                grower.add(y, x);
+                grower.search(y, x);
         }
     grower.flush();
 }

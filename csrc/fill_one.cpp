@@ -27,7 +27,7 @@ bool fill_one(const Scene &scene, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius, T 
     for (ptrdiff_t v = top; v < bottom; ++v) {
         const T *row = reinterpret_cast<const T *>(scene.source_row(v));
         for (ptrdiff_t u = left; u < right; ++u)
-            if (!(window(scene.masked.row(v), u) & 1))
+            if (!(scene.masked.row(v, u) & 1))
                 for (ptrdiff_t c = 0; c < channels; ++c) samples[c].push_back(row[u * channels + c]);
     }
     if (samples[0].empty()) return false;

@@ -10,6 +10,7 @@ constexpr int N = 16;
 #include "select.h"
 #include "grow_lanes.h"
 #include "patch.h"
+#include "rings.h"
 #include "fill_lanes.h"
 
 bool available() { return true; }

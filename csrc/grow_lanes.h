@@ -22,7 +22,7 @@ struct Grower {
     const Scene &scene;
     const Band &band;
     Scratch &scratch;
-    const ptrdiff_t channels, pixels;  // how many pixels the lanes take
+    const ptrdiff_t channels, capacity_px;  // how many pixels the lanes take
     ptrdiff_t capacity = 0;            // samples that there is room for
     ptrdiff_t filled = 0;              // samples made ready: masked until written
     T *samples = nullptr;              // (capacity, N), and the same again as planes
@@ -38,33 +38,53 @@ struct Grower {
           band(band),
           scratch(scratch),
           channels(scene.job.channels),
-          pixels(N / scene.job.channels) {
+          capacity_px(N / scene.job.channels) {
         lay_rims();
     }
 
-    // Take in a pixel whose window is known to hold nothing intact.
-    void add(ptrdiff_t y, ptrdiff_t x) {
+    // Take in the pixels of row y that `pixels` has set, counted from x on, which are known to be that far
+    // from the nearest intact one.
+    void take(ptrdiff_t y, ptrdiff_t x, uint64_t pixels, ptrdiff_t distance) {
         switch (channels) {
-            case 1: return add_pixel<1>(y, x);
-            case 2: return add_pixel<2>(y, x);
-            case 3: return add_pixel<3>(y, x);
-            default: return add_pixel<4>(y, x);
+            case 1: return take_pixels<1>(y, x, pixels, distance);
+            case 2: return take_pixels<2>(y, x, pixels, distance);
+            case 3: return take_pixels<3>(y, x, pixels, distance);
+            default: return take_pixels<4>(y, x, pixels, distance);
         }
     }
 
     template <int CHANNELS>
-    void add_pixel(ptrdiff_t y, ptrdiff_t x) {
-        ptrdiff_t distance = larger(least_distance(y, x, last), least_distance(y, x, latest[x & 63]));
-        for (;; ++distance) {
-            make_room(8 * distance + 256);
-            count[held] = collect<CHANNELS>(y, x, distance);
-            if (count[held]) break;
-        }
-        // Member by member: a copy of what was just stored would wait for the store.
+    void take_pixels(ptrdiff_t y, ptrdiff_t x, uint64_t pixels, ptrdiff_t distance) {
+        for (; pixels; pixels &= pixels - 1) take_pixel<CHANNELS>(y, x + __builtin_ctzll(pixels), distance);
+    }
+
+    // Take in one pixel; false if it is further from anything intact.
+    template <int CHANNELS>
+    bool take_pixel(ptrdiff_t y, ptrdiff_t x, ptrdiff_t distance) {
+        make_room(8 * distance + 256);
+        count[held] = collect<CHANNELS>(y, x, distance);
+        if (!count[held]) return false;
         set(place[held], y, x, distance);
+        if (++held == capacity_px) flush();
+        return true;
+    }
+
+    // Take in a pixel whose window holds nothing intact, nobody knows how far around it.
+    void search(ptrdiff_t y, ptrdiff_t x) {
+        ptrdiff_t distance = larger(least_distance(y, x, last), least_distance(y, x, latest[x & 63]));
+        while (!try_distance(y, x, distance)) ++distance;
+        // Member by member: a copy of what was just stored would wait for the store.
         set(last, y, x, distance);
         set(latest[x & 63], y, x, distance);
-        if (++held == pixels) flush();
+    }
+
+    bool try_distance(ptrdiff_t y, ptrdiff_t x, ptrdiff_t distance) {
+        switch (channels) {
+            case 1: return take_pixel<1>(y, x, distance);
+            case 2: return take_pixel<2>(y, x, distance);
+            case 3: return take_pixel<3>(y, x, distance);
+            default: return take_pixel<4>(y, x, distance);
+        }
     }
 
     static void set(Place &place, ptrdiff_t y, ptrdiff_t x, ptrdiff_t distance) {
@@ -83,40 +103,37 @@ struct Grower {
     // how many there are.
     template <int CHANNELS>
     ptrdiff_t collect(ptrdiff_t y, ptrdiff_t x, ptrdiff_t distance) {
+        if (distance < 32) return collect_near<CHANNELS>(y, x, distance);
         const ptrdiff_t height = scene.job.height, width = scene.job.width;
         const ptrdiff_t pixel_bytes = CHANNELS * sizeof(T), row_bytes = scene.job.source_row_bytes;
         const ptrdiff_t left = larger(0, x - distance), right = smaller(width, x + distance + 1);
         // The corners belong to the rows.
         const ptrdiff_t top = larger(0, y - distance + 1), bottom = smaller(height, y + distance);
+        const auto along = [this](ptrdiff_t v) { return [this, v](ptrdiff_t u) { return scene.masked.row(v, u); }; };
+        const auto down = [this](ptrdiff_t u) { return [this, u](ptrdiff_t v) { return scene.masked.column(u, v); }; };
         const char *row = scene.source_row(0) + left * pixel_bytes;
         const char *column = scene.source_row(top);
-        if (distance < 32 && x >= distance && x + distance < width && y >= distance && y + distance < height)
-            return collect_inside<CHANNELS>(y, x, distance);
         ptrdiff_t n = 0;
         if (y - distance >= 0)
-            n = collect_side<CHANNELS>(scene.masked, y - distance, left, right,
-                                       row + (y - distance) * row_bytes, pixel_bytes, n);
+            n = collect_side<CHANNELS>(along(y - distance), left, right, row + (y - distance) * row_bytes, pixel_bytes, n);
         if (y + distance < height)
-            n = collect_side<CHANNELS>(scene.masked, y + distance, left, right,
-                                       row + (y + distance) * row_bytes, pixel_bytes, n);
+            n = collect_side<CHANNELS>(along(y + distance), left, right, row + (y + distance) * row_bytes, pixel_bytes, n);
         if (x - distance >= 0)
-            n = collect_side<CHANNELS>(scene.columns, x - distance, top, bottom,
-                                       column + (x - distance) * pixel_bytes, row_bytes, n);
+            n = collect_side<CHANNELS>(down(x - distance), top, bottom, column + (x - distance) * pixel_bytes, row_bytes, n);
         if (x + distance < width)
-            n = collect_side<CHANNELS>(scene.columns, x + distance, top, bottom,
-                                       column + (x + distance) * pixel_bytes, row_bytes, n);
+            n = collect_side<CHANNELS>(down(x + distance), top, bottom, column + (x + distance) * pixel_bytes, row_bytes, n);
         return n;
     }
 
-    // The same where the rim lies inside the image and each side fits a word.
+    // The same where each side fits a word.
     template <int CHANNELS>
-    ptrdiff_t collect_inside(ptrdiff_t y, ptrdiff_t x, ptrdiff_t distance) {
-        const ptrdiff_t step = scene.columns.step, across = 2 * distance + 1, down = across - 2;
-        const uint64_t above = ~window(scene.masked.row(y - distance), x - distance) & low_bits(across);
-        const uint64_t below = ~window(scene.masked.row(y + distance), x - distance) & low_bits(across);
-        const uint64_t before = ~window(scene.columns.row(x - distance), y - distance + 1, step) & low_bits(down);
-        const uint64_t after = ~window(scene.columns.row(x + distance), y - distance + 1, step) & low_bits(down);
-        if (!(above | below | before | after)) return 0;
+    ptrdiff_t collect_near(ptrdiff_t y, ptrdiff_t x, ptrdiff_t distance) {
+        const ptrdiff_t across = 2 * distance + 1, down = across - 2;
+        const BitMask &masked = scene.masked;
+        const uint64_t above = ~masked.row(y - distance, x - distance) & low_bits(across);
+        const uint64_t below = ~masked.row(y + distance, x - distance) & low_bits(across);
+        const uint64_t before = ~masked.column(x - distance, y - distance + 1) & low_bits(down);
+        const uint64_t after = ~masked.column(x + distance, y - distance + 1) & low_bits(down);
         const char *pixel = scene.source_row(y) + x * scene.pixel_bytes();
         ptrdiff_t n = 0;
         if (distance <= short_distance) {
@@ -156,13 +173,12 @@ struct Grower {
         }
     }
 
-    // The same for one side: pixel `from` of that line of the mask lies at `pixels_from`.
-    template <int CHANNELS>
-    ptrdiff_t collect_side(const BitImage &bits, ptrdiff_t line, ptrdiff_t from, ptrdiff_t to,
-                           const char *pixels_from, ptrdiff_t step, ptrdiff_t n) {
+    // The same for one side, from pixel `from` on, which lies at `pixels_from`; masked(i) is the mask from i on.
+    template <int CHANNELS, class Masked>
+    ptrdiff_t collect_side(Masked masked, ptrdiff_t from, ptrdiff_t to, const char *pixels_from, ptrdiff_t step,
+                           ptrdiff_t n) {
         for (; from < to; from += 64, pixels_from += 64 * step)
-            n = collect_word<CHANNELS>(~window(bits.row(line), from, bits.step) & low_bits(to - from), pixels_from,
-                                       step, n);
+            n = collect_word<CHANNELS>(~masked(from) & low_bits(to - from), pixels_from, step, n);
         return n;
     }
 

@@ -55,58 +55,50 @@ void over_items(Team &team, size_t items, Work work) {
     if (failed) throw std::bad_alloc();
 }
 
-// Build the scene's masks; return how many pixels are masked in each row.
-std::vector<ptrdiff_t> build_mask(Scene &scene, Team &team) {
-    const unetfast_inpaint_job &job = scene.job;
-    BitImage masked(job.height, job.width), columns(job.width, job.height, true);
-    std::vector<ptrdiff_t> counts(static_cast<size_t>(job.height));
-    // Strips of 64 rows: none shares a word of the transpose with another.
+// Find out what is to be filled.
+BitMask build_mask(const unetfast_inpaint_job &job, Team &team) {
     const auto over_strips = [&](auto work) {
-        over_items(team, static_cast<size_t>((job.height + 63) / 64), [&](size_t strip, size_t) {
-            const auto y0 = static_cast<ptrdiff_t>(64 * strip);
-            work(y0, std::min(job.height, y0 + 64));
+        over_items(team, static_cast<size_t>((job.height + 63) / 64), [&](size_t i, size_t) {
+            Strip strip(static_cast<ptrdiff_t>(64 * i), job.height, job.width);
+            work(strip);
         });
     };
-    const auto finish = [&](ptrdiff_t y0, ptrdiff_t y1) {
+    const auto finish = [&](BitMask &masked, Strip &strip) {
         if (job.sample_type == UNETFAST_FLOAT32)
-            pack_nan(masked, static_cast<const char *>(job.source), job.source_row_bytes, job.channels, y0, y1);
-        for (ptrdiff_t y = y0; y < y1; ++y) counts[static_cast<size_t>(y)] = count(masked, y);
-        transpose(columns, masked, y0, y1);
+            strip.pack_nan(static_cast<const char *>(job.source), job.source_row_bytes, job.channels);
+        masked.store(strip);
     };
-    over_strips([&](ptrdiff_t y0, ptrdiff_t y1) {
-        pack(masked, job.mask, job.mask_row_bytes, y0, y1);
-        if (!job.dilate_px) finish(y0, y1);
+    BitMask masked(job.height, job.width);
+    over_strips([&](Strip &strip) {
+        strip.pack(job.mask, job.mask_row_bytes);
+        job.dilate_px ? masked.store(strip) : finish(masked, strip);
     });
-    if (job.dilate_px) {
-        BitImage small(job.height, job.width);
-        small.swap(masked);
-        over_strips([&](ptrdiff_t y0, ptrdiff_t y1) {
-            dilate(masked, small, job.dilate_px, y0, y1);
-            finish(y0, y1);
-        });
-    }
-    scene.masked.swap(masked);
-    scene.columns.swap(columns);
-    return counts;
+    if (!job.dilate_px) return masked;
+    BitMask grown(job.height, job.width);
+    over_strips([&](Strip &strip) {
+        strip.dilate(masked, job.dilate_px);
+        finish(grown, strip);
+    });
+    return grown;
 }
 
 // Cut the rows into bands of whole tiles, each with a fair part of the work that is left: large ones
 // first, since around their edges rows are written late; small ones last, so that all threads end together.
-std::vector<Band> cut(const Scene &scene, const std::vector<ptrdiff_t> &counts, int threads) {
+std::vector<Band> cut(const Scene &scene, int threads) {
+    const ptrdiff_t height = scene.job.height;
     // A masked pixel costs about as much as 64 pixels that are only copied.
-    const auto work_of = [&](ptrdiff_t y) { return 64 * counts[static_cast<size_t>(y)] + scene.job.width; };
+    const auto work_of = [&](ptrdiff_t y) { return 64 * scene.masked.count(y) + tile_rows * scene.job.width; };
     ptrdiff_t left = 0, work = 0, y0 = 0;
-    for (ptrdiff_t y = 0; y < scene.job.height; ++y) left += work_of(y);
+    for (ptrdiff_t y = 0; y < height; y += tile_rows) left += work_of(y);
     std::vector<Band> bands;
-    for (ptrdiff_t y = 0; y < scene.job.height; ++y) {
+    for (ptrdiff_t y = 0; y < height; y += tile_rows) {
         work += work_of(y);
-        const bool last = y + 1 == scene.job.height;
-        const bool enough = work >= left / (threads == 1 ? 1 : 2 * threads) && (y + 1 - y0) % tile_rows == 0;
-        if (!last && !enough) continue;
+        const ptrdiff_t y1 = std::min(height, y + tile_rows);
+        if (y1 < height && work < left / (threads == 1 ? 1 : 2 * threads)) continue;
         const ptrdiff_t above = y0 == 0 ? 0 : y0 + scene.radius;
-        const ptrdiff_t below = last ? y + 1 : y + 1 - scene.radius;
-        bands.push_back({y0, y + 1, above, below});
-        y0 = y + 1;
+        const ptrdiff_t below = y1 == height ? y1 : y1 - scene.radius;
+        bands.push_back({y0, y1, above, below});
+        y0 = y1;
         left -= work;
         work = 0;
     }
@@ -121,12 +113,13 @@ int inpaint(const unetfast_inpaint_job &job, const Level &level) {
     const unsigned processors = std::max(1u, std::thread::hardware_concurrency());
     Team team(job.threads ? job.threads : static_cast<int>(processors));
 
-    const std::vector<ptrdiff_t> counts = build_mask(scene, team);
-    if (std::all_of(counts.begin(), counts.end(), [&](ptrdiff_t masked) { return masked == job.width; }))
-        return UNETFAST_NO_INTACT_PIXEL;
+    scene.masked = build_mask(job, team);
+    ptrdiff_t masked_px = 0;
+    for (ptrdiff_t y = 0; y < job.height; y += tile_rows) masked_px += scene.masked.count(y);
+    if (masked_px == job.height * job.width) return UNETFAST_NO_INTACT_PIXEL;
 
     std::vector<Scratch> scratches(static_cast<size_t>(team.size()));
-    const std::vector<Band> bands = cut(scene, counts, team.size());
+    const std::vector<Band> bands = cut(scene, team.size());
     over_items(team, bands.size(),
                [&](size_t i, size_t member) { level.fill(scene, bands[i], scratches[member]); });
     for (Scratch &scratch : scratches) scratch.flush_late(scene.pixel_bytes());

@@ -51,9 +51,12 @@ struct Patch {
         if (image_y < 0 || image_y >= height) return blank(out, to, 0, used);
 
         const ptrdiff_t before = (x0 - x) * channels, after = (x1 - x) * channels;
-        const uint64_t *bits = scene.masked.row(image_y);
-        for (ptrdiff_t pixel = x0, lane = before; pixel < x1; pixel += 8, lane += 8 * channels)
-            __builtin_memcpy(out + lane, expand + (ptrdiff_t)(window(bits, pixel) & 255) * 8 * channels, 32);
+        int8_t *lane = out + before;
+        for (ptrdiff_t pixel = x0; pixel < x1; pixel += 64) {
+            uint64_t bits = scene.masked.row(image_y, pixel);
+            for (ptrdiff_t left = smaller(64, x1 - pixel); left > 0; left -= 8, bits >>= 8, lane += 8 * channels)
+                __builtin_memcpy(lane, expand + (ptrdiff_t)(bits & 255) * 8 * channels, 32);
+        }
         int8_t *inside[4] = {};
         for (int p = 0; p < planes; ++p) inside[p] = to[p] + before;
         split((const T *)scene.source_row(image_y) + x0 * channels, after - before, inside);
