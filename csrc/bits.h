@@ -55,12 +55,13 @@ class BitMask {
     ptrdiff_t across() const { return (width_ + 63) / 64; }
     const Block &block(ptrdiff_t down, ptrdiff_t across) const { return **at(down, across); }
 
-    // The 64 pixels of row y from x on, and those of column x from y on.
-    uint64_t row(ptrdiff_t y, ptrdiff_t x) const {
+    // The 64 pixels of row y from x on, and those of column x from y on. A rim takes four of them: as calls
+    // they are 5 % of the time at side 7.
+    __attribute__((always_inline)) uint64_t row(ptrdiff_t y, ptrdiff_t x) const {
         const Block *const *blocks = at(y >> 6, x >> 6);
         return window(blocks[0]->rows[y & 63], blocks[1]->rows[y & 63], x & 63);
     }
-    uint64_t column(ptrdiff_t x, ptrdiff_t y) const {
+    __attribute__((always_inline)) uint64_t column(ptrdiff_t x, ptrdiff_t y) const {
         const Block *const *blocks = at(y >> 6, x >> 6);
         return window(blocks[0]->columns[x & 63], blocks[pitch_]->columns[x & 63], y & 63);
     }

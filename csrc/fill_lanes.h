@@ -33,10 +33,10 @@ struct Filler {
     Rings rings;
     const ptrdiff_t channels, radius, side, segment_pixels;
     int8_t *columns = nullptr;     // for each lane and row of the tile a count over the window's rows
-    int8_t *threshold = nullptr;   // for each lane a threshold
     int8_t *workspace = nullptr;   // for search_samples
     Segment *segments = nullptr;   // of the tile
     ptrdiff_t segment_count = 0;
+    alignas(64) int8_t threshold[N + 8];  // for each lane a threshold, again and again those of the channels
 
     Filler(const Scene &scene, const Band &band, Scratch &scratch)
         : scene(scene),
@@ -52,15 +52,14 @@ struct Filler {
         const ptrdiff_t most_segments = tile_rows * (64 / segment_pixels + 1);
         const size_t patch_bytes = (size_t)rounded_up((ptrdiff_t)patch.bytes(), 64);
         const size_t bytes =
-            patch_bytes + (size_t)((tile_rows + 1) * patch.pitch + staged) + (size_t)most_segments * sizeof(Segment);
+            patch_bytes + (size_t)(tile_rows * patch.pitch + staged) + (size_t)most_segments * sizeof(Segment);
         char *memory = scratch.patch.reserve(bytes);
         // Lanes past a tile's last pixel are computed and thrown away; let them be something.
         __builtin_memset(memory, 0, bytes);
         patch.place(memory);
         segments = (Segment *)(memory + patch_bytes);
         columns = (int8_t *)(segments + most_segments);
-        threshold = columns + tile_rows * patch.pitch;
-        workspace = threshold + patch.pitch;
+        workspace = columns + tile_rows * patch.pitch;
     }
 
     void fill_band() {
@@ -165,7 +164,8 @@ struct Filler {
     // Cover what is to be filled by segments, and count the intact samples of their windows.
     void list_segments(const Tile &tile) {
         const Counts whole = Counts::number(side * side);
-        count_columns(patch.masked, nullptr, tile.last - tile.first + 1);
+        __builtin_memset(threshold, 0, sizeof threshold);  // masked is -1
+        count_columns(patch.masked, tile.last - tile.first + 1);
         segment_count = 0;
         for (ptrdiff_t row = tile.first; row <= tile.last; ++row)
             for (uint64_t todo = tile.todo[row]; todo;) {
@@ -192,16 +192,15 @@ struct Filler {
             const ptrdiff_t intervals = set_first_threshold(bits);
             if (!columns_pay(intervals, rows)) break;
             for (ptrdiff_t i = 0; i < intervals; ++i) {
-                count_columns(patch.plane[0], threshold, rows);
+                count_columns(patch.plane[0], rows);
+                const i8 trial = load(threshold);
                 for (Segment *segment = segments; segment < segments + segment_count; ++segment) {
-                    const i8 trial = load(threshold + first_lane(*segment));
                     const Counts counts = count_window(*segment);
                     const i8 take = counts.at_most(segment->search.rank) & (i8)(trial > segment->search.found);
                     segment->search.found = take ? trial : segment->search.found;
                     if (planes > 1) segment->search.below = Counts::choose(take, counts, segment->search.below);
                 }
-                for (ptrdiff_t lane = 0; lane < patch.used; lane += N)
-                    store(threshold + lane, (i8)((u8)load(threshold + lane) + all((uint8_t)(1 << bits))));
+                for (int8_t &each : threshold) each = (int8_t)(each + (1 << bits));
             }
         }
         for (ptrdiff_t i = 0; i < segment_count; ++i) segments[i].search.bits = bits;
@@ -210,23 +209,30 @@ struct Filler {
     // Set for each channel the middle of the lowest interval of 2^bits that holds a byte, and return how
     // many intervals reach to the highest, in the channel where they are most.
     ptrdiff_t set_first_threshold(int bits) {
-        i8 least = (i8)all(127), most = (i8)all(128);
+        // What follows the last lane is neither least nor most.
+        alignas(64) int8_t least[2 * N], most[2 * N];
+        i8 low = (i8)all(127), high = (i8)all(128);
+        store(least + N, low);
+        store(most + N, high);
         for (const Segment *segment = segments; segment < segments + segment_count; ++segment) {
             const i8 found = segment->search.found, wanted = segment->wanted;
-            least = (i8)(found < least) & wanted ? found : least;
-            most = (i8)(found > most) & wanted ? found : most;
+            low = (i8)(found < low) & wanted ? found : low;
+            high = (i8)(found > high) & wanted ? found : high;
+        }
+        store(least, low);
+        store(most, high);
+        for (ptrdiff_t lane = channels; lane < segment_pixels * channels; lane += channels) {
+            const i8 lows = load(least + lane), highs = load(most + lane);
+            low = lows < low ? lows : low;
+            high = highs > high ? highs : high;
         }
         int spread = 0;
+        int8_t first[4] = {};
         for (ptrdiff_t c = 0; c < channels; ++c) {
-            int low = 127, high = -128;
-            for (ptrdiff_t lane = c; lane < segment_pixels * channels; lane += channels) {
-                low = least[lane] < low ? least[lane] : low;
-                high = most[lane] > high ? most[lane] : high;
-            }
-            spread = high - low > spread ? high - low : spread;
-            const int8_t first = (int8_t)(low + (1 << bits >> 1));
-            for (ptrdiff_t lane = c; lane < patch.used; lane += channels) threshold[lane] = first;
+            spread = high[c] - low[c] > spread ? high[c] - low[c] : spread;
+            first[c] = (int8_t)(low[c] + (1 << bits >> 1));
         }
+        for (ptrdiff_t lane = 0; lane < N + 4; lane += channels) __builtin_memcpy(threshold + lane, first, 4);
         return (spread >> bits) + 1;
     }
 
@@ -238,12 +244,14 @@ struct Filler {
         return thresholds * (columns_once + windows) < 2 * side * side * segment_count;
     }
 
-    // For each lane of `rows` rows, how many samples of the window's rows are below the lane's
-    // threshold, 0 where there is none given.
-    void count_columns(const int8_t *samples, const int8_t *thresholds, ptrdiff_t rows) {
+    // For each lane of `rows` rows, how many samples of the window's rows are below the channel's
+    // threshold.
+    void count_columns(const int8_t *samples, ptrdiff_t rows) {
         const ptrdiff_t pitch = patch.pitch;
+        ptrdiff_t channel = 0;  // of the first lane
         for (ptrdiff_t lane = 0; lane < patch.used; lane += N) {
-            const i8 trial = thresholds ? load(thresholds + lane) : i8{};
+            const i8 trial = load(threshold + channel);
+            channel = (channel + N) % channels;
             const int8_t *enters = samples + lane, *leaves = enters;
             u8 count{};
             for (ptrdiff_t row = 1; row < side; ++row, enters += pitch) count -= (u8)(load(enters) < trial);
@@ -275,11 +283,13 @@ struct Filler {
         const ptrdiff_t offset = (segment.y - radius - patch.y) * patch.pitch + first_lane(segment);
         Samples samples{{}, side, patch.pitch, side, channels};
         for (int p = 0; p < planes; ++p) samples.plane[p] = patch.plane[p] + offset;
-        alignas(64) int8_t found[(size_t)planes * N + 4];
+        alignas(64) int8_t found[planes * N];
         search_samples(samples, planes, segment.search, workspace, found);
+        T pixels[N];
+        join_lanes(found, pixels);
         for (uint64_t todo = segment.todo; todo; todo &= todo - 1) {
             const int i = __builtin_ctzll(todo);
-            write_pixel<T>(scene, band, scratch, segment.y, segment.x + i, found + i * channels);
+            write_pixel(scene, band, scratch, segment.y, segment.x + i, pixels + i * channels);
         }
     }
 };

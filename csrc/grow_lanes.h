@@ -228,11 +228,13 @@ struct Grower {
         for (int i = 0; i < held; ++i)
             for (ptrdiff_t c = 0; c < channels; ++c)
                 ranks.set((int)(i * channels + c), (unsigned)(count[i] - 1) / 2);
-        alignas(64) int8_t found[(size_t)planes * N + 4];
+        alignas(64) int8_t found[planes * N];
         Search<Counts> search{ranks, Counts::zero(), (i8)all(128), 8};
         search_samples(samples_of, planes, search, after, found);
+        T pixels[N];
+        join_lanes(found, pixels);
         for (int i = 0; i < held; ++i)
-            write_pixel<T>(scene, band, scratch, place[i].y, place[i].x, found + i * channels);
+            write_pixel(scene, band, scratch, place[i].y, place[i].x, pixels + i * channels);
     }
 
     void rank_one_by_one() {

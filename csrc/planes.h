@@ -49,6 +49,11 @@ inline void join(const int8_t *found, uint32_t *sample) {
     *sample = key & 0x80000000u ? key ^ 0x80000000u : ~key;
 }
 
+template <class T>
+inline void join_lanes(const int8_t *__restrict found, T *__restrict samples) {
+    for (int lane = 0; lane < N; ++lane) join(found + lane, samples + lane);
+}
+
 inline void copy_rows(const Scene &scene, ptrdiff_t y0, ptrdiff_t y1) {
     if (scene.in_place) return;
     for (ptrdiff_t y = y0; y < y1; ++y)
@@ -59,19 +64,12 @@ inline void copy_rows(const Scene &scene, ptrdiff_t y0, ptrdiff_t y1) {
 template <class T>
 inline void write_pixel(const Scene &scene, const Band &band, Scratch &scratch, ptrdiff_t y, ptrdiff_t x,
                         const T *pixel) {
-    const ptrdiff_t channels = scene.job.channels;
-    T *target = (T *)scene.target_row(y) + x * channels;
-    if (scene.in_place && band.is_late(y))
-        scratch.write_late((char *)target, pixel, scene.pixel_bytes());
-    else
-        for (ptrdiff_t c = 0; c < channels; ++c) target[c] = pixel[c];
-}
-
-// The same from lanes: `found` may be read for four lanes.
-template <class T>
-inline void write_pixel(const Scene &scene, const Band &band, Scratch &scratch, ptrdiff_t y, ptrdiff_t x,
-                        const int8_t *found) {
-    T pixel[4];
-    for (int c = 0; c < 4; ++c) join(found + c, pixel + c);
-    write_pixel(scene, band, scratch, y, x, pixel);
+    T *target = (T *)scene.target_row(y) + x * scene.job.channels;
+    if (scene.in_place && band.is_late(y)) return scratch.write_late((char *)target, pixel, scene.pixel_bytes());
+    switch (scene.job.channels) {  // a copy of known size is a move or two
+        case 1: __builtin_memcpy(target, pixel, sizeof(T)); return;
+        case 2: __builtin_memcpy(target, pixel, 2 * sizeof(T)); return;
+        case 3: __builtin_memcpy(target, pixel, 3 * sizeof(T)); return;
+        default: __builtin_memcpy(target, pixel, 4 * sizeof(T)); return;
+    }
 }
