@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,41 @@ def test_weights_behind_a_link_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactError, match="outside its folder"):
         backends.load(changed(folder, linked))
+
+
+def _in_attributes(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("many", [tensor]))
+
+
+def _in_inner_graphs(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
+    inner = onnx.helper.make_graph([], "inner", [], [], [tensor])
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("graphs", [inner]))
+
+
+def _in_a_function(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
+    node = onnx.helper.make_node("Constant", [], ["y"], value=tensor)
+    model.functions.append(onnx.helper.make_function("own", "f", [], ["y"], [node], []))
+
+
+def _in_a_sparse_tensor(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
+    model.graph.sparse_initializer.add().values.CopyFrom(tensor)
+
+
+def _in_training(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
+    model.training_info.add().algorithm.initializer.append(tensor)
+
+
+@pytest.mark.parametrize(
+    "hide", [_in_attributes, _in_inner_graphs, _in_a_function, _in_a_sparse_tensor, _in_training]
+)
+def test_weights_outside_the_folder_are_found_wherever_they_are_named(
+    hide: Callable[[onnx.ModelProto, onnx.TensorProto], None], tmp_path: Path
+) -> None:
+    tensor = onnx.helper.make_tensor("secret", onnx.TensorProto.FLOAT, [0], [])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret.bin")
+    with pytest.raises(ArtifactError, match="outside its folder"):
+        backends.load(changed(tmp_path, lambda model: hide(model, tensor)))
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from unetfast.export import onnx as graph
 from unetfast.export.build import export, open_job, precision_of
 from unetfast.export.int8 import ends, quantize
 from unetfast.export.logits import logit_difference
-from unetfast.export.parity import LIMITS, certify, compare, limits_for, require_passed
+from unetfast.export.parity import LIMITS, certify, compare, limits_for, require_passed, summary
 from unetfast.export.precision import folded, narrow, narrowed, overflowing
 from unetfast.export.samples import collect
 from unetfast.export.settings import ExportSettings
@@ -158,6 +158,10 @@ def test_a_class_nobody_shows_has_no_dice() -> None:
     assert found["dice"] == {"a": 1.0, "b": None, "c": None}
     assert found["thinnest_class"] == "a"
     json.dumps(found, allow_nan=False)
+    assert "finds nothing else on these images, so this proves little" in summary(found)
+    ones = np.eye(4, dtype=np.uint8)
+    found = compare(spec, lambda _: ones, lambda _: ones, [np.zeros((4, 4, 3), np.uint8)], [None])
+    assert "proves little" not in summary(found)
 
 
 def test_a_certificate_needs_images() -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from unetfast import backends, checkpoint
-from unetfast.errors import ArtifactError
+from unetfast.errors import ArtifactError, ParityError
 from unetfast.export import onnx as graph
 from unetfast.export.build import export
 from unetfast.export.samples import collect
@@ -68,6 +68,27 @@ def test_safetensors_carry_everything(tmp_path: Path) -> None:
     image = exported.pictures()[0][0][None]
     same = backends.load(exported.trained()).infer(image)
     np.testing.assert_array_equal(backends.load(made.path).infer(image), same)
+
+
+def test_openvino_in_bf16_is_judged_in_bf16_also_where_the_cpu_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There OpenVINO computes in fp32 without a word, and its certificate would say nothing."""
+    settings = ExportSettings(openvino=True, bf16=True, to=tmp_path / "best.bf16.xml")
+    made = export(exported.trained(), settings, say=lambda _: None)[0]
+    native = "BF16" in pytest.importorskip("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert ("torch_bf16_arithmetic" in made.certificate) is not native
+    assert ("computed in fp32" in backends.load(made.path).description) is not native
+    monkeypatch.setattr("unetfast.backends.openvino_._computes_in", lambda _: "f32")
+    monkeypatch.setattr("unetfast.export.openvino.narrowed", lambda model, _: model.apply(_blank))
+    with pytest.raises(ParityError, match="against the checkpoint"):
+        export(exported.trained(), settings, say=lambda _: None)
+    assert not made.path.exists()
+
+
+def _blank(layer: torch.nn.Module) -> None:
+    for parameter in layer.parameters():
+        parameter.data.zero_()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])

@@ -171,9 +171,12 @@ def test_sizes_of_memory() -> None:
 
 
 def test_the_rebuild_command_says_what_was_asked() -> None:
-    settings = ExportSettings(trt=True, int8=True, shapes="1x64x64", version_compatible=True)
+    settings = ExportSettings(
+        trt=True, int8=True, shapes="1x64x64", version_compatible=True, min_dice=0.9, to=Path("b.engine")
+    )
     assert rebuild_command(Path("my best.pt"), settings) == (
-        "unetfast export 'my best.pt' --trt --int8 --shapes 1x64x64 --version-compatible"
+        "unetfast export 'my best.pt' --trt --int8 --to b.engine --min-dice 0.9 --shapes 1x64x64 "
+        "--version-compatible"
     )
 
 

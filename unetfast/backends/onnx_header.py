@@ -8,7 +8,7 @@ tells a truncated or foreign file before any runtime sees it.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,13 @@ _MAX_DEPTH = 8  # graphs inside attributes of nodes inside graphs
 
 # Field numbers of onnx.proto.
 _MODEL_IR, _MODEL_PRODUCER, _MODEL_PRODUCER_VERSION = 1, 2, 3
-_MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA = 7, 8, 14
-_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
+_MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA, _MODEL_TRAINING, _MODEL_FUNCTION = 7, 8, 14, 20, 25
+_TRAINING_GRAPHS = (1, 2)
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
+_FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 7, 11
 _NODE_ATTRIBUTE = 5
-_ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH = 5, 6
+_ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE_TENSORS = (5, 10), (6, 11), (22, 23)
+_SPARSE_TENSORS = (1, 2)  # values and indices
 _TENSOR_EXTERNAL = 13
 _KEY, _VALUE = 1, 2  # of StringStringEntryProto, and of OperatorSetIdProto (domain, version)
 
@@ -110,7 +113,11 @@ def _parse(data: memoryview) -> OnnxHeader:
             version = _text(value)
         elif number == _MODEL_GRAPH:
             graphs += 1
-            external |= _external(value, 0)
+            external |= _of_graph(value, 0)
+        elif number == _MODEL_FUNCTION:
+            external |= _of_function(value)
+        elif number == _MODEL_TRAINING:
+            external |= _all(_of_graph(graph, 0) for graph in _messages(value, *_TRAINING_GRAPHS))
         elif number == _MODEL_OPSET:
             domain, opset_version = _pair(value)
             opset = int(opset_version) if domain in ("", "ai.onnx") else opset
@@ -181,29 +188,54 @@ def _text(data: memoryview) -> str:
         raise _DamagedError("a text that is not UTF-8") from exc
 
 
-def _external(graph: memoryview, depth: int) -> set[str]:
+def _of_graph(graph: memoryview, depth: int) -> set[str]:
     """Return the locations of external data in a graph, its nodes' attributes included."""
     if depth > _MAX_DEPTH:
         raise _DamagedError(f"graphs nested deeper than {_MAX_DEPTH}")
     found: set[str] = set()
     for number, value in _fields(graph):
-        if number == _GRAPH_INITIALIZER and isinstance(value, memoryview):
-            found |= _tensor_external(value)
-        elif number == _GRAPH_NODE and isinstance(value, memoryview):
-            for attribute in _messages(value, _NODE_ATTRIBUTE):
-                for tensor in _messages(attribute, _ATTRIBUTE_TENSOR):
-                    found |= _tensor_external(tensor)
-                for inner in _messages(attribute, _ATTRIBUTE_GRAPH):
-                    found |= _external(inner, depth + 1)
+        if not isinstance(value, memoryview):
+            continue
+        if number == _GRAPH_INITIALIZER:
+            found |= _of_tensor(value)
+        elif number == _GRAPH_SPARSE_INITIALIZER:
+            found |= _of_sparse_tensor(value)
+        elif number == _GRAPH_NODE:
+            found |= _of_node(value, depth)
     return found
 
 
-def _tensor_external(tensor: memoryview) -> set[str]:
+def _of_function(function: memoryview) -> set[str]:
+    nodes, defaults = _messages(function, _FUNCTION_NODE), _messages(function, _FUNCTION_ATTRIBUTE)
+    return _all(_of_node(node, 0) for node in nodes) | _all(_of_attribute(one, 0) for one in defaults)
+
+
+def _of_node(node: memoryview, depth: int) -> set[str]:
+    return _all(_of_attribute(attribute, depth) for attribute in _messages(node, _NODE_ATTRIBUTE))
+
+
+def _of_attribute(attribute: memoryview, depth: int) -> set[str]:
+    return (
+        _all(_of_tensor(tensor) for tensor in _messages(attribute, *_ATTRIBUTE_TENSORS))
+        | _all(_of_sparse_tensor(tensor) for tensor in _messages(attribute, *_ATTRIBUTE_SPARSE_TENSORS))
+        | _all(_of_graph(graph, depth + 1) for graph in _messages(attribute, *_ATTRIBUTE_GRAPHS))
+    )
+
+
+def _of_sparse_tensor(tensor: memoryview) -> set[str]:
+    return _all(_of_tensor(part) for part in _messages(tensor, *_SPARSE_TENSORS))
+
+
+def _of_tensor(tensor: memoryview) -> set[str]:
     pairs = (_pair(entry) for entry in _messages(tensor, _TENSOR_EXTERNAL))
     return {str(value) for key, value in pairs if key == "location"}
 
 
-def _messages(data: memoryview, wanted: int) -> Iterator[memoryview]:
+def _all(parts: Iterable[set[str]]) -> set[str]:
+    return set().union(*parts)
+
+
+def _messages(data: memoryview, *wanted: int) -> Iterator[memoryview]:
     for number, value in _fields(data):
-        if number == wanted and isinstance(value, memoryview):
+        if number in wanted and isinstance(value, memoryview):
             yield value

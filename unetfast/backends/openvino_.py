@@ -25,7 +25,13 @@ _HINTS = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 class OpenVinoBackend:
-    """A compiled OpenVINO model; see :class:`unetfast.backends.base.Backend`."""
+    """A compiled OpenVINO model; see :class:`unetfast.backends.base.Backend`.
+
+    Attributes
+    ----------
+    widened : bool
+        The file is for bf16, but this CPU computes it in fp32.
+    """
 
     name = "openvino"
 
@@ -33,7 +39,10 @@ class OpenVinoBackend:
         self._compiled: Any = compiled
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()  # requests nobody is using
         self.spec = spec
-        self.description = f"OpenVINO {version}, CPU, {threads or 'all'} threads, {spec.precision}"
+        # OpenVINO takes the hint to compute in bf16 without a word where the CPU cannot.
+        self.widened = spec.precision == "bf16" and "bf16" not in _computes_in(compiled)
+        computed = " computed in fp32, as this CPU has no bf16" if self.widened else ""
+        self.description = f"OpenVINO {version}, CPU, {threads or 'all'} threads, {spec.precision}{computed}"
 
     def infer(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
         """Run the model on (N, H, W, C) uint8; safe to call from several threads at once."""
@@ -56,6 +65,10 @@ class OpenVinoBackend:
         """Release the compiled model."""
         self._compiled = None
         self._idle = queue.SimpleQueue()
+
+
+def _computes_in(compiled: Any) -> str:
+    return str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
 
 
 def load(path: Path | str, *, device: str = "auto", threads: int = 0) -> OpenVinoBackend:

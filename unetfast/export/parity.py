@@ -186,6 +186,7 @@ def compare(
         "dice": _by_class(spec, scores(against_reference)["dice"]),
         "differing_by_class": dict(zip(spec.classes, map(int, _differing(against_reference)), strict=True)),
         "thinnest_class": spec.classes[int(np.argmin(np.where(shares > 0, shares, np.inf)))],
+        "seen_classes": [name for name, share in zip(spec.classes, shares, strict=True) if share > 0],
         "truth": None,
     }
     if truth_reference.any():
@@ -298,6 +299,9 @@ def summary(certificate: dict[str, Any]) -> str:
         change = certificate["truth"]["dice"]["change_points"][thin]
         if change is not None:
             text += f", against the truth {change:+.3f} points"
+    if len(certificate["seen_classes"]) == 1:
+        text += "; the checkpoint finds nothing else on these images, so this proves little: give others "
+        text += "with --data"
     return text
 
 

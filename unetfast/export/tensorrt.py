@@ -183,7 +183,10 @@ def rebuild_command(checkpoint: Path, settings: ExportSettings) -> str:
     """Return the command that makes this plan again on another machine."""
     words = ["unetfast", "export", str(checkpoint), "--trt"]
     words += [f"--{name}" for name in ("fp32", "bf16", "int8") if getattr(settings, name)]
-    for name in ("output", "data", "threshold", "shapes", "workspace", "builder_level"):
+    for name in (
+        *("to", "output", "data", "threshold", "max_differ", "min_dice", "max_drop"),
+        *("shapes", "workspace", "builder_level"),
+    ):
         value = getattr(settings, name)
         if value != getattr(ExportSettings, name):
             words += [f"--{name.replace('_', '-')}", str(value)]
