@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import scipy.io
@@ -577,6 +578,26 @@ def _labelme(root: Path, i: int, *shapes: dict[str, object]) -> None:
 
 
 SQUARE = {"label": "crack", "shape_type": "polygon", "points": [[5, 5], [30, 5], [30, 20], [5, 20]]}
+
+
+def test_outlines_are_as_large_as_they_are_drawn(tmp_path: Path) -> None:
+    """Against the same outline at 16 times the size, of whose pixels those on the edge are few."""
+    _labelme(tmp_path, 0, SQUARE)
+    found = open_dataset(tmp_path)
+    expected = np.zeros((H, W), np.uint8)
+    expected[5:20, 5:30] = 1
+    np.testing.assert_array_equal(read_pair(found.samples[0], found.encoding, 3)[1], expected)
+    rng = np.random.default_rng(0)
+    for _ in range(20):  # some of them leave the image
+        turn = np.sort(rng.random(9)) * 2 * np.pi
+        ring = np.array([[W / 2], [H / 2]]) + rng.uniform(3, 40, 9) * np.array([np.cos(turn), np.sin(turn)])
+        _labelme(tmp_path, 0, {**SQUARE, "points": ring.T.tolist()})
+        labels = read_pair(open_dataset(tmp_path).samples[0], found.encoding, 3)[1]
+        large = np.zeros((16 * H, 16 * W), np.uint8)
+        cv2.fillPoly(large, [np.rint(16 * ring.T - 0.5).astype(np.int32)], (1,))
+        covered = large.reshape(H, 16, W, 16).mean(axis=(1, 3))
+        assert (labels != (covered > 0.5)).sum() <= 12
+        assert labels.sum() == pytest.approx(covered.sum(), rel=0.02)
 
 
 def test_labelme_masks(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +15,6 @@ from unetfast.imaging import Picture, orient
 from unetfast.spec import Sample
 
 __all__ = ["class_names", "decode_runs", "draw"]
-
-_SHIFT = 4  # OpenCV takes coordinates in sixteenths of a pixel
 
 
 def class_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -123,8 +120,35 @@ class _Shape:
                 raise DatasetError(f"{self.source}: a run-length mask has another size than the image")
             labels[self.runs] = class_id
         for ring in self.rings:
-            points = np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32)
-            cv2.fillPoly(labels, [points], (class_id,), cv2.LINE_8, _SHIFT)
+            _fill(labels, ring, class_id)
+
+
+def _fill(labels: NDArray[np.uint8], ring: NDArray[np.float64], class_id: int) -> None:
+    """Fill the pixels whose centres lie inside a ring, by the even-odd rule.
+
+    OpenCV's fillPoly also fills what the outline touches: an outline of 25 px is 26 px wide there.
+    """
+    height, width = labels.shape
+    here = ring - 0.5
+    there = np.roll(here, -1, axis=0)
+    upwards = here[:, 1:] > there[:, 1:]
+    low, high = np.where(upwards, there, here), np.where(upwards, here, there)
+    first, last = (np.ceil(end[:, 1]).clip(0, height).astype(np.int64) for end in (low, high))
+    rows = last - first  # that an edge crosses
+    edge = np.repeat(np.arange(len(ring)), rows)
+    row = np.arange(len(edge)) - np.repeat(rows.cumsum() - rows, rows) + first[edge]
+    low, high = low[edge], high[edge]
+    x = low[:, 0] + (row - low[:, 1]) * (high[:, 0] - low[:, 0]) / (high[:, 1] - low[:, 1])
+    column = np.ceil(x).clip(0, width).astype(np.int64)
+    if not len(row) or column.min() == column.max():
+        return
+    box = slice(row.min(), row.max() + 1), slice(column.min(), column.max())
+    shape = box[0].stop - box[0].start, box[1].stop - box[1].start + 1
+    crossed = np.bincount(
+        (row - box[0].start) * shape[1] + column - box[1].start, minlength=shape[0] * shape[1]
+    )
+    inside = np.logical_xor.accumulate((crossed & 1).reshape(shape).astype(bool), axis=1)[:, :-1]
+    labels[box][inside] = class_id
 
 
 def decode_runs(height: int, width: int, counts: str | Sequence[int], source: str) -> NDArray[np.bool_]:
