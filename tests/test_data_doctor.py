@@ -48,6 +48,25 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     assert {Path(str(f).split(":")[0]).name for f in errors} == {"3.jpg", "4.png"}
 
 
+def test_many_unreadable_files_are_counted(tmp_path: Path) -> None:
+    pairs(tmp_path, 10)
+    for i in range(10):
+        (tmp_path / f"images/{i}.jpg").write_bytes(b"no picture")
+    found = [str(f) for f in inspect(open_dataset(tmp_path)) if f.severity == "error"]
+    assert len(found) == 6
+    assert "10 files in all cannot be read" in found
+
+
+def test_single_inverted_masks(tmp_path: Path) -> None:
+    pairs(tmp_path, 10)
+    for i in range(10):
+        save(tmp_path / f"masks/{i}.png", cv2.line(np.zeros((H, W), np.uint8), (3, i), (60, 40), 255, 2))
+    assert "warning inverted masks" not in _findings(tmp_path)
+    save(tmp_path / "masks/3.png", 255 - cv2.line(np.zeros((H, W), np.uint8), (3, 3), (60, 40), 255, 2))
+    (found,) = _findings(tmp_path)["warning inverted masks"].files
+    assert found.startswith("3 (9")
+
+
 def test_sizes(tmp_path: Path) -> None:
     pairs(tmp_path, 10)
     save(tmp_path / "masks/1.png", truth(1, H + 1, W) * 255)

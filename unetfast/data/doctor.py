@@ -23,6 +23,7 @@ __all__ = ["ClassShare", "Finding", "class_shares", "inspect", "refuse_errors"]
 _SHOWN = 5
 _RARE = 0.001  # of the pixels
 _FEW = 8  # samples
+_INVERTED = 0.8  # of a mask's pixels; where most masks have less than a fifth
 
 
 @dataclass(frozen=True)
@@ -224,12 +225,13 @@ def _unmatched(dataset: DataSet, skipped: bool) -> Iterable[Finding]:
 
 
 def _unreadable(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
-    for look in looks:
-        if look.error is not None:
-            yield Finding("error", "unreadable", look.error)
-    for stat in dataset.survey.stats if dataset.survey else []:
-        if stat.error is not None:
-            yield Finding("error", "unreadable", stat.error)
+    stats = dataset.survey.stats if dataset.survey else []
+    errors = [look.error for look in looks] + [stat.error for stat in stats]
+    reasons = [error for error in errors if error is not None]
+    for reason in reasons[:_SHOWN]:
+        yield Finding("error", "unreadable", reason)
+    if len(reasons) > _SHOWN:
+        yield Finding("error", "unreadable", f"{len(reasons)} files in all cannot be read")
 
 
 def _unknown_values(dataset: DataSet) -> Iterable[Finding]:
@@ -344,6 +346,7 @@ def _empty(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
         severity = "warning" if 2 * len(empty) > len(good) else "note"
         text = f"{len(empty)} of {len(good)} masks hold nothing but background"
         yield Finding(severity, "empty masks", text, tuple(empty))
+    yield from _unlike_the_others(dataset, good)
     void = [sample.id for sample, look in good if set(look.counts) == {IGNORE}]
     if void:
         yield Finding("warning", "empty masks", f"{len(void)} masks hold no pixel that counts", tuple(void))
@@ -353,9 +356,29 @@ def _empty(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
         yield Finding("warning", "full masks", text, tuple(full))
 
 
+def _unlike_the_others(dataset: DataSet, good: Sequence[tuple[Sample, _Look]]) -> Iterable[Finding]:
+    """Find masks that are nearly all foreground in a set where most are not: inverted ones."""
+    if len(dataset.classes) != 2:
+        return
+    pairs = [(look.counts.get(0, 0), look.counts.get(1, 0)) for _, look in good]
+    shares = [foreground / max(1, background + foreground) for background, foreground in pairs]
+    if not shares or np.median(shares) > 1 - _INVERTED:
+        return
+    odd = [
+        f"{sample.id} ({share:.0%})"
+        for (sample, look), share in zip(good, shares, strict=True)
+        if share > _INVERTED and 0 in look.counts  # those that are all foreground are named anyway
+    ]
+    if odd:
+        text = f"{len(odd)} masks are nearly all {dataset.classes[1]}, unlike the others; are they inverted?"
+        yield Finding("warning", "inverted masks", text, tuple(odd))
+
+
 def _balance(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
     good = _good(dataset, looks)
     train = [look.counts for sample, look in good if sample.split not in ("val", "test")]
+    if not good:
+        return  # none could be read, which is said
     shares = _shares(train, dataset.classes)
     if not any(share.images for share in shares[1:]):
         yield Finding("error", "classes", "no training mask holds anything but background")
@@ -382,7 +405,7 @@ def _images(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
         if look.channels != wanted and (look.stack or not convertible)
     ]
     if other:
-        text = f"images that do not have {wanted} channels, as the others have"
+        text = f"images that do not have the {wanted} channels that the first ones have"
         yield Finding("error", "channels", text, tuple(other))
     turned = [sample.id for sample, look in good if look.orientation > 1]
     if turned:
