@@ -100,6 +100,12 @@ def test_what_is_wrong_with_the_artifacts_is_said(tmp_path: Path) -> None:
         from_mapping(BenchSettings, {"backend": ["onnx"]}, "command line")
 
 
+def test_batches_are_read_before_anything_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unetfast.bench.models.Worker", pytest.fail)
+    with pytest.raises(ConfigError, match="batches must be like 1,2,4,8; got '1,b'"):
+        bench_models([Path("crack")], BenchSettings(batches="1,b"), quiet)
+
+
 def test_a_bundled_model_by_its_name() -> None:
     settings = BenchSettings(imgsz=64, repeats=1, seconds=0.05, batches="1", backend=("onnxruntime",))
     (row,) = bench_models([Path("crack")], settings, quiet)["rows"]

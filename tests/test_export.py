@@ -409,6 +409,11 @@ def test_an_export_is_no_checkpoint() -> None:
         export(exported.artifact("fp32"), ExportSettings(), say=lambda _: None)
 
 
+def test_a_checkpoint_is_not_verified_against_itself() -> None:
+    with pytest.raises(ConfigError, match=r"\.pt: is a checkpoint itself; give an export of it"):
+        checkpoint_of(exported.trained())
+
+
 def test_verify_finds_the_checkpoint_and_another_model() -> None:
     path = exported.artifact("fp32")
     assert checkpoint_of(path) == exported.trained()

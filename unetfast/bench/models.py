@@ -90,6 +90,7 @@ def bench_models(artifacts: Sequence[Path], settings: BenchSettings, say: Say) -
     ConfigError, DatasetError
     """
     artifacts = [bundled(path) or path for path in artifacts]
+    batches = _batches(settings.batches)
     spec = _first_spec(artifacts)
     rows = _candidates(artifacts, settings)
     pairs = _images(settings, spec, say)
@@ -97,7 +98,7 @@ def bench_models(artifacts: Sequence[Path], settings: BenchSettings, say: Say) -
     try:
         timed = _timing_images(pairs, settings)
         _latency(workers, timed, settings, say)
-        _throughput(workers, timed, settings, say)
+        _throughput(workers, timed, batches, settings, say)
         reference = _quality(workers, pairs, spec, say)
         for row, worker in workers:
             if row.status == "ok":
@@ -193,9 +194,13 @@ def _latency(
 
 
 def _throughput(
-    workers: list[tuple[Row, Worker]], timed: NDArray[np.uint8], settings: BenchSettings, say: Say
+    workers: list[tuple[Row, Worker]],
+    timed: NDArray[np.uint8],
+    batches: Sequence[int],
+    settings: BenchSettings,
+    say: Say,
 ) -> None:
-    for batch in _batches(settings.batches):
+    for batch in batches:
         say(f"throughput at batch {batch}")
         images = np.concatenate([timed] * -(-batch // len(timed)))[:batch]
         for row, worker in workers:

@@ -21,8 +21,10 @@ def checkpoint_of(artifact: Path) -> Path:
     Raises
     ------
     ConfigError
-        When it is not there.
+        When it is not there, or `artifact` is a checkpoint itself.
     """
+    if artifact.suffix.lower() in backends.CHECKPOINTS and artifact.is_file():
+        raise ConfigError(f"{artifact}: is a checkpoint itself; give an export of it, such as best.onnx")
     certificate = backends.read_spec(artifact).certificate or {}
     name = certificate.get("checkpoint")
     # Only a bare name: an artifact must not choose which other file is opened.
