@@ -183,6 +183,27 @@ def test_a_blob_larger_than_any_window_takes_its_rim() -> None:
     assert same_bits(inpaint(image, mask, 5), expected)
 
 
+@pytest.mark.parametrize("window_px", [7, 131])
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_few_intact_pixels_fill_a_large_image(count: int, window_px: int) -> None:
+    # Distances up to 450, beyond what the kernel's rings see; few pixels make an oracle by broadcasting.
+    rng = np.random.default_rng(count)
+    height, width = 300, 451
+    ys, xs = rng.integers(0, height, count), rng.integers(0, width, count)
+    image = make_image(rng, (height, width), "uint16", 1000)
+    mask = np.ones((height, width), bool)
+    mask[ys, xs] = False
+    ys, xs = np.nonzero(~mask)
+    distance = np.maximum(
+        abs(np.arange(height)[:, None, None] - ys), abs(np.arange(width)[:, None] - xs)
+    )  # (H, W, intact)
+    seen = distance <= np.maximum(distance.min(axis=2), window_px // 2)[:, :, None]
+    samples = np.sort(np.where(seen, image[ys, xs].astype(np.int32), 1 << 16), axis=2)
+    rank = (seen.sum(axis=2, keepdims=True) - 1) // 2
+    expected = np.where(mask, np.take_along_axis(samples, rank, axis=2)[:, :, 0], image)
+    assert np.array_equal(inpaint(image, mask, window_px), expected)
+
+
 @pytest.mark.parametrize("method", list(METHODS))
 def test_only_masked_pixels_change(method: str) -> None:
     rng = np.random.default_rng(1)
