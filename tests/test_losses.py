@@ -165,3 +165,9 @@ def test_sums_and_names() -> None:
         loss_function("focl+dice", 2)
     with pytest.raises(ConfigError, match="use ce"):
         loss_function("bce+dice", 3)
+    with pytest.raises(ConfigError, match="class_weights change nothing in loss 'dice\\+lovasz'; add bce"):
+        loss_function("dice+lovasz", 2, weighted=True)
+    with pytest.raises(ConfigError, match="change nothing in loss 'cldice'; add ce"):
+        loss_function("cldice", 3, weighted=True)
+    for name, classes in (("dice", 3), ("auto", 2), ("cldice+focal", 3)):
+        loss_function(name, classes, weighted=True)

@@ -43,7 +43,10 @@ LOSSES = Registry(
 )
 
 
-def loss_function(name: str, classes: int) -> Loss:
+_OF_PIXELS = frozenset(["bce", "ce", "focal"])
+
+
+def loss_function(name: str, classes: int, *, weighted: bool = False) -> Loss:
     """Look up a loss, or the sum of several.
 
     Parameters
@@ -53,17 +56,23 @@ def loss_function(name: str, classes: int) -> Loss:
         ``ce+dice`` for more.
     classes : int
         Number of classes of the task.
+    weighted : bool
+        Classes are to be weighted.
 
     Raises
     ------
     ConfigError
-        For an unknown name, or ``bce`` with more than two classes.
+        For an unknown name, ``bce`` with more than two classes, or weights that would change nothing:
+        of two classes the losses of regions look at the foreground alone.
     """
     if name == "auto":
         name = "bce+dice" if classes == 2 else "ce+dice"
     words = [word.strip() for word in name.split("+")]
     if "bce" in words and classes > 2:
         raise ConfigError(f"loss {name!r} is for two classes and the data has {classes}; use ce in its place")
+    if weighted and (set(words) == {"cldice"} or (classes == 2 and not _OF_PIXELS & set(words))):
+        other = "bce" if classes == 2 else "ce"
+        raise ConfigError(f"class_weights change nothing in loss {name!r}; add {other} or focal to it")
     parts: list[Any] = [LOSSES[word] for word in words]
 
     def total(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -126,7 +126,8 @@ def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: 
     average = Average(model, settings.ema)
     optimizer = make_optimizer(model, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay)
     scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
-    loss_of = loss_function(settings.loss, len(spec.classes))
+    weighted = settings.class_weights != "none"
+    loss_of = loss_function(settings.loss, len(spec.classes), weighted=weighted)
 
     at: dict[str, Any] = {"epoch": 0, "step": 0, "updates": 0, "best": -1.0, "since_best": 0, "seconds": 0.0}
     tally = Tally(len(spec.classes), device)
