@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from drawn_data import H, W, photo, save, truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -274,6 +275,22 @@ def test_probability_maps_take_the_flag_that_the_refusal_names(tmp_path: Path) -
         open_dataset(root)
     found = open_dataset(root, mask_values=["128-255=foreground"])
     np.testing.assert_array_equal(_labels(found), draw(0) >= 128)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint32, np.int64, np.int16, np.int8])
+def test_label_ids_of_other_integers_in_tiff(kind: Any, tmp_path: Path) -> None:
+    """What label images of microscopy are stored as; 1 .. n are objects."""
+    for i in range(5):
+        save(tmp_path / f"images/{i}.png", photo(i))
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / f"masks/{i}.tif", truth(i, classes=3 + i).astype(kind))
+    found = open_dataset(tmp_path, mask_values=["1-65535=nucleus"])
+    np.testing.assert_array_equal(_labels(found, 4), truth(4, classes=7) > 0)
+    tifffile.imwrite(tmp_path / "masks/0.tif", truth(0).astype(kind) * 2 - 1)
+    if kind is not np.uint32:
+        broken = open_dataset(tmp_path, mask_values=["1-65535=nucleus"])
+        assert broken.survey is not None
+        assert str(broken.survey.stats[0].error).endswith("0.tif: values -1 .. 1; 0 .. 65535 are read")
 
 
 def test_ignore_label_beside_mask_values(tmp_path: Path) -> None:

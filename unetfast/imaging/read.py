@@ -309,6 +309,8 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
     if data[:4] == b"GIF8":
         return _read_gif_mask(data, name, max_pixels)
     head = header(data, name)
+    if head.format == "tiff" and (labels := _wide_labels(data, name, max_pixels)) is not None:
+        return labels
     indexed = (head.format == "png" and data[25:26] == b"\x03") or head.format == "bmp"
     if not indexed:
         return _stored(read(data if isinstance(source, bytes) else source, max_pixels=max_pixels))
@@ -327,6 +329,24 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
         values = values.astype(np.uint8)
     colours = None if palette is None else np.array(palette, np.uint8).reshape(-1, 3)
     return MaskFile(orient(values, metadata.exif_orientation(exif)), colours, mode)
+
+
+def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
+    """Read label ids of signed or of 32 and 64 bits, as StarDist and scikit-image write them in TIFF."""
+    with tiff.opened(io.BytesIO(data), name) as page:
+        kind = np.dtype(page.dtype or np.uint8)
+        if kind.kind not in "iu" or kind in (np.uint8, np.uint16) or page.samplesperpixel != 1:
+            return None
+        check_pixels(page.imagewidth, page.imagelength, name, max_pixels)
+        try:
+            values = page.asarray(maxworkers=1).reshape(page.imagelength, page.imagewidth)
+        except Exception as exc:  # as in read
+            raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc
+        orientation = page.tags.valueof(274)
+    if values.min() < 0 or values.max() > 65535:
+        raise ImageError(f"{name}: values {values.min()} .. {values.max()}; 0 .. 65535 are read")
+    turned = orient(values.astype(np.uint16), orientation if isinstance(orientation, int) else 1)
+    return MaskFile(turned, None, "I;16")
 
 
 def _read_gif_mask(data: bytes, name: str, max_pixels: int) -> MaskFile:
