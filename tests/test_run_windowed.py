@@ -15,6 +15,7 @@ from test_run import entries, model, photo, settings, tree
 import unetfast
 from unetfast import imaging
 from unetfast.errors import ConfigError
+from unetfast.pipeline import windowed
 from unetfast.pipeline.local import Engine
 from unetfast.pipeline.run import run
 from unetfast.pipeline.windowed import parse_bytes
@@ -49,6 +50,114 @@ def test_in_windows_equals_as_a_whole(kind: str, tmp_path: Path, model: Path) ->
     for name in tree(tmp_path / "whole"):
         assert np.array_equal(read[name], imaging.read(tmp_path / "whole" / name).pixels), name
     assert sorted(read) == ["a.tif", "masks/a.png"]
+
+
+def grey16(seed: int) -> np.ndarray:
+    return photo(seed, 150, 90).mean(axis=2).astype(np.uint16) * 257
+
+
+PAGES: list[tuple[np.ndarray, dict[str, Any]]] = [
+    (photo(1, 120, 160), {"photometric": "rgb", "compression": "lzw", "predictor": True, "rowsperstrip": 16}),
+    (grey16(2), {"photometric": "minisblack", "compression": "zlib", "tile": (64, 48)}),
+    (np.full((40, 50), 170, np.uint8), {"photometric": "minisblack"}),  # nothing to be found
+    (
+        photo(3, 60, 70),
+        {"photometric": "rgb", "rowsperstrip": 8, "extratags": [(65000, "s", 0, "own", True)]},
+    ),
+]
+
+
+@pytest.mark.parametrize("kind", [{}, {"bigtiff": True}, {"byteorder": ">"}])
+def test_each_page_is_cleaned_as_a_file_of_its_own_would_be(
+    kind: dict[str, Any], tmp_path: Path, model: Path
+) -> None:
+    for name in ("book", "single"):
+        (tmp_path / name).mkdir()
+    with tifffile.TiffWriter(tmp_path / "book" / "a.tif", **kind) as book:
+        for number, (pixels, options) in enumerate(PAGES):
+            book.write(pixels, metadata=None, **options)
+            tifffile.imwrite(tmp_path / "single" / f"{number}.tif", pixels, metadata=None, **options)
+    run([str(tmp_path / "single")], tmp_path / "wanted", settings(), model=model)
+    summary = run([str(tmp_path / "book")], tmp_path / "out", settings(), model=model)
+    assert (summary.done, summary.failed) == (1, 0)
+    entry = entries(tmp_path / "out")["a.tif"]
+    assert entry["how"].startswith("TIFF of 4 pages: only the strips or tiles under the mask")
+    assert entry["outputs"] == {"cleaned": "a.tif", "mask": "masks/a.tif"}
+    with (
+        tifffile.TiffFile(tmp_path / "book" / "a.tif") as before,
+        tifffile.TiffFile(tmp_path / "out" / "a.tif") as after,
+        tifffile.TiffFile(tmp_path / "out" / "masks" / "a.tif") as masks,
+    ):
+        assert len(before.pages) == len(after.pages) == len(masks.pages) == 4
+        for number, (old, new, mask) in enumerate(zip(before.pages, after.pages, masks.pages, strict=True)):
+            wanted = imaging.read_mask(tmp_path / "wanted" / "masks" / f"{number}.png").values
+            assert mask.bitspersample == 1
+            assert np.array_equal(mask.asarray(), wanted != 0)
+            assert np.array_equal(new.asarray(), tifffile.imread(tmp_path / "wanted" / f"{number}.tif"))
+            assert np.array_equal(new.asarray()[wanted == 0], old.asarray()[wanted == 0])
+            moving = (273, 279, 324, 325)  # where the strips and tiles lie
+            assert [t.value for t in new.tags if t.code not in moving] == [
+                t.value for t in old.tags if t.code not in moving
+            ]
+    again = run([str(tmp_path / "book")], tmp_path / "out", settings(), model=model)
+    assert again.unchanged == 1
+
+
+def test_pages_that_share_their_strips_stay_whole(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.tif"
+    image = photo(height=80)
+    with tifffile.TiffWriter(path) as book:
+        for _ in range(2):
+            book.write(image, photometric="rgb", metadata=None, rowsperstrip=80)
+    with tifffile.TiffFile(path, mode="r+") as book:
+        book.pages[1].tags[273].overwrite(book.pages[0].dataoffsets[0])
+    assert run([str(path)], tmp_path / "out", settings(), model=model).done == 1
+    pages = tifffile.imread(tmp_path / "out" / "a.tif", key=range(2))
+    assert np.array_equal(pages[0], pages[1])
+    assert (pages[0] != image).any()
+    with tifffile.TiffFile(tmp_path / "out" / "a.tif") as book:
+        assert book.pages[0].dataoffsets != book.pages[1].dataoffsets
+
+
+def test_pages_behind_one_directory_are_refused_not_passed_over(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "in").mkdir()
+    stack = np.stack([photo(i)[..., 0] for i in range(3)])
+    tifffile.imwrite(tmp_path / "in" / "a.tif", stack, imagej=True, truncate=True)
+    assert run([str(tmp_path / "in")], tmp_path / "out", settings(), model=model).failed == 1
+    assert "one page a picture" in entries(tmp_path / "out")["a.tif"]["reason"]
+
+
+def test_a_file_that_changes_while_it_is_read_fails_and_leaves_nothing(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.tif"
+    tifffile.imwrite(path, photo(height=200), photometric="rgb", rowsperstrip=16)
+    pages = windowed._pages
+
+    def slowly(*arguments: Any, **options: Any) -> int:
+        with open(path, "ab") as file:
+            file.write(b"x")
+        return pages(*arguments, **options)
+
+    monkeypatch.setattr(windowed, "_pages", slowly)
+    assert run([str(path)], tmp_path / "out", settings(max_memory="500kB"), model=model).failed == 1
+    assert "changed while it was read" in entries(tmp_path / "out")["a.tif"]["reason"]
+    assert tree(tmp_path / "out") == {}
+
+
+def test_smaller_copies_in_the_file_are_named(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with tifffile.TiffWriter(tmp_path / "in" / "a.tif") as file:
+        file.write(photo(height=200), photometric="rgb", subifds=1, rowsperstrip=16)
+        file.write(photo(height=200)[::2, ::2], photometric="rgb", subfiletype=1)
+        file.write(photo(height=200)[::4, ::4], photometric="rgb", subfiletype=1)
+    for memory in ("2GB", "500kB"):
+        run([str(tmp_path / "in")], tmp_path / memory, settings(max_memory=memory), model=model)
+        assert (
+            "; 2 smaller copies in the file stay as they were" in entries(tmp_path / memory)["a.tif"]["how"]
+        )
 
 
 class Dark:

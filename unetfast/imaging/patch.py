@@ -101,8 +101,9 @@ def _encoded(
         return Patched(encode(new), how + jpeg.losses(picture.source)), False
     if picture.format == "tiff":
         stored = unorient(cleaned, picture.orientation)
-        data = tiff_patch.patch(picture.source, stored, unorient(mask, picture.orientation), picture.name)
-        return Patched(data, "TIFF: only the strips or tiles under the mask re-encoded"), True
+        stored_mask = unorient(mask, picture.orientation)
+        data, others = tiff_patch.patch(picture.source, stored, stored_mask, picture.name)
+        return Patched(data, f"TIFF: only the strips or tiles under the mask re-encoded{others}"), True
     if picture.format == "bmp":
         made = bmp.patch(picture.source, cleaned, mask)
         if made is not None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError
 from unetfast.imaging.stack import MAX_CHANNELS
 
-__all__ = ["check_kind", "is_stack", "normal_values", "opened", "pages_of", "to_pixels"]
+__all__ = ["beside", "check_kind", "is_stack", "normal_values", "opened", "pages_of", "to_pixels"]
 
 # tifffile logs what it repairs; a file that it cannot read raises, and that is what we report.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -55,7 +55,20 @@ def pages_of(file: BinaryIO, name: str) -> Iterator[list[Any]]:
     except Exception as exc:  # tifffile raises struct.error, ValueError, KeyError... on damage
         raise ImageError(f"{name}: damaged, cannot be read as TIFF: {exc}") from exc
     with handle:
-        yield [page for page in handle.pages if not _reduced(page)]
+        pages: list[Any] = [page for page in handle.pages if not _reduced(page)]
+        if any(page.is_imagej or page.is_shaped for page in pages) and handle.series[0].is_truncated:
+            raise ImageError(
+                f"{name}: a stack of which only the first picture has a page of its own; "
+                "save it with one page a picture"
+            )
+        yield pages
+
+
+def beside(page: Any) -> str:
+    """Say which other pictures a page's file holds, which nobody cleans: "" or a clause with a semicolon."""
+    pages = list(page.parent.pages)
+    count = sum(map(_reduced, pages)) + sum(len(other.subifds or ()) for other in pages)
+    return f"; {count} smaller copies in the file stay as they were" if count else ""
 
 
 def is_stack(page: Any) -> bool:

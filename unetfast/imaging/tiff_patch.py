@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
-from unetfast.imaging.tiff import opened
+from unetfast.imaging.tiff import beside, opened
 
 __all__ = ["Box", "Segments", "boxes", "patch", "refuse_unpatchable", "stored_values"]
 
@@ -38,8 +38,8 @@ class Box(NamedTuple):
     right: int
 
 
-def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: str) -> bytes:
-    """Return a TIFF file in which only the strips and tiles under the mask are new.
+def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: str) -> tuple[bytes, str]:
+    """Return a TIFF file in which only the strips and tiles under the mask are new, and what else it holds.
 
     Parameters
     ----------
@@ -63,7 +63,8 @@ def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: st
             if mask[rows, columns].any():
                 segments.replace(box, pixels[rows, columns])
         segments.finish()
-    return file.getvalue()
+        others = beside(page)
+    return file.getvalue(), others
 
 
 class Segments:
@@ -77,6 +78,8 @@ class Segments:
         Of that file.
     name : str
         Its path, for messages.
+    shared : bool
+        Other pages of the file may use the same strips or tiles: none is replaced in its place.
 
     Raises
     ------
@@ -84,11 +87,11 @@ class Segments:
         When the page cannot be written back without loss.
     """
 
-    def __init__(self, file: BinaryIO, page: Any, name: str) -> None:
+    def __init__(self, file: BinaryIO, page: Any, name: str, *, shared: bool = False) -> None:
         refuse_unpatchable(page, name)
         self._file, self._page, self._name = file, page, name
         self._offsets, self._counts = list(page.dataoffsets), list(page.databytecounts)
-        self._shared = len(set(self._offsets)) != len(self._offsets)
+        self._shared = shared or len(set(self._offsets)) != len(self._offsets)
         self.replaced = 0
 
     def replace(self, box: Box, pixels: NDArray[Any]) -> None:

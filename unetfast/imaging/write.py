@@ -26,6 +26,7 @@ from unetfast.imaging.formats import EXTENSIONS
 from unetfast.imaging.read import Picture
 
 __all__ = [
+    "MaskPages",
     "MaskStream",
     "atomic_open",
     "atomic_write",
@@ -389,6 +390,24 @@ class MaskStream:
     def end(self) -> bytes:
         """Return the end of the file."""
         return metadata.png_chunk(b"IDAT", self._squeeze.flush()) + metadata.png_chunk(b"IEND", b"")
+
+
+class MaskPages:
+    """Masks of several pictures as the pages of one TIFF file, 1 bit or 8 bits a pixel."""
+
+    def __init__(self) -> None:
+        self._file = io.BytesIO()
+        self._writer = tifffile.TiffWriter(self._file)
+
+    def add(self, mask: NDArray[Any]) -> None:
+        """Append a page, (H, W) bool or uint8."""
+        options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
+        self._writer.write(mask, metadata=None, software=False, **options)
+
+    def end(self) -> bytes:
+        """Return the file."""
+        self._writer.close()
+        return self._file.getvalue()
 
 
 def write_mask(path: Path | str, mask: NDArray[Any]) -> None:

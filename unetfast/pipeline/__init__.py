@@ -7,7 +7,7 @@ earlier.py    what earlier runs left of a photo: out of date, or another photo's
 stages.py     what happens to one photo: load, segment, clean, store
 output.py     where results go: temporary names, one writer, dead runs cleaned up
 local.py      the stages in threads, overlapping
-windowed.py   TIFF files larger than memory, band by band
+windowed.py   TIFF files larger than memory or of several pages, band by band
 remote.py     photos and results at URLs
 ray_.py       the same stages on a Ray cluster
 run.py        all of it together

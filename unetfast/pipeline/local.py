@@ -123,7 +123,6 @@ class Engine:
         self.fatal: BaseException | None = None
         self._done: queue.Queue[Any] = queue.Queue()
         self._budget = Budget(2 * workers + 1 + segmenter.streams, SMALL_PX)
-        self._max_memory = windowed.parse_bytes(context.settings.max_memory)
         self._lock = threading.Lock()
         self.stages = [
             Stage("read", self._read, workers, inbox=queue.Queue(4 * workers + 64)),
@@ -283,7 +282,7 @@ class Engine:
     def _read(self, jobs: list[Job]) -> None:
         (job,) = jobs
         job.before = self.journal.find(job.item.relative)
-        job.windowed = windowed.is_too_large(job.item.path, self._max_memory)
+        job.windowed = windowed.takes(job.item.path, self.context)
         identify = windowed.identify if job.windowed else stages.load
         identify(job, self.context)
         if self._is_done(job):

@@ -87,7 +87,7 @@ def _state(
     """Return what would be done with a photo that the journal names, and why."""
     job = Job(item, {"path": origin(item.path)})
     try:
-        if windowed.is_too_large(item.path, windowed.parse_bytes(context.settings.max_memory)):
+        if windowed.takes(item.path, context):
             windowed.identify(job, context)
         else:
             stages.load(job, context)
