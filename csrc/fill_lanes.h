@@ -7,6 +7,10 @@
 // pixel, its surroundings become a patch. There the samples at one place of the window lie side by
 // side for neighbouring pixels and channels, and one load fetches them for N lanes: a segment.
 
+// Steps that must not be inlined into one another: the compiler then keeps the counters of the inner loops
+// in memory, which made side 31 half as fast again (tools/compare_inpaint.py).
+#define APART __attribute__((noinline))
+
 template <class T, class Counts>
 struct Filler {
     static constexpr int planes = sizeof(T);
@@ -107,7 +111,7 @@ struct Filler {
     }
 
     // Leave the pixels whose window holds nothing intact to the grower, the nearest to something intact first.
-    void set_empty_apart(Tile &tile) {
+    APART void set_empty_apart(Tile &tile) {
         const ptrdiff_t y = tile.y + tile.first, rows = tile.last - tile.first + 1;
         uint64_t *const todo = tile.todo + tile.first, empty[tile_rows], any = 0;
         rings.start(scene.masked, tile.x, y, rows, radius, 15);  // wide enough for most cracks
@@ -162,7 +166,7 @@ struct Filler {
     }
 
     // Cover what is to be filled by segments, and count the intact samples of their windows.
-    void list_segments(const Tile &tile) {
+    APART void list_segments(const Tile &tile) {
         const Counts whole = Counts::number(side * side);
         __builtin_memset(threshold, 0, sizeof threshold);  // masked is -1
         count_columns(patch.masked, tile.last - tile.first + 1);
@@ -185,7 +189,7 @@ struct Filler {
     // samples of each column are below it is counted once, and from row to row only the samples that
     // leave and enter. At each step the bytes lie in intervals of one size and each is halved; the
     // medians of a tile are much alike, so few intervals hold any.
-    void search_columns(const Tile &tile) {
+    APART void search_columns(const Tile &tile) {
         const ptrdiff_t rows = tile.last - tile.first + 1;
         int bits = 8;
         for (; bits > 0; --bits) {
@@ -279,7 +283,7 @@ struct Filler {
         return total;
     }
 
-    void fill_segment(Segment &segment) {
+    APART void fill_segment(Segment &segment) {
         const ptrdiff_t offset = (segment.y - radius - patch.y) * patch.pitch + first_lane(segment);
         Samples samples{{}, side, patch.pitch, side, channels};
         for (int p = 0; p < planes; ++p) samples.plane[p] = patch.plane[p] + offset;
@@ -293,6 +297,8 @@ struct Filler {
         }
     }
 };
+
+#undef APART
 
 // For windows whose counts outgrow sixteen bits: pixel by pixel.
 template <class T>
