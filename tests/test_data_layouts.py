@@ -622,6 +622,9 @@ def test_outlines_that_are_background_or_do_not_count(tmp_path: Path) -> None:
     ignored = {**SQUARE, "label": "__ignore__", "points": [[40, 5], [50, 5], [50, 15], [40, 15]]}
     hole = {**SQUARE, "label": "_background_", "points": [[10, 10], [20, 10], [20, 15], [10, 15]]}
     for i in range(3):
+        _labelme(tmp_path, i, {**SQUARE, "label": "bg2"})
+    assert open_dataset(tmp_path).classes == ("background", "bg2")
+    for i in range(3):
         _labelme(tmp_path, i, SQUARE, ignored, hole)
     found = open_dataset(tmp_path)
     assert found.classes == ("background", "crack")

@@ -140,7 +140,9 @@ def list_files(root: Path) -> Listing:
         members = _members(root)
         # Tools on Windows write backslashes, which are part of the name elsewhere.
         stored = {name.replace("\\", "/"): name for name in members if "\\" in name}
-        return Listing(root, _ordered(name.replace("\\", "/") for name in members), True, stored=stored)
+        return Listing(
+            root, _ordered(name.replace("\\", "/") for name in members), zipped=True, stored=stored
+        )
     if root.suffix.lower() == ".zip":
         raise DatasetError(f"{root}: not a whole .zip archive; copy or download it again")
     raise DatasetError(

@@ -30,8 +30,8 @@ def is_background(name: str) -> bool:
 
 
 def _letters(name: str) -> str:
-    """LabelMe writes ``__ignore__`` and ``_background_``."""
-    return re.sub(r"[^a-z]", "", name.lower())
+    """LabelMe writes ``__ignore__`` and ``_background_``, others "don't care"; "bg2" is something else."""
+    return re.sub(r"[\W_]", "", name.lower())
 
 
 @dataclass(frozen=True)
