@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import unetfast
 from unetfast import imaging
@@ -113,3 +113,51 @@ def test_bad_input_is_one_clear_line(
     assert words in stderr
     assert "Traceback" not in stderr
     assert np.array_equal(imaging.read(folder / "wall.png").pixels, PHOTO)
+
+
+@pytest.mark.parametrize("colours", [[(255,) * 3, (0,) * 3], [(0,) * 3, (255,) * 3], [(20,) * 3, (200,) * 3]])
+def test_white_marks_in_a_palette_mask_whatever_its_index(
+    colours: list[tuple[int, ...]], folder: Path
+) -> None:
+    white = max(range(2), key=lambda index: colours[index])
+    mask = Image.fromarray(np.where(MASK, white, 1 - white).astype(np.uint8), "P")
+    mask.putpalette([value for colour in colours for value in colour])
+    mask.save(folder / "mask.png")
+    with pytest.raises(SystemExit) as left:
+        main(["inpaint", str(folder / "wall.png"), str(folder / "mask.png"), "--window", "7"])
+    assert left.value.code == 0
+    wanted = unetfast.inpaint(PHOTO, MASK, 7, method="reference")
+    assert np.array_equal(imaging.read(folder / "wall_clean.png").pixels, wanted)
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "tif", "bmp"])
+@pytest.mark.parametrize("source", ["a.tif", "a.png"])
+def test_a_turned_photo_stays_upright_in_every_other_format(
+    source: str, ending: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PHOTO).save(folder / source, exif=exif)
+    upright = np.rot90(PHOTO, -1)
+    imaging.write_mask(folder / "mask.png", np.rot90(MASK, -1))
+    out = folder / f"out.{ending}"
+    with pytest.raises(SystemExit) as left:
+        main(["inpaint", str(folder / source), str(folder / "mask.png"), "-o", str(out)])
+    assert left.value.code == 0, capsys.readouterr().err
+    again = imaging.read(out).pixels
+    assert np.array_equal(again[~np.rot90(MASK, -1)], upright[~np.rot90(MASK, -1)])
+    with Image.open(out) as image:  # another reader turns it the same way
+        turned = ImageOps.exif_transpose(image).convert("RGB")
+    assert np.array_equal(np.asarray(turned), again)
+    if source[-3:] != ending:
+        assert ("EXIF" in capsys.readouterr().out) == (source == "a.png" and ending in ("png", "webp"))
+
+
+def test_cmyk_in_another_format_says_so_and_drops_its_profile(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(PHOTO).convert("CMYK").save(folder / "a.jpg", icc_profile=b"x" * 200)
+    with pytest.raises(SystemExit):
+        main(["inpaint", str(folder / "a.jpg"), str(folder / "mask.png"), "-o", str(folder / "out.png")])
+    assert "CMYK rendered as RGB; metadata kept: none" in capsys.readouterr().out
+    assert imaging.read(folder / "out.png").icc is None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from unetfast.imaging import MaskFile
+    from unetfast.imaging import MaskFile, Picture
 
 __all__ = ["inpaint"]
 
@@ -114,7 +114,15 @@ def _marked(file: MaskFile, above: int, path: Path) -> NDArray[np.bool_]:
     if values.ndim == 3:
         colours = values[..., : values.shape[2] - 1 + values.shape[2] % 2]  # without alpha
         values = colours.max(axis=2)
-    if file.mode == "P" or values.max() <= 1:
+    if file.mode == "P":
+        palette = np.zeros((0, 3), np.uint8) if file.palette is None else file.palette
+        colours = np.zeros((256, 3), np.uint8)
+        colours[: len(palette)] = palette
+        used = colours[np.unique(values)]
+        if not (used == used[:, :1]).all():  # the colours of classes; 0 is the background
+            return np.asarray(values != 0)
+        values = colours[values][..., 0]
+    if values.max() <= 1:
         return np.asarray(values != 0)
     limit = above if values.dtype == np.uint8 else above * 257
     marked = np.asarray(values > limit)
@@ -129,7 +137,7 @@ def _size(array: NDArray[Any]) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"
 
 
-def _write(target: Path, picture: Any, cleaned: NDArray[Any], marked: NDArray[np.bool_]) -> str:
+def _write(target: Path, picture: Picture, cleaned: NDArray[Any], marked: NDArray[np.bool_]) -> str:
     """Write the result in the format of the target's ending; return how, in words."""
     import dataclasses
 
@@ -140,4 +148,15 @@ def _write(target: Path, picture: Any, cleaned: NDArray[Any], marked: NDArray[np
         imaging.atomic_write(target, made.data)
         return str(made.how)
     imaging.write(target, dataclasses.replace(picture, pixels=cleaned))
-    return f"encoded as {target.suffix[1:].upper()}"
+    return f"encoded as {target.suffix[1:].upper()}; {_kept(picture, target)}"
+
+
+def _kept(picture: Picture, target: Path) -> str:
+    """Say what of the metadata goes into a file of another format."""
+    from unetfast import imaging
+
+    bmp, tiff = (target.suffix.lower() in imaging.EXTENSIONS[name] for name in ("bmp", "tiff"))
+    kept = ["colour profile"] if picture.icc and not picture.cmyk and not bmp else []
+    kept += ["EXIF"] if picture.exif and not bmp and not tiff else []
+    rendered = "CMYK rendered as RGB; " if picture.cmyk else ""
+    return f"{rendered}metadata kept: {', '.join(kept) or 'none'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 import secrets
@@ -121,6 +122,9 @@ def write(path: Path | str, picture: Picture) -> None:
 def encode(picture: Picture, format: str | None = None) -> bytes:
     """Return a picture as a file's bytes, stored in its original orientation with its metadata.
 
+    Upright where the format has no place for the orientation. The profile of CMYK, which does not fit
+    its RGB rendering, is left out.
+
     Parameters
     ----------
     picture : Picture
@@ -133,7 +137,11 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
         When the format cannot hold the pixels (16 bit as JPEG, float as PNG).
     """
     format = format or picture.format
-    pixels = unorient(picture.pixels, picture.orientation)
+    turned = format == "tiff" or (
+        format != "bmp" and metadata.exif_orientation(picture.exif) == picture.orientation
+    )
+    pixels = unorient(picture.pixels, picture.orientation) if turned else picture.pixels
+    picture = dataclasses.replace(picture, icc=None) if picture.cmyk else picture
     if format == "png":
         return _encode_png(pixels, picture)
     if format == "tiff":
