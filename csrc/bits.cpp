@@ -135,8 +135,8 @@ BitMask::BitMask(ptrdiff_t height, ptrdiff_t width) : height_(height), width_(wi
     for (ptrdiff_t y = -border; y < down() + border; ++y)
         for (ptrdiff_t x = -border; x < across() + border; ++x) {
             const bool inside = y >= 0 && y < down() && x >= 0 && x < across();
-            const int last = (y == down() - 1 ? 0 : 2) + (x == across() - 1 ? 0 : 1);
-            *at(y, x) = &shared_[inside ? 1 + last : 0];
+            const unsigned kind = 1 + (y == down() - 1 ? 0U : 2U) + (x == across() - 1 ? 0U : 1U);
+            *at(y, x) = &shared_[inside ? kind : 0];
         }
 }
 

@@ -2,9 +2,9 @@
 //
 // The window grows to radius d, the Chebyshev distance to the nearest intact pixel, so all its
 // intact samples lie on its rim: two pieces of rows of the mask and two of columns, 64 bits a test.
-// The distance of a neighbour differs by at most one, which leaves few radii to try, and no
-// distance map is ever stored. The samples of as many pixels as there are lanes are collected side
-// by side and ranked together.
+// Up to Rings::furthest the distance is known (rings.h). Beyond, that of a neighbour, from which it
+// differs by at most one, leaves few radii to try. The samples of as many pixels as there are lanes
+// are collected side by side and ranked together.
 
 struct Place {
     ptrdiff_t y, x, distance;

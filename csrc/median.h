@@ -25,13 +25,15 @@
  *                    the larger the window, so few thresholds are needed: from side 31 on hardly a bit
  *                    is left to the samples.
  *   above            pixel by pixel (nth_element): counts outgrow sixteen bits.
- *   nothing intact   known from the mask's bits before anything is counted; such a pixel takes the rim
- *                    of the smallest window that holds something, whatever the side.
+ *   nothing intact   known from the mask's bits before anything is counted, and how far the nearest intact
+ *                    pixel is; such a pixel takes the rim of the smallest window that holds something,
+ *                    whatever the side.
  * uint16 and float32 search their further bytes by samples alone.
  *
- * Memory. Two bits a pixel (8 % of an RGB uint8 frame, 25 % of a grey one), a third while the mask is
- * dilated, a few hundred kilobytes a thread, and in place 24 bytes for each masked pixel near the edge
- * of a thread's band of rows.
+ * Memory. Two bits a pixel in blocks of 64 x 64 that hold a masked pixel (4 % of a grey uint8 frame for a
+ * 2 % mask of curves, 25 % where masked pixels are everywhere), twice while the mask is dilated, a few
+ * hundred kilobytes a thread, and in place 24 bytes for each masked pixel near the edge of a thread's band
+ * of rows.
  *
  * Threads. A call starts `threads - 1` threads and joins them before it returns; calls from
  * several threads at once are safe as long as their targets do not overlap anything they read.
