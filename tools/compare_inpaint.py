@@ -11,13 +11,16 @@ one thread, which other load on the machine disturbs little.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import platform
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +39,14 @@ THREADS = 2
 def median_ms(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
     """Return the median time of seven calls in milliseconds, after one call to warm up."""
     call()
-    times = []
-    for _ in range(7):
-        start = clock()
-        call()
-        times.append(clock() - start)
-    return statistics.median(times) * 1e3
+    return statistics.median(timed_ms(call, clock) for _ in range(7))
+
+
+def timed_ms(call: Callable[[], Any], clock: Callable[[], float]) -> float:
+    """Return the time of one call in milliseconds."""
+    start = clock()
+    call()
+    return (clock() - start) * 1e3
 
 
 def row(*cells: object) -> None:
@@ -70,26 +75,29 @@ def main_table(height: int, width: int) -> None:
     """Compare with TELEA, NS, medianBlur and a copy."""
     image, mask = scene.photo(height, width), scene.curves(height, width, 0.021)
     holes = mask.astype(np.uint8)
-    copy = median_ms(image.copy)
-    telea = median_ms(lambda: cv2.inpaint(image, holes, 3, cv2.INPAINT_TELEA))
-    ns = median_ms(lambda: cv2.inpaint(image, holes, 3, cv2.INPAINT_NS))
-    blur = median_ms(lambda: cv2.medianBlur(image, 15))
+    work = image.copy()
+    calls: dict[str, Callable[[], Any]] = {
+        "copy of the frame": image.copy,
+        "cv2.inpaint TELEA, radius 3": lambda: cv2.inpaint(image, holes, 3, cv2.INPAINT_TELEA),
+        "cv2.inpaint NS, radius 3": lambda: cv2.inpaint(image, holes, 3, cv2.INPAINT_NS),
+        "cv2.medianBlur, k = 15 (whole frame)": lambda: cv2.medianBlur(image, 15),
+    }
+    for k in (3, 7, 15, 31):
+        calls[f"native, k = {k}"] = partial(inpaint, image, mask, k, threads=THREADS)
+    for k in (7, 15):
+        calls[f"native, k = {k}, in place"] = partial(inpaint, work, mask, k, threads=THREADS, out=work)
+    # Turn by turn, each after one call to warm up: a machine that slows down for a while slows all of them.
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(7):
+        for name, call in calls.items():
+            call()
+            times[name].append(timed_ms(call, time.perf_counter))
+    ms = {name: statistics.median(each) for name, each in times.items()}
+    copy, telea, *_ = ms.values()
     print(f"RGB uint8, {height * width / 1e6:.1f} MP, {mask.mean():.2%} masked by curves 3 to 15 px wide")
     head("method", "ms", "times faster than TELEA", "times one copy")
-    for name, ms in [
-        ("copy of the frame", copy),
-        ("cv2.inpaint TELEA, radius 3", telea),
-        ("cv2.inpaint NS, radius 3", ns),
-        ("cv2.medianBlur, k = 15 (whole frame)", blur),
-    ]:
-        row(name, f"{ms:.1f}", f"{telea / ms:.1f}", f"{ms / copy:.1f}")
-    work = image.copy()
-    for window in (3, 7, 15, 31):
-        ms = median_ms(lambda window=window: inpaint(image, mask, window, threads=THREADS))
-        row(f"native, k = {window}", f"{ms:.1f}", f"{telea / ms:.1f}", f"{ms / copy:.1f}")
-    for window in (7, 15):
-        ms = median_ms(lambda window=window: inpaint(work, mask, window, threads=THREADS, out=work))
-        row(f"native, k = {window}, in place", f"{ms:.1f}", f"{telea / ms:.1f}", f"{ms / copy:.1f}")
+    for name, each in ms.items():
+        row(name, f"{each:.1f}", f"{telea / each:.1f}", f"{each / copy:.1f}")
 
 
 def kinds_table(height: int, width: int) -> None:
@@ -163,6 +171,18 @@ def threads_table(height: int, width: int) -> None:
             median_ms(lambda n=n, k=window: inpaint(work, mask, k, threads=n, out=work)) for n in (1, THREADS)
         )
         row(window, f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}")
+    one, two = (median_ms(partial(hash_bytes, n)) for n in (1, THREADS))
+    row("SHA-256 of 16 MB", f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}")
+
+
+def hash_bytes(threads: int) -> None:
+    """Hash 16 MB by so many threads: arithmetic that shares nothing, so what the machine itself allows."""
+    part = bytes(2**24 // threads)
+    workers = [threading.Thread(target=hashlib.sha256, args=(part,)) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
 
 
 def scaling_table(height: int, width: int) -> None:
