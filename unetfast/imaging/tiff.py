@@ -56,12 +56,21 @@ def pages_of(file: BinaryIO, name: str) -> Iterator[list[Any]]:
         raise ImageError(f"{name}: damaged, cannot be read as TIFF: {exc}") from exc
     with handle:
         pages: list[Any] = [page for page in handle.pages if not _reduced(page)]
-        if any(page.is_imagej or page.is_shaped for page in pages) and handle.series[0].is_truncated:
+        if _truncated(handle, pages):
             raise ImageError(
                 f"{name}: a stack of which only the first picture has a page of its own; "
                 "save it with one page a picture"
             )
         yield pages
+
+
+def _truncated(handle: tifffile.TiffFile, pages: list[Any]) -> bool:
+    """Whether pictures lie behind the first page that have no page of their own (ImageJ, tifffile)."""
+    try:
+        described = any(page.is_imagej or page.is_shaped for page in pages)
+        return described and bool(handle.series[0].is_truncated)
+    except Exception:  # tifffile raises anything on damaged descriptions; reading the pages tells
+        return False
 
 
 def beside(page: Any) -> str:
