@@ -156,7 +156,7 @@ def test_a_picture_of_other_channels_is_named(tmp_path: Path) -> None:
         save(tmp_path / f"masks/{i}.png", truth(i) * 255)
     found = open_dataset(tmp_path)
     assert found.channels == 5
-    with pytest.raises(DatasetError, match=r"channels: images that do not have 5 channels.*: 3 \(4\)"):
+    with pytest.raises(DatasetError, match=r"channels: images that do not have the 5 channels.*: 3 \(4\)"):
         refuse_errors(found, inspect(found))
     with pytest.raises(ImageError, match=r"3.npy: has 4 channels; 5 are expected"):
         read_pair(found.samples[3], found.encoding, 5)
