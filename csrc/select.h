@@ -61,7 +61,10 @@ struct Wide {
         const u16 in_even = -(both & 1), in_odd = -(both >> 15);
         return {(a.even & in_even) | (b.even & ~in_even), (a.odd & in_odd) | (b.odd & ~in_odd)};
     }
-    void set(int lane, unsigned number) { (lane & 1 ? odd : even)[lane / 2] = static_cast<uint16_t>(number); }
+    void set(int lane, unsigned number) {
+        u16 &half = lane & 1 ? odd : even;  // GCC 12 with UBSan subscripts a copy of the conditional itself
+        half[lane / 2] = static_cast<uint16_t>(number);
+    }
 };
 
 // Where the samples of N windows lie: `rows` rows of `count` samples each, N lanes a sample.
