@@ -18,7 +18,7 @@ from unetfast.data import open_dataset
 from unetfast.data.doctor import inspect
 from unetfast.data.labels import LabelEncoding, read_pair
 from unetfast.data.layouts import LAYOUTS
-from unetfast.errors import ConfigError, DatasetError
+from unetfast.errors import ConfigError, DatasetError, ImageError
 
 # Images and masks as in data sets that are out there; {} is the number of the sample.
 NAMINGS = {
@@ -616,6 +616,16 @@ def test_labelme_masks(tmp_path: Path) -> None:
         _labelme(tmp_path, 1, {**shape, **damage})
         with pytest.raises(DatasetError, match=r"1\.json: a shape without proper points"):
             open_dataset(tmp_path)
+
+
+def test_a_labelme_mask_of_another_image_size_is_refused(tmp_path: Path) -> None:
+    text = base64.b64encode(png(np.full((9, 6), 255, np.uint8))).decode()
+    shape = {"label": "crack", "shape_type": "mask", "points": [[7, 11], [12, 19]], "mask": text}
+    _labelme(tmp_path, 0, shape)
+    found = open_dataset(tmp_path)
+    save(tmp_path / "0.jpg", np.zeros((H + 10, W + 20, 3), np.uint8))
+    with pytest.raises((DatasetError, ImageError), match=r"0\.jpg: .*another size"):
+        read_pair(found.samples[0], found.encoding, 3)
 
 
 def test_outlines_that_are_background_or_do_not_count(tmp_path: Path) -> None:

@@ -123,7 +123,9 @@ def test_going_on_after_a_stop_needs_no_weights_file(lines: DataSet, tmp_path: P
     run = train(settings, lines)
     (base / "best.pt").unlink()
     train(dataclasses.replace(settings, epochs=2), lines, resume=run)
-    assert checkpoint.load(run / "last.pt").spec.arch == "unet"
+    last = checkpoint.load(run / "last.pt").spec
+    assert last.arch == last.training["settings"]["arch"] == "unet"
+    assert 'arch = "unet"' in (run / "args.toml").read_text()
 
 
 def test_other_classes_get_a_fresh_last_layer() -> None:
@@ -135,6 +137,18 @@ def test_other_classes_get_a_fresh_last_layer() -> None:
     starting.begin(model, spec, start, np.array([50, 30, 20]), [])
     assert torch.equal(model.down[0][0].kernel3, trained.down[0][0].kernel3)
     assert model.head.weight.shape[0] == 48
+
+
+@pytest.mark.parametrize(
+    ("classes", "kept"), [(("sky", "road", "car"), True), (("road", "sky", "car"), False)]
+)
+def test_the_last_layer_stays_where_the_classes_are_the_same(classes: tuple[str, ...], kept: bool) -> None:
+    trained = MODELS["fast"](3, 3)
+    spec = prepare.ModelSpec(arch="fast", classes=("sky", "road", "car"), task="multiclass")
+    start = starting.Start(Path("best.pt"), spec, trained.state_dict(), fused=False)
+    model = MODELS["fast"](3, 3)
+    starting.begin(model, spec.replace(classes=classes), start, np.array([50, 30, 20]), [])
+    assert torch.equal(model.head.weight, trained.head.weight) is kept
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 
 from unetfast.errors import ConfigError
 from unetfast.losses import loss_function
-from unetfast.train import prepare, run_folder
+from unetfast.train import prepare, run_folder, start
 from unetfast.train.settings import TrainSettings
 
 __all__ = ["refuse_slips"]
@@ -27,13 +27,17 @@ def refuse_slips(settings: TrainSettings, *, resumed: bool) -> None:
     Raises
     ------
     ConfigError
-        For an unknown loss, a device that is not there, a precision or batch that it cannot take, or
-        an output folder that holds another run.
+        For an unknown loss, a device that is not there, a precision or batch that it cannot take,
+        weights of another network, or an output folder that holds another run.
+    ArtifactError
+        When the weights to start from cannot be read.
     """
     loss_function(settings.loss, 2)
     device: torch.device = prepare.device_of(settings.device, int(os.environ.get("LOCAL_RANK", "0")))
     prepare.amp_type(settings.amp, device)
     if settings.batch == 0 and device.type != "cuda":
         raise ConfigError("batch auto needs a CUDA device; give a number, such as --batch 8")
+    if not resumed and settings.weights:
+        start.read(settings)
     if not resumed and settings.output is not None:
         run_folder.refuse_taken(Path(settings.output))

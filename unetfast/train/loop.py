@@ -25,7 +25,7 @@ from unetfast.train.validate import draw_samples, save_best, validate
 __all__ = ["train"]
 
 SETTLED_SHARE = 0.3  # of the epochs, the last ones, train with the batch norms' running statistics
-SETTLED_STEPS = 100  # must come before: 14 steps left statistics with which a loss of 0.59 rose to 64
+SETTLED_STEPS = 100  # updates must come before: 14 steps left statistics with which a loss of 0.59 rose to 64
 REDRAWN_S = 15.0  # drawing the curves takes half a second
 
 
@@ -115,7 +115,10 @@ def _one_epoch(run: Run, epoch: int, display: Display, stopping: Callable[[], bo
     """Train and validate; returns the epoch's numbers."""
     settings, at, steps = run.settings, run.at, run.batches.steps
     start, rate = time.monotonic() - at["seconds"], settings.lr
-    settled_epoch = max(settings.epochs - round(SETTLED_SHARE * settings.epochs), -(-SETTLED_STEPS // steps))
+    updates = -(-steps // settings.accumulate)  # an epoch
+    settled_epoch = max(
+        settings.epochs - round(SETTLED_SHARE * settings.epochs), -(-SETTLED_STEPS // updates)
+    )
     run.model.train()
     if epoch >= settled_epoch:
         settle_norms(run.model, run.average, first=epoch == settled_epoch and at["step"] == 0)

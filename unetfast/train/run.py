@@ -121,7 +121,10 @@ def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: 
     samples, val_samples = data.split(settings.val_fraction, settings.seed)
     torch.manual_seed(settings.seed)
     saved = checkpoint.load(resume / "last.pt") if resume is not None else None
-    spec, pixels, model = _network(settings, data, samples, val_samples, saved)
+    start = starting.read(settings) if settings.weights and saved is None else None
+    if before := saved or start:
+        settings = dataclasses.replace(settings, arch=before.spec.arch)  # what args.toml is to say
+    spec, pixels, model = _network(settings, data, samples, val_samples, saved, start)
     model.to(device, memory_format=torch.channels_last)
     average = Average(model, settings.ema)
     optimizer = make_optimizer(model, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay)
@@ -186,9 +189,9 @@ def _network(
     train: Sequence[Sample],
     val: Sequence[Sample],
     saved: checkpoint.Checkpoint | None,
+    start: starting.Start | None,
 ) -> tuple[ModelSpec, NDArray[np.int64], Any]:
     """Build the network with the weights that a new run starts with; `saved` has a stopped run's."""
-    start = starting.read(settings) if settings.weights and saved is None else None
     before = saved or start
     spec = prepare.describe(settings, data, train, val, before.spec if before is not None else None)
     pixels = prepare.count_pixels(train, data.encoding, spec)

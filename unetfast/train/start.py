@@ -118,8 +118,8 @@ def begin(
         What :func:`unetfast.train.prepare.build` made of `spec`; on the CPU.
     spec : ModelSpec
     start : Start or None
-        None: the fresh weights stay, but for the last layer's bias. Where its classes are others in
-        number, its last layer stays fresh too.
+        None: the fresh weights stay, but for the last layer's bias. Where there are more than two classes
+        and they are not the same in the same order, the last layer stays fresh too.
     pixels : (K,) int64
         Of each class in the training labels.
     pairs : iterable of Pair
@@ -134,7 +134,7 @@ def begin(
     if start is None:
         return
     state = dict(start.state)
-    if spec.logit_channels != start.spec.logit_channels:
+    if spec.task != start.spec.task or (spec.task == "multiclass" and spec.classes != start.spec.classes):
         state |= model.get_submodule("head").state_dict(prefix="head.")
     try:
         if start.fused:

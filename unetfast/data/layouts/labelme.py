@@ -119,6 +119,6 @@ def _runs(text: str, corner: tuple[float, float], size: tuple[int, int]) -> tupl
         raise ValueError(f"a mask that leaves its image of {size[1]}x{size[0]}")
     whole = np.zeros(size[::-1], np.int8)  # by columns
     whole[left : left + inside.shape[1], top : top + inside.shape[0]] = inside.T
-    edges = np.flatnonzero(np.diff(whole.ravel(), prepend=0, append=0))
-    lengths = np.diff(edges)[::2]
-    return ("starts", *np.stack([edges[::2] + 1, lengths], axis=1).ravel().tolist())
+    edges = np.flatnonzero(np.diff(whole.ravel(), prepend=0))
+    # With the size that they were counted in: a photo of another size is refused when they are drawn.
+    return (*size, tuple(np.diff(edges, prepend=0, append=whole.size).tolist()))
