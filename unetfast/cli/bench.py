@@ -40,6 +40,8 @@ def bench(artifacts: tuple[Path, ...], config: Path | None, **said: Any) -> None
         if not artifacts:
             raise click.UsageError("--plot draws artifacts; give some")
         require("matplotlib", "train")
+    if settings.split and not (artifacts and settings.data):
+        raise click.UsageError("--split chooses images of --data to score artifacts on; give both")
     refuse_unwritable(settings.json, settings.plot)
     results: dict[str, Any] = {}
     if artifacts:

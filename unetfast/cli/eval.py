@@ -76,7 +76,8 @@ def eval_(
     folder = new_folder(output, "eval")  # before the minutes of work
     say_decisions(found)
     if len({sample.split for sample in found.samples}) > 1:
-        click.echo("all splits are measured together; for one alone: --split test", err=True)
+        splits = " or ".join(sorted({sample.split for sample in found.samples if sample.split}))
+        click.echo(f"all splits are measured together; for one alone: --split {splits}", err=True)
     stderr = Console(stderr=True)
     predict = predictor(loaded, tile)
     samples = track(

@@ -119,8 +119,8 @@ def _marked(file: MaskFile, above: int, path: Path) -> NDArray[np.bool_]:
         colours = np.zeros((256, 3), np.uint8)
         colours[: len(palette)] = palette
         used = colours[np.unique(values)]
-        if not (used == used[:, :1]).all():  # the colours of classes; 0 is the background
-            return np.asarray(values != 0)
+        if not np.isin(used, (0, 255)).all() or not (used == used[:, :1]).all():
+            return np.asarray(values != 0)  # the colours of classes; 0 is the background
         values = colours[values][..., 0]
     if values.max() <= 1:
         return np.asarray(values != 0)

@@ -240,7 +240,7 @@ def _dry_run(inputs: tuple[str, ...], output: str, settings: RunSettings, model:
             return 0
     words = [f"{counts[what]} {words}" for what, words in _PLANNED.items() if counts[what]]
     click.echo(f"{', '.join(words) or 'no photos'}{found}; nothing was written", err=True)
-    return 0
+    return 3 if counts["failed"] else 0
 
 
 _PLANNED = {
@@ -248,6 +248,7 @@ _PLANNED = {
     "again": "processed again",
     "done": "are done",
     "skipped": "skipped",
+    "failed": "failed",
 }
 
 

@@ -85,7 +85,8 @@ def _layout(source: bytes, channels: int) -> _Layout | None:
     if compression == 3:
         stated = struct.unpack_from("<IIII", source, 54)
         masks = stated if any(stated[:3]) else masks
-    colours = (used or 1 << bits) if bits <= 8 else 0
+    # Some writers store 256 colours for 4-bit pixels; those beyond the bits no pixel can have.
+    colours = min(used or 1 << bits, 1 << bits) if bits <= 8 else 0
     palette = np.frombuffer(source, np.uint8, entry * colours, 14 + header).reshape(-1, entry)[:, 2::-1]
     return _Layout(offset, abs(height), stride, height < 0, bits, masks[:channels], palette)
 

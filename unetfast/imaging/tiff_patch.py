@@ -122,6 +122,8 @@ def refuse_unpatchable(page: Any, name: str) -> None:
         )
     if page.photometric == 3:
         raise ImageError(f"{name}: a palette TIFF can be segmented, not cleaned; convert it to RGB first")
+    if page.photometric == 5:
+        raise ImageError(f"{name}: CMYK: it can be segmented, not cleaned; convert it to RGB first")
     if not page.dataoffsets or len(page.dataoffsets) != len(page.databytecounts):
         raise ImageError(f"{name}: damaged: its strips and their sizes do not match")
 

@@ -29,7 +29,14 @@ COLUMNS = (
 )
 
 
-_KINDS = {"input": str, "status": str, "time": float, "outputs": dict, "bytes": dict, "earlier": dict}
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "input": str,
+    "status": str,
+    "time": (int, float),
+    "outputs": dict,
+    "bytes": dict,
+    "earlier": dict,
+}
 
 
 def journal_name(shard: tuple[int, int] | None) -> str:
@@ -194,7 +201,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(entry, dict):
         return None
-    sound = all(isinstance(entry.get(name, kind()), kind) for name, kind in _KINDS.items())
+    sound = all(name not in entry or isinstance(entry[name], kind) for name, kind in _KINDS.items())
     return entry if sound and "input" in entry else None
 
 

@@ -185,8 +185,12 @@ def _folding(temp: Path) -> Callable[[str], str] | None:
     macOS and Windows: two inputs that differ in case only, or (macOS) in how an accent is written,
     would end in one file.
     """
-    (temp / "e\u0301").touch()
-    accents, case = (temp / "\u00e9").exists(), (temp / "LOCK").exists()
+    case = (temp / "LOCK").exists()
+    try:
+        (temp / "e\u0301").touch()
+        accents = (temp / "\u00e9").exists()
+    except (OSError, UnicodeError):  # it holds no such names, so no two of them are one
+        accents = False
     if accents:
         return lambda name: unicodedata.normalize("NFC", name.casefold() if case else name)
     return str.casefold if case else None

@@ -31,9 +31,9 @@ class Step:
     ----------
     path : str
         The file, as messages name it.
-    what : {"new", "again", "done", "skipped"}
+    what : {"new", "again", "done", "skipped", "failed"}
     why : str
-        For "again" and "skipped".
+        For "again", "skipped" and "failed".
     results : tuple of str
         Where its results go, below the output.
     """
@@ -71,7 +71,7 @@ def plan(
         journal = stack.enter_context(Journal(folder, None))
         for item in not_results(listing(inputs, settings, found), output):
             if isinstance(item, Skipped):
-                yield Step(item.relative, "skipped", item.reason)
+                yield Step(item.relative, "failed" if item.failed else "skipped", item.reason)
                 continue
             before = journal.find(item.relative)
             what, why = "new", ""
