@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from unetfast.models import MODELS  # noqa: E402
-from unetfast.models.fast import FastNet, RepConv  # noqa: E402
+from unetfast.models.fast import Context, FastNet, RepConv  # noqa: E402
 
 SHAPES = [
     {},
@@ -20,6 +20,8 @@ SHAPES = [
         "dilations": (1, 3),
     },
     {"widths": (8, 16), "depths": (2, 1), "up_depths": (3,), "dilations": (1,)},
+    {"widths": (48, 64, 64), "depths": (1, 2, 3), "dilations": (1, 2, 1), "context": 32},
+    {"stem_px": 2, "widths": (8, 16), "depths": (0, 1), "up_depths": (1,), "dilations": (2,), "context": 8},
 ]
 
 
@@ -33,6 +35,8 @@ def settled(**arguments: object) -> FastNet:
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(layer.weight, 1, 0.3)
             torch.nn.init.normal_(layer.bias, 0, 0.3)
+        if isinstance(layer, Context):
+            torch.nn.init.normal_(layer.widen.weight, 0, 0.3)
     return net.eval()
 
 
@@ -60,7 +64,7 @@ def test_halo_is_the_measured_reach(arguments: dict[str, object]) -> None:
             layer.norm.reset_running_stats()
             layer.norm.weight.data.fill_(1.0)
             layer.norm.bias.data.fill_(0.01)
-    for layer in [*net.narrow, net.head]:
+    for layer in [*net.narrow, net.head, *(m.widen for m in net.modules() if isinstance(m, Context))]:
         torch.nn.init.uniform_(layer.weight, 0.001, 0.01)
     stride = net.stride_px
     start = net.halo_px + 2 * stride

@@ -211,14 +211,20 @@ def laid(surface: Pair, crack: Pair) -> Pair:
     return made, np.maximum(labels, truth * cv2.dilate(seen, np.ones((7, 7), np.uint8)))
 
 
-def crop(rng: np.random.Generator, pair: Pair, side_px: int, edge: float = 0.2) -> Pair:
+def crop(
+    rng: np.random.Generator,
+    pair: Pair,
+    side_px: int,
+    edge: float = 0.2,
+    scales: tuple[float, float] = (0.65, 2.0),
+) -> Pair:
     """Cut a turned, scaled and mirrored square; what lies outside the picture is mirrored in.
 
     Its middle stays `edge` times the picture's size away from the picture's border.
     """
     image, labels = pair
     height, width = image.shape[:2]
-    scale = float(np.exp(rng.uniform(np.log(0.65), np.log(2.0))))
+    scale = float(np.exp(rng.uniform(*np.log(scales))))
     angle = float(rng.choice([0, 90, 180, 270]) + (rng.uniform(-20, 20) if rng.random() < 0.5 else 0))
     centre = (float(rng.uniform(edge, 1 - edge) * width), float(rng.uniform(edge, 1 - edge) * height))
     turn = cv2.getRotationMatrix2D(centre, angle, scale)

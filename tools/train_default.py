@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import json
 import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from default_data import Pair, RealData, crop, laid, load
+from default_batches import SCENE_PX, Batches
+from default_data import Pair, RealData, load
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -34,20 +36,21 @@ from unetfast.data.synth import scenes
 from unetfast.losses.overlap import tversky
 from unetfast.losses.pixel import cross_entropy
 from unetfast.metrics import f1, hit_counts
-from unetfast.models.fast import FastNet
+from unetfast.models.fast import Context, FastNet, RepConv
 from unetfast.spec import ModelSpec
 from unetfast.train.settings import TrainSettings
 from unetfast.train.start import read
 
-ARCH_ARGS: dict[str, Any] = {"widths": (48, 64, 64), "depths": (1, 2, 3), "dilations": (1, 2, 1)}
-SIDE_PX = 256
-SCENE_PX = 320
+ARCH_ARGS: dict[str, Any] = {
+    "widths": (48, 64, 64),
+    "depths": (1, 2, 3),
+    "dilations": (1, 2, 1),
+    "context": 32,
+}
 RANKS = 2
 THRESHOLDS = np.arange(0.02, 0.99, 0.02)
 LOGGED = slice(4, None, 5)  # of them: 0.1, 0.2 and so on
 MOST_MARKED = 0.002  # of road without cracks
-
-_T = TypeVar("_T")
 
 
 def main() -> None:
@@ -75,12 +78,13 @@ def main() -> None:
     drawn = _scenes(args, real, args.scenes, args.seed)
     near = _scenes(args, real, args.near_scenes, args.seed + 2, near=True)
     few = [image for image, _ in drawn[:64]]
+    made = functools.partial(Batches, args.seed, args.batch // RANKS, real, drawn, near)
     if args.start:
         first = _released(args.start, few)
     else:
-        first = _train(args, "first", args.steps, args.lr, Batches(args, real, drawn, near, []), None)
+        first = _train(args, "first", args.steps, args.lr, made([]), None)
     hard = _hard(args, first, real)
-    net = _train(args, "second", args.hard_steps, args.lr / 2, Batches(args, real, drawn, near, hard), first)
+    net = _train(args, "second", args.hard_steps, args.lr / 2, made(hard), first)
     if args.start:
         net = _halfway(first, net, few)
     finish(args, net, real, drawn, near)
@@ -107,96 +111,57 @@ def _scenes(
     return [(store[i, ..., :3], store[i, ..., 3]) for i in range(count)]
 
 
-class Batches:
-    """Batches by number: the n-th of a rank depends on the seed, n and the rank alone."""
-
-    def __init__(
-        self,
-        args: argparse.Namespace,
-        real: RealData,
-        drawn: list[Pair],
-        near: list[Pair],
-        hard: list[Pair],
-    ) -> None:
-        self.args, self.real, self.hard = args, real, hard
-        self.drawn, self.drawn_held = drawn[200:], drawn[:200:2]
-        self.near, self.near_held = near[200:], near[:200:2]
-
-    def batch(self, number: int, rank: int) -> tuple[Tensor, Tensor]:
-        """Make (N, H, W, 3) uint8 images and (N, H, W) uint8 labels."""
-        rng = np.random.default_rng([self.args.seed, 77, number, rank])
-        pairs = [self._one(rng) for _ in range(self.args.batch // RANKS)]
-        images = np.stack([_relit(rng, image) for image, _ in pairs])
-        return torch.from_numpy(images), torch.from_numpy(np.stack([truth for _, truth in pairs]))
-
-    def _one(self, rng: np.random.Generator) -> Pair:
-        """Take a real crack, one of a road, one laid elsewhere, a counter-example, or a drawn scene."""
-        shares = (0.26, 0.05, 0.16, 0.28, 0.25) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.46)
-        kind = ("real", "road", "laid", "counter", "drawn")[int(rng.choice(5, p=shares))]
-        if kind == "real":
-            return crop(rng, _any(rng, self.real.cracks), SIDE_PX)
-        if kind == "road":
-            return crop(rng, _any(rng, self.real.road_cracks), SIDE_PX)
-        if kind == "counter":
-            mistakes = bool(self.hard) and rng.random() < 0.6
-            # Also what lies at a scene's edges: verges, shadows, other cars.
-            return crop(rng, _any(rng, self.hard if mistakes else self.real.roads), SIDE_PX, edge=0.03)
-        scene = _window(rng, _any(rng, self.near if rng.random() < 0.3 else self.drawn))
-        if kind == "drawn":
-            return scene
-        if rng.random() < 0.4:
-            bare = _any(rng, self.real.clean)
-            scene = crop(rng, (bare, np.zeros(bare.shape[:2], np.uint8)), SIDE_PX)
-        return laid(scene, crop(rng, _any(rng, self.real.lifted), SIDE_PX))
-
-
-def _any(rng: np.random.Generator, pool: Sequence[_T]) -> _T:
-    return pool[int(rng.integers(len(pool)))]
-
-
-def _window(rng: np.random.Generator, pair: Pair) -> Pair:
-    """Cut a window of a drawn scene, at its own scale or another, turned and mirrored."""
-    image, labels = pair
-    side = SIDE_PX if rng.random() < 0.5 else int(rng.integers(170, SCENE_PX + 1))
-    y, x = rng.integers(0, SCENE_PX - side + 1, 2)
-    cut, truth = image[y : y + side, x : x + side], labels[y : y + side, x : x + side]
-    if side != SIDE_PX:
-        mode = cv2.INTER_AREA if side > SIDE_PX else cv2.INTER_LINEAR
-        cut = cv2.resize(cut, (SIDE_PX, SIDE_PX), interpolation=mode)
-        truth = (cv2.resize(truth * 255, (SIDE_PX, SIDE_PX), interpolation=mode) > 110).astype(np.uint8)
-    turn = int(rng.integers(4))
-    cut, truth = np.rot90(cut, turn), np.rot90(truth, turn)
-    if rng.random() < 0.5:
-        cut, truth = cut[:, ::-1], truth[:, ::-1]
-    return np.ascontiguousarray(cut), np.ascontiguousarray(truth)
-
-
-def _relit(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Change brightness, contrast, gamma and colour by a table a channel; sometimes blur or grey."""
-    if rng.random() < 0.1:
-        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, 2)
-    if rng.random() < 0.15:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.2))), np.uint8)
-    ramp = np.linspace(0, 1, 256)[:, None]
-    gain = np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.05, 3))
-    table = (ramp ** np.exp(rng.normal(0, 0.2)) - 0.5) * gain + 0.5 + rng.normal(0, 0.08)
-    lookup = np.clip(table * 255, 0, 255).astype(np.uint8)[None]  # (1, 256, 3)
-    return np.asarray(cv2.LUT(image, lookup), np.uint8)
-
-
 def _input(images: Tensor) -> Tensor:
     """Normalise (N, H, W, 3) uint8 as the spec says: (x / 255 - 0.5) / 0.25, NCHW channels_last."""
     return (images.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
 
 
 def _released(path: Path, images: Sequence[NDArray[np.uint8]]) -> FastNet:
-    """Take up a model's weights; the batch norms of an export settle on `images`, (H, W, 3) uint8."""
-    net, start = FastNet(3, 1, **ARCH_ARGS), read(TrainSettings(weights=str(path)))
+    """Take up a model's weights; the batch norms of an export settle on `images`, (H, W, 3) uint8.
+
+    A model of before the context gets one, which changes nothing yet.
+    """
+    start = read(TrainSettings(weights=str(path)))
+    shown = _input(torch.from_numpy(np.stack(images)))
+    own = start.spec.arch_args
+    net = FastNet(3, 1, **own)
     if start.fused:
-        net.load_fused(start.state, _input(torch.from_numpy(np.stack(images))))
+        net.load_fused(start.state, shown)
     else:
         net.load_state_dict(start.state)
-    return net
+    if own.get("context") == ARCH_ARGS["context"]:
+        return net
+    grown = FastNet(3, 1, **{**own, "context": ARCH_ARGS["context"]})
+    for before, after in zip(_layers(net), _layers(grown), strict=True):
+        after.load_state_dict(before.state_dict())
+    _settle_on(grown, shown)
+    return grown
+
+
+def _layers(net: FastNet) -> list[nn.Module]:
+    """List the layers that have weights, from first to last, without those of a context."""
+    inside = {layer for part in net.modules() if isinstance(part, Context) for layer in part.modules()}
+    kinds = (RepConv, nn.Conv2d)
+    return [layer for layer in net.modules() if isinstance(layer, kinds) and layer not in inside]
+
+
+@torch.no_grad()
+def _settle_on(net: FastNet, images: Tensor) -> None:
+    """Give the context's fresh batch norms the statistics of `images`, (N, 3, H, W) float32."""
+    net.eval()
+    fresh = [
+        layer
+        for part in net.modules()
+        if isinstance(part, Context)
+        for layer in part.modules()
+        if isinstance(layer, nn.BatchNorm2d)
+    ]
+    for norm in fresh:  # one after the other: each is shown what those before it give
+        norm.momentum = 1.0
+        norm.train()
+        net(images)
+        norm.eval()
+        norm.momentum = 0.1
 
 
 def _halfway(first: FastNet, second: FastNet, images: Sequence[NDArray[np.uint8]]) -> FastNet:
@@ -346,7 +311,7 @@ def _log(args: argparse.Namespace, entry: dict[str, Any]) -> None:
 def probabilities(net: nn.Module, image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run the network on one (H, W, 3) uint8 picture of any size: (H, W) float32."""
     height, width = image.shape[:2]
-    stride = 16
+    stride = 32
     padded = np.pad(image, ((0, -height % stride), (0, -width % stride), (0, 0)), mode="edge")
     logits = net(_input(torch.from_numpy(padded)[None]).contiguous(memory_format=torch.channels_last))
     return np.asarray(logits.sigmoid()[0, 0, :height, :width].numpy(), np.float32)
