@@ -83,8 +83,17 @@ def test_tiles_are_few_and_even(height: int, width: int, tile_px: int, stride: i
     tiles = tiles_of(height, width, ModelSpec(stride_px=stride, halo_px=4), tile_px)
     most = tile_px // stride * stride
     assert len(tiles) <= -(-height // most) * -(-width // most)
-    assert max(tile.height for tile in tiles) <= tile_px
-    assert max(tile.width for tile in tiles) <= tile_px
+    window = most + 2 * (-(-4 // stride) * stride)  # what a core with both margins needs
+    assert max(tile.bottom - tile.top for tile in tiles) <= window
+    assert max(tile.right - tile.left for tile in tiles) <= window
+    if height <= window and width <= window:
+        assert len(tiles) == 1
+
+
+def test_two_tiles_have_one_margin_each() -> None:
+    """A photo of 12 megapixels is cut once, although its short side is longer than a core may be."""
+    tiles = tiles_of(3024, 4032, ModelSpec(stride_px=32, halo_px=192), 2881)
+    assert [(t.top, t.bottom, t.left, t.right) for t in tiles] == [(0, 3024, 0, 2208), (0, 3024, 1824, 4032)]
 
 
 def test_tiles_fit_the_memory_that_a_network_needs() -> None:

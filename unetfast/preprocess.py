@@ -8,6 +8,7 @@ what it would see in the whole image.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -98,22 +99,23 @@ def tiles_of(height: int, width: int, spec: ModelSpec, tile_px: int) -> list[Til
     spec : ModelSpec
         Gives stride and halo.
     tile_px : int
-        Longest side of a core; rounded down to a multiple of the stride. An image no larger than
-        this in both directions is one tile, others are cut into as few as possible, of about one size.
+        Longest side of a core that has a margin on both sides; rounded down to a multiple of the stride.
+        Towards the image's edge a window needs no margin, and its core may be larger by that. An image
+        is cut into as few tiles as possible, of about one size.
 
     Raises
     ------
     InputError
         When `tile_px` is smaller than the model's stride.
     """
-    if spec.preprocess.resize_px is not None or (height <= tile_px and width <= tile_px):
+    if spec.preprocess.resize_px is not None:
         return [Tile(0, 0, height, width, 0, 0, height, width)]
     stride = spec.stride_px
     most = tile_px // stride * stride
     if most < 1:
         raise InputError(f"the tile must be at least the model's stride of {stride} px; got {tile_px}")
-    tall, wide = _even(height, most, stride), _even(width, most, stride)
     margin = -(-spec.halo_px // stride) * stride
+    tall, wide = (_even(length, most + 2 * margin, margin, stride) for length in (height, width))
     return [
         Tile(
             y,
@@ -130,10 +132,15 @@ def tiles_of(height: int, width: int, spec: ModelSpec, tile_px: int) -> list[Til
     ]
 
 
-def _even(length: int, most: int, stride: int) -> int:
-    """Return the side of the fewest equal cores: one size of window, and no sliver at the edge."""
-    count = -(-length // most)
-    return -(-length // (count * stride)) * stride
+def _even(length: int, window: int, margin: int, stride: int) -> int:
+    """Return the side of the fewest equal cores whose windows fit: one size, and no sliver at the edge."""
+    if length <= window:
+        return length
+    for count in itertools.count(2):
+        core = -(-length // (count * stride)) * stride
+        if core + min(count - 1, 2) * margin <= window:
+            return core
+    raise AssertionError("a core of one stride fits")
 
 
 def fit(image: NDArray[np.uint8], spec: ModelSpec, tile_px: int) -> list[tuple[Tile, NDArray[np.uint8]]]:
