@@ -43,7 +43,7 @@ class Batches:
 
     def _one(self, rng: np.random.Generator) -> Pair:
         """Take a real crack, one of a road, one laid elsewhere, a counter-example, or a drawn scene."""
-        shares = (0.22, 0.09, 0.18, 0.26, 0.25) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.46)
+        shares = (0.24, 0.05, 0.17, 0.27, 0.27) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.46)
         kind = ("real", "road", "laid", "counter", "drawn")[int(rng.choice(5, p=shares))]
         if kind == "real":
             return crop(rng, _any(rng, self.real.cracks), SIDE_PX)
@@ -53,7 +53,7 @@ class Batches:
             mistakes = bool(self.hard) and rng.random() < 0.6
             # Also what lies at a scene's edges: verges, shadows, other cars.
             return crop(rng, _any(rng, self.hard if mistakes else self.real.roads), SIDE_PX, 0.03, SCALES)
-        scene = _window(rng, *((self.near, 128) if rng.random() < 0.35 else (self.drawn, 170)))
+        scene = _window(rng, *((self.near, 128) if rng.random() < 0.45 else (self.drawn, 170)))
         if kind == "drawn":
             return scene
         if rng.random() < 0.4:

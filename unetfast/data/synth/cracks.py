@@ -81,7 +81,7 @@ def single(rng: Rng, size_px: int, width_px: float) -> list[Strand]:
     edge = rng.uniform(-0.1, 1.1, 2).astype(np.float32) * size_px
     aim = rng.uniform(0.25, 0.75, 2) * size_px
     heading = float(np.arctan2(aim[1] - edge[1], aim[0] - edge[0]))
-    length_px = size_px * rng.uniform(0.3, 1.6)
+    length_px = max(size_px * rng.uniform(0.3, 1.6), 12 * width_px)  # shorter, it is a hole
     # Glazed tiles, glass and thin paint crack in long, nearly straight lines.
     brittle = width_px < 4 and chance(rng, 0.5)
     rough_px, bend = (log_uniform(rng, 0.15, 1.2), 0.2) if brittle else (_rough_px(rng, width_px), 0.5)
@@ -224,6 +224,8 @@ def cracked(
     noise = float((grey - cv2.GaussianBlur(grey, (0, 0), 4)).std()) + 0.004
     # Smooth tiles and plaster break with clean edges, rough stone does not.
     ragged = rng.uniform(0, 0.45) if chance(rng, 0.7 if noise > 0.04 else 0.2) else 0.0
+    stones = (grey - cv2.GaussianBlur(grey, (0, 0), 6)) / (2 * noise)
+    holds = rng.uniform(0.05, 0.4) if noise > 0.03 and chance(rng, 0.75) else 0.0
     for widen in (1.0, 1.6, 2.5, 4.0):
         if widen > 1 and widen * width_px > 8:
             break  # as wide as that, it is not its width that hides it
@@ -231,6 +233,8 @@ def cracked(
         coverage, mask = rasterise(wide, size_px)
         if ragged and width_px * widen > 1.5:
             coverage, mask = _ragged(rng, coverage, mask, ragged)
+        if holds and width_px * widen > 3:
+            coverage = _between(rng, coverage, holds * stones, width_px * widen)
         made = _render(rng, image, coverage, bright)
         seen = coverage > 0.15
         if seen.sum() < 30:
@@ -252,6 +256,15 @@ def _ragged(
     return coverage, np.maximum(
         mask, cv2.dilate((coverage > 0.3).astype(np.uint8), np.ones((3, 3), np.uint8))
     )
+
+
+def _between(rng: Rng, coverage: Field, resistance: Field, width_px: float) -> Field:
+    """Let a wide crack run between the stones: light ones at its edge stay, dark places join it.
+
+    Its mask is left alone, since annotators draw around such stones.
+    """
+    soft = cv2.GaussianBlur(coverage, (0, 0), 1 + width_px * rng.uniform(0.05, 0.3))
+    return np.asarray(np.clip((soft - np.clip(resistance, -0.35, 0.6) - 0.42) * 3 + 0.5, 0, 1), np.float32)
 
 
 def _shaken(rng: Rng, strand: Strand, width_px: float) -> Strand:

@@ -9,25 +9,26 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from unetfast.data.synth.noise import Field, Rng, band, chance, fractal, log_uniform, warp
+from unetfast.data.synth.noise import Field, Rng, band, chance, fractal, warp
 
 __all__ = ["gravel"]
 
 
-def gravel(rng: Rng, size_px: int) -> Field:
-    """Draw stones of 3 to 30 px in a binder, lit from one side.
+def gravel(rng: Rng, size_px: int, stone_px: float) -> Field:
+    """Draw stones in a binder, lit from one side.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     size_px : int
         Side of the picture.
+    stone_px : float
+        Size of the largest stones.
 
     Returns
     -------
     (size_px, size_px, 3) float32 in [0, 1]
     """
-    stone_px = log_uniform(rng, 3, 30)
     tone = rng.uniform(0.25, 0.75)
     cast = 1 + rng.normal(0, 0.03, 3).astype(np.float32)
     binder = tone * rng.uniform(0.25, 1.0) * (1 + rng.uniform(0.05, 0.35) * band(rng, size_px, 1.2))

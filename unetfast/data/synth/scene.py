@@ -39,7 +39,7 @@ def draw(
     cracked_share : float
         The part of the pictures that show a crack, in [0, 1].
     near : bool
-        Draw rough roads seen from near: coarse stones, and cracks of 2 to 45 px.
+        Draw rough roads seen from near: stones of up to 30 px, and cracks of 2 to 34 px.
 
     Returns
     -------
@@ -47,8 +47,13 @@ def draw(
     mask : (size_px, size_px) uint8
         1 where a crack is to be found, else 0.
     """
-    image = gravel(rng, size_px) if near else _ground(rng, size_px, photos)
-    widths_px = (2.0, 45.0) if near else (0.4, 16.0)
+    if near:
+        stone_px = log_uniform(rng, 3, 30)
+        image = gravel(rng, size_px, stone_px)
+        # Thinner ones cannot be told from the gaps between the stones.
+        widths_px = (max(2.0, 0.4 * stone_px), 34.0)
+    else:
+        image, widths_px = _ground(rng, size_px, photos), (0.4, 16.0)
     image, _ = distracted(rng, image, 2)
     bare, mask = image, np.zeros((size_px, size_px), np.uint8)
     if chance(rng, cracked_share):
