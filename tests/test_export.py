@@ -362,6 +362,26 @@ def test_images_come_from_the_checkpoint_or_from_data(tmp_path: Path) -> None:
     assert len(single.images) == 8
 
 
+def test_every_image_is_compared_and_half_only_where_int8_needs_the_others(tmp_path: Path) -> None:
+    source = exported.trained()
+    for i in range(35):
+        write(tmp_path / f"{i:02d}.png", Picture(np.full((24 + i, 32, 3), 100, np.uint8), "png"))
+    trained = checkpoint.load(source)
+    found = collect(trained, tmp_path, source)
+    assert (len(found.images), len(found.calibration)) == (32, 0)  # the limit
+    assert found.source == f"{tmp_path} (32 of 35)"
+    for i in range(17, 35):
+        (tmp_path / f"{i:02d}.png").unlink()
+    found = collect(trained, tmp_path, source)
+    assert len(found.images) == 17
+    assert found.source == f"{tmp_path} (17 of 17)"
+    found = collect(trained, tmp_path, source, calibrating=True)
+    assert (len(found.images), len(found.calibration)) == (9, 8)
+    assert found.source == f"{tmp_path} (9 of 17, calibrated on others)"
+    whole = [image.shape[0] for image in found.images if image.shape[1] == 32]  # the others are cut
+    assert not {image.shape[0] for image in found.calibration} & set(whole)
+
+
 def test_a_checkpoint_that_changed_its_mind_is_refused(tmp_path: Path) -> None:
     found = checkpoint.load(exported.trained())
     path = tmp_path / "old.pt"
