@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unetfast.data.layouts import LAYOUTS, Found
+from unetfast.data.layouts import LAYOUTS, Found, paired
 from unetfast.data.listing import Listing, list_files
 from unetfast.data.validation import draw, same_source
 from unetfast.errors import ConfigError, DatasetError
@@ -217,8 +217,10 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
             return name, found
     looked = "\n".join(f"  {name:10} {_looks_for(name)}" for name in named)
     mask = f" with masks called {mask_name!r}" if mask_name else ""
+    close = paired.near_miss(listing, mask_name)
     raise DatasetError(
-        f"{listing.root}: no images with masks{mask} found. {_what(listing)}\nLooked for:\n{looked}\n"
+        f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close}\n"
+        f"Looked for:\n{looked}\n"
         "If the masks are there under another name, say which with --mask NAME; otherwise list the "
         "pairs in a .csv with the columns image,mask and pass that file."
     )

@@ -226,6 +226,12 @@ class _Decider:
             ignored = ()
             what = "class ids" if is_ids else "grey codes" if self.domain == "grey" else "codes"
             self.reasons.append(f"{what} {_listed(values)}, one class each, in this order")
+        if values[0] != 0:
+            self.reasons.append(
+                f"{values[0]} takes the place of the background, as no mask holds 0; otherwise say which "
+                f"does, such as --mask-values {values[1]}=background"
+                + "".join(f",{value}=class_{value}" for value in values if value != values[1])
+            )
         if self.levels.smeared:
             self.reasons.append(
                 "their edges are smeared; such pixels take the class of the nearest clear pixel"
@@ -329,7 +335,10 @@ class _Decider:
 
     def _far_colour(self) -> int:
         """Return the most frequent colour that is not the smear of the first."""
-        codes, first = list(self.levels.counts), self.levels.counts.most_common(1)[0][0]
+        codes, most = list(self.levels.counts), self.levels.counts.most_common(2)
+        first = most[0][0]
+        if 20 * most[1][1] < most[0][1] < 0.5 * self.levels.total:
+            return first  # marks drawn on photographs
         far = distances("colour", codes, [first])[:, 0] > 127
         others = Counter({code: self.levels.counts[code] for code in np.array(codes)[far].tolist()})
         found = others.most_common(1)[0][0] if others else first
