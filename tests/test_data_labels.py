@@ -166,6 +166,26 @@ def test_thin_classes_of_lossless_masks_stay(tmp_path: Path) -> None:
     assert (_labels(found)[H - 3] == 3).all()
 
 
+def test_ids_without_a_0_say_which_is_the_background_and_how_to_change_it(tmp_path: Path) -> None:
+    """Oxford's pets: 1 is the animal, 2 the background, 3 the border."""
+    root = _dataset(tmp_path, lambda i: np.array([2, 1, 3], np.uint8)[truth(i, classes=3)])
+    reasons = " ".join(text for _, text in open_dataset(root).decisions)
+    assert "1 takes the place of the background, as no mask holds 0" in reasons
+    found = open_dataset(root, mask_values=[reasons.partition("--mask-values ")[2].split()[0]])
+    assert found.classes == ("background", "class_1", "class_3")
+    np.testing.assert_array_equal(_labels(found), truth(0, classes=3))
+
+
+def test_marks_on_photographs_are_suggested_as_the_foreground(tmp_path: Path) -> None:
+    def draw(i: int) -> Labels:
+        marked = np.random.default_rng(i).integers(60, 200, (H, W, 3)).astype(np.uint8)
+        marked[truth(i) > 0] = (255, 0, 0)
+        return marked
+
+    with pytest.raises(DatasetError, match=r"--mask-values #ff0000=foreground$"):
+        open_dataset(_dataset(tmp_path, draw))
+
+
 def test_255_beside_ids_does_not_count(tmp_path: Path) -> None:
     def draw(i: int) -> Labels:
         labels = truth(i, classes=4)
