@@ -356,6 +356,11 @@ def test_images_come_from_the_checkpoint_or_from_data(tmp_path: Path) -> None:
         truth is not None and truth.shape == image.shape[:2]
         for image, truth in zip(paired.images, paired.truths, strict=True)
     )
+    (tmp_path / "masks" / "0.png").write_bytes((tmp_path / "images" / "0.png").read_bytes())
+    unread = collect(checkpoint.load(source), tmp_path, source)  # masks that cannot be read are no images
+    count = len(exported.pictures())
+    assert unread.source == f"{tmp_path} ({count} of {count})"
+    assert unread.truths == [None] * len(unread.images)
     alone = collect(checkpoint.load(source), tmp_path / "images", source)
     assert alone.truths == [None] * len(alone.images)
     single = collect(checkpoint.load(source), tmp_path / "images" / "0.png", source)

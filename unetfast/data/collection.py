@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unetfast.data.labels import LabelEncoding
     from unetfast.data.survey import Survey
 
-__all__ = ["DataSet", "open_dataset"]
+__all__ = ["DataSet", "find_samples", "open_dataset"]
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +114,7 @@ class DataSet:
             raise DatasetError(
                 f"{self.root}: too few samples ({len(self.samples)}) to split into training and validation"
                 + (" (those of test are in neither)" if any(s.split == "test" for s in self.samples) else "")
+                + ("; without validation: --val-fraction 0" if train else "")
             )
         return train, val
 
@@ -197,6 +198,11 @@ def open_dataset(
         survey,
         tuple(map(tuple, tiles)),
     )
+
+
+def find_samples(root: Path | str, *, layout: str = "auto", mask_name: str | None = None) -> list[Sample]:
+    """Find the images of a data set that have masks, whatever those hold; raises as :func:`open_dataset`."""
+    return _find(list_files(Path(root)), layout, mask_name)[1].samples
 
 
 def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Found]:

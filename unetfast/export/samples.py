@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unetfast.checkpoint import Checkpoint
 from unetfast.errors import DatasetError, InputError
 from unetfast.imaging import EXTENSIONS, network_input, read
-from unetfast.spec import ModelSpec
+from unetfast.spec import FileRef, ModelSpec
 
 __all__ = ["Samples", "bundled_images", "collect"]
 
@@ -124,7 +124,7 @@ def _from_folder(data: Path, spec: ModelSpec, *, without_test: bool) -> tuple[li
         # Masks of {0, 1} and of {0, 255} mean the same; the data set knows which these are.
         dataset = open_dataset(data, encoding=trained)
     except DatasetError as exc:
-        paths = _pictures(data)
+        paths = _photographs(data)
         if not paths:
             raise
         # The checkpoint's own answer is still there to compare with.
@@ -139,6 +139,16 @@ def _from_folder(data: Path, spec: ModelSpec, *, without_test: bool) -> tuple[li
         image, truth = read_pair(sample, dataset.encoding, channels)
         pairs.append((_middle(image), _middle(truth)))
     return pairs, len(samples)
+
+
+def _photographs(data: Path) -> list[Path | FileRef]:
+    """Return the images of a data set whose masks cannot be read, or all pictures of another folder."""
+    from unetfast.data.collection import find_samples
+
+    try:
+        return [sample.image for sample in find_samples(data)]
+    except DatasetError:
+        return list(_pictures(data))
 
 
 def _pictures(data: Path) -> list[Path]:
