@@ -348,7 +348,7 @@ def _encoding_of_outlines(
     if wanted is not None and (len(names), len(wanted.classes)) != (2, 2):
         raise DatasetError(
             f"{root}: outlines of {', '.join(names[1:])}, but the model's classes are "
-            f"{', '.join(wanted.classes)}"
+            f"{', '.join(wanted.classes)}; take those that it knows with --mask A,B"
         )
     return LabelEncoding("polygons", "exact", (), 0, names), [f"polygons of {', '.join(names[1:])}"]
 
