@@ -284,6 +284,31 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         backends.load(with_spec(tmp_path, format_version=99))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": "high"},
+        {"stride_px": "16"},
+        {"certificate": [1]},
+        {"classes": "abc"},
+        {"precision": "fp7"},
+        {"preprocess": None},
+        {"arch": 3},
+    ],
+)
+def test_a_spec_of_wrong_values_is_damaged(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(ArtifactError, match=rf"the spec inside is damaged: {next(iter(changes))} "):
+        backends.read_spec(with_spec(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("field", ["threshold", "preprocess", "classes", "stride_px", "arch"])
+def test_a_spec_that_lacks_a_field_is_not_completed_by_a_guess(field: str) -> None:
+    said = json.loads(ModelSpec().to_json())
+    del said[field]
+    with pytest.raises(ArtifactError, match=rf"x\.onnx: the spec inside is damaged: it lacks {field}$"):
+        ModelSpec.from_json(json.dumps(said), "x.onnx")
+
+
 def test_a_spec_that_does_not_fit_its_graph_is_caught(tmp_path: Path) -> None:
     lying = backends.load(with_spec(tmp_path, output="prob"))
     with pytest.raises(BackendError, match="should answer float32"):

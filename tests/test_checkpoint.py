@@ -82,6 +82,16 @@ def test_a_truncated_checkpoint_is_refused(saved: tuple[Path, UNet]) -> None:
             checkpoint.load(path)
 
 
+WHOLE = {
+    "unetfast.checkpoint": 1,
+    "spec": SPEC.to_json(),
+    "model_state": {"weight": torch.ones(2)},
+    "training_state": None,
+    "parity_images": [],
+    "parity_labels": [],
+}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -90,6 +100,7 @@ def test_a_truncated_checkpoint_is_refused(saved: tuple[Path, UNet]) -> None:
         ({"unetfast.checkpoint": 99}, "another version"),
         ({"unetfast.checkpoint": 1, "spec": "{}"}, "no format_version"),
         ({"unetfast.checkpoint": 1, "spec": SPEC.to_json()}, "missing 'model_state'"),
+        ({**WHOLE, "parity_images": "photo"}, "the images it keeps are not tensors"),
     ],
 )
 def test_foreign_content_is_refused(tmp_path: Path, content: object, message: str) -> None:

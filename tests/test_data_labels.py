@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,26 @@ def test_thin_classes_of_lossless_masks_stay(tmp_path: Path) -> None:
     assert (_labels(found)[H - 3] == 3).all()
 
 
+def test_ids_without_a_0_say_which_is_the_background_and_how_to_change_it(tmp_path: Path) -> None:
+    """Oxford's pets: 1 is the animal, 2 the background, 3 the border."""
+    root = _dataset(tmp_path, lambda i: np.array([2, 1, 3], np.uint8)[truth(i, classes=3)])
+    reasons = " ".join(text for _, text in open_dataset(root).decisions)
+    assert "1 takes the place of the background, as no mask holds 0" in reasons
+    found = open_dataset(root, mask_values=[reasons.partition("--mask-values ")[2].split()[0]])
+    assert found.classes == ("background", "class_1", "class_3")
+    np.testing.assert_array_equal(_labels(found), truth(0, classes=3))
+
+
+def test_marks_on_photographs_are_suggested_as_the_foreground(tmp_path: Path) -> None:
+    def draw(i: int) -> Labels:
+        marked = np.random.default_rng(i).integers(60, 200, (H, W, 3)).astype(np.uint8)
+        marked[truth(i) > 0] = (255, 0, 0)
+        return marked
+
+    with pytest.raises(DatasetError, match=r"--mask-values #ff0000=foreground$"):
+        open_dataset(_dataset(tmp_path, draw))
+
+
 def test_255_beside_ids_does_not_count(tmp_path: Path) -> None:
     def draw(i: int) -> Labels:
         labels = truth(i, classes=4)
@@ -207,6 +228,21 @@ def _instances(i: int) -> Labels:
     return labels
 
 
+def _one_row_of_127(i: int) -> Labels:
+    mask = truth(i) * np.uint8(254)
+    mask[H - 3] = 127  # a class of thin lines, or lines thinner than a pixel
+    return mask
+
+
+def _own_ids(i: int) -> Labels:
+    return np.where(truth(i, classes=4) > 0, truth(i, classes=4) * 7 + 31 * i + 1, 0).astype(np.uint8)
+
+
+def _opaque_or_alpha(i: int) -> Labels:
+    white = truth(i) * 255
+    return np.dstack([white] * 3 + [white * 0 + 255] if i % 2 else [white * 0 + 255] * 3 + [white])
+
+
 REFUSED: dict[str, tuple[Callable[[int], Any], str]] = {
     "0, 1 and 255": (_one_and_255, "255 may mean.*1=foreground,255=ignore, or 1=foreground,255=for"),
     "0 1 and 0 255": (lambda i: truth(i) * (255 if i % 2 else 1), "some masks hold 0 and 1, others 0 and 2"),
@@ -217,6 +253,18 @@ REFUSED: dict[str, tuple[Callable[[int], Any], str]] = {
     "all black": (lambda i: truth(i) * 0, "every pixel of all 5 masks is 0"),
     "photographs": (lambda i: photo(i)[:, :, 0], "photographs or probability maps"),
     "noise": (_scribble, "photographs or probability maps"),
+    "a thin class, or edges": (_one_row_of_127, "127 fills no area.*127=thin,254=foreground, or 127-254=for"),
+    "objects of any number": (_own_ids, "few masks share one.*1-65535=object"),
+    "8 and 16 bit": (
+        lambda i: truth(i).astype(np.uint16) * 65535 if i % 2 else truth(i) * 255,
+        "others 0 and 65535.*255=foreground,65535=foreground",
+    ),
+    "two ways": (_opaque_or_alpha, "3 masks are drawn in the alpha channel alone, 2 are opaque"),
+    "photographs cut out": (
+        lambda i: np.dstack([np.random.default_rng(i).integers(0, 256, (H, W, 3), np.uint8), truth(i) * 255]),
+        "none of which stands out: these are photographs",
+    ),
+    "a channel a class": (lambda i: np.eye(3, dtype=np.uint8)[truth(i, classes=3)], "one for each class"),
     "two colours": (lambda i: COLOURS[1:][truth(i)], "neither is black.*#00ff00=foreground, or #ff"),
     "objects": (_instances, "numbers of objects.*--mask-values 1-65535=object"),
     "colours and greys": (
@@ -232,6 +280,53 @@ def test_ambiguous_masks_are_refused_with_what_settles_them(case: str, tmp_path:
     with pytest.raises(DatasetError, match=message) as caught:
         open_dataset(_dataset(tmp_path, draw, count=5))
     assert str(caught.value).startswith(str(tmp_path))
+
+
+FLAGS = [case for case, (_, message) in REFUSED.items() if "=" in message]
+
+
+@pytest.mark.parametrize("case", FLAGS)
+def test_every_flag_that_a_refusal_names_is_taken(case: str, tmp_path: Path) -> None:
+    root = _dataset(tmp_path, REFUSED[case][0], count=5)
+    with pytest.raises(DatasetError) as caught:
+        open_dataset(root)
+    flags = re.findall(r"(?:--mask-values|, or) ([\d#][^ =]*=\S*[^\s,])", str(caught.value))
+    assert flags
+    for flag in flags:
+        assert len(open_dataset(root, mask_values=[flag]).classes) >= 2
+
+
+def test_dark_jpeg_masks_take_the_flag_that_the_refusal_names(tmp_path: Path) -> None:
+    root = _dataset(tmp_path, lambda i: truth(i) * np.uint8(9), ending="jpg", quality=90)
+    with pytest.raises(DatasetError, match=r"--mask-values [56]-(9|1\d)=foreground$") as refused:
+        open_dataset(root)
+    found = open_dataset(root, mask_values=[str(refused.value).split()[-1]])
+    assert (_labels(found) != truth(0)).mean() < 0.01
+
+
+def test_a_thin_class_brighter_than_both_areas_stays(tmp_path: Path) -> None:
+    def draw(i: int) -> Labels:
+        mask = truth(i) * np.uint8(127)
+        mask[H - 3] = 254
+        return mask
+
+    found = open_dataset(_dataset(tmp_path, draw))
+    assert len(found.classes) == 3
+    assert (_labels(found)[H - 3] == 2).all()
+
+
+def test_masks_stored_as_float(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    for i in range(4):
+        save(tmp_path / f"images/{i}.png", photo(i))
+        tifffile.imwrite(tmp_path / f"masks/{i}.tif", truth(i).astype(np.float32) * 255)
+    np.testing.assert_array_equal(_labels(open_dataset(tmp_path)), truth(0))
+    for i in range(4):
+        (tmp_path / f"masks/{i}.tif").unlink()
+        np.save(tmp_path / f"masks/{i}.npy", cv2.GaussianBlur(truth(i).astype(np.float32), (0, 0), 1))
+    # Cut down to whole numbers, only what is certain to the last digit would be foreground.
+    with pytest.raises(DatasetError, match=r"0.npy: \d+ of 3072 mask values are fractions such as 0\.9"):
+        open_dataset(tmp_path)
 
 
 def test_the_flag_settles_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -364,6 +365,113 @@ def test_camvid_lists_of_another_machine(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"0\.png is listed for train and for val"):
         open_dataset(tmp_path)
     assert len(open_dataset(tmp_path / "CamVid/val.txt").samples) == 2
+
+
+def test_a_file_that_is_missing_is_not_taken_from_another_folder(tmp_path: Path) -> None:
+    pairs(tmp_path, masks="good/{}.png")
+    pairs(tmp_path, masks="old/{}.png")
+    table = tmp_path / "list.csv"
+    table.write_text("image,mask\n" + "\n".join(f"images/{i}.jpg,good/{i}.png" for i in range(4)))
+    assert {s.masks[0].path.parent.name for s in open_dataset(table).samples} == {"good"}
+    (tmp_path / "good/2.png").unlink()
+    with pytest.raises(DatasetError, match=r"1 images have no mask: list\.csv:4: good/2\.png"):
+        open_dataset(table)
+    # An absolute path of this machine means itself, whatever lies in the data set under the same name.
+    save(tmp_path.parent / "elsewhere" / "old/2.png", truth(9) * 255)
+    rows = [
+        f"images/{i}.jpg,{tmp_path.parent / 'elsewhere' if i == 2 else tmp_path}/old/{i}.png"
+        for i in range(4)
+    ]
+    table.write_text("image,mask\n" + "\n".join(rows))
+    found = open_dataset(table)
+    np.testing.assert_array_equal(read_pair(found.samples[2], found.encoding, 3)[1], truth(9))
+
+
+def test_names_that_differ_in_case_or_in_how_accents_are_stored(tmp_path: Path) -> None:
+    """Windows does not tell X from x, and macOS takes letters with accents apart."""
+    apart = [unicodedata.normalize(form, "Riß à ") for form in ("NFC", "NFD")]
+    pairs(tmp_path / "a", images=f"images/{apart[0]}{{}}.jpg", masks=f"masks/{apart[1]}{{}}.png")
+    assert len(open_dataset(tmp_path / "a").samples) == 4
+    pairs(tmp_path / "b", images=f"x/{apart[0]}{{}}.jpg", masks="y/M{}.png")
+    rows = [f"C:\\Set\\X\\{apart[1]}{i}.JPG;C:\\Set\\Y\\m{i}.png" for i in range(4)]
+    (tmp_path / "b/list.csv").write_text("image;mask\r\n" + "\r\n".join(rows), encoding="utf-8-sig")
+    assert len(open_dataset(tmp_path / "b").samples) == 4
+
+
+def test_tables_named_after_splits_go_together(tmp_path: Path) -> None:
+    pairs(tmp_path, 5)
+    for name, numbers in (("train", range(3)), ("val", range(3, 5))):
+        rows = "".join(f"images/{i}.jpg,masks/{i}.png\n" for i in numbers)
+        (tmp_path / f"{name}.csv").write_text(f"image,mask\n{rows}")
+    assert [(s.id, s.split) for s in open_dataset(tmp_path).samples] == [
+        *((str(i), "train") for i in range(3)),
+        *((str(i), "val") for i in range(3, 5)),
+    ]
+    (tmp_path / "val.csv").write_text("image,mask\nimages/0.jpg,masks/0.png\n")
+    with pytest.raises(DatasetError, match=r"0\.jpg is in two of the tables"):
+        open_dataset(tmp_path)
+    (tmp_path / "val.csv").rename(tmp_path / "more.csv")
+    with pytest.raises(DatasetError, match="several tables"):
+        open_dataset(tmp_path)
+
+
+def test_lists_of_names_with_spaces_of_paths_and_with_gaps(tmp_path: Path) -> None:
+    """A list that was not understood left its images to be drawn anew, test images among them."""
+    one = pairs(tmp_path / "one", images="images/wall {}.jpg", masks="masks/wall {}.png")
+    (one / "train.txt").write_text("wall 0.jpg\nwall 1\n")
+    (one / "test.txt").write_text("images/wall 2.jpg\nwall 3\n")
+    assert [s.split for s in open_dataset(one).samples] == ["train", "train", "test", "test"]
+    (one / "train.txt").write_text("images/wall 0.jpg masks/wall 0.png\nimages/wall 1.jpg masks/wall 1.png\n")
+    (one / "test.txt").unlink()
+    assert [s.split for s in open_dataset(one).samples] == ["train", "train"]
+    two = pairs(tmp_path / "two", 2, "images/a/{}.jpg", "masks/a/{}.png")
+    pairs(two, 2, "images/b/{}.jpg", "masks/b/{}.png")
+    (two / "train.txt").write_text("a/0\na/1\n")
+    (two / "val.txt").write_text("images/b/0.jpg\nb/1.jpg\n")
+    assert [s.split for s in open_dataset(two).samples] == ["train", "train", "val", "val"]
+    (two / "val.txt").write_text("b/0\nb/7\nb/8\n")
+    with pytest.raises(DatasetError, match=r"2 images have no mask: val\.txt: b/7, val\.txt: b/8"):
+        open_dataset(two)
+
+
+def test_names_that_nearly_fit_are_shown(tmp_path: Path) -> None:
+    pairs(tmp_path, masks="masks/00{}.png")
+    with pytest.raises(DatasetError, match=r"4 files are images, such as images/0\.jpg.*masks/000\.png"):
+        open_dataset(tmp_path)
+
+
+def test_folders_that_could_be_classes_are_said_to_be_places(tmp_path: Path) -> None:
+    pairs(tmp_path / "crack")
+    pairs(tmp_path / "spall")
+    assert (
+        "files",
+        "the folders crack, spall are places, not classes: their masks mean the same",
+    ) in open_dataset(tmp_path).decisions
+
+
+def test_merged_masks_are_named(tmp_path: Path) -> None:
+    """A copy that the mouse made, say."""
+    pairs(tmp_path)
+    save(tmp_path / "masks/2 (1).png", truth(9) * 255)
+    notes = [text for topic, text in open_dataset(tmp_path).decisions if topic == "files"]
+    assert notes == ["1 images have several masks, which are merged, such as masks/2 (1).png and masks/2.png"]
+
+
+def test_labels_for_detection_are_no_masks(tmp_path: Path) -> None:
+    save(tmp_path / "images/0.jpg", photo(0))
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/0.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    with pytest.raises(DatasetError, match="all 1 lines in the text files are boxes, as for detection"):
+        open_dataset(tmp_path)
+
+
+def test_outlines_thinner_than_a_pixel_are_counted(tmp_path: Path) -> None:
+    thin = {"label": "crack", "points": [[2, 5.6], [40, 5.6], [40, 5.9]], "shape_type": "polygon"}
+    _labelme(tmp_path, 0, SQUARE, thin)
+    _labelme(tmp_path, 1, SQUARE)
+    (found,) = [finding for finding in inspect(open_dataset(tmp_path)) if finding.topic == "outlines"]
+    assert (found.severity, found.files) == ("warning", ("0 (1)",))
+    assert str(found).startswith("1 of 3 outlines mark no pixel: they are thinner than a pixel")
 
 
 def test_an_image_is_not_its_own_mask(tmp_path: Path) -> None:

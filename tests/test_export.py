@@ -356,10 +356,35 @@ def test_images_come_from_the_checkpoint_or_from_data(tmp_path: Path) -> None:
         truth is not None and truth.shape == image.shape[:2]
         for image, truth in zip(paired.images, paired.truths, strict=True)
     )
+    (tmp_path / "masks" / "0.png").write_bytes((tmp_path / "images" / "0.png").read_bytes())
+    unread = collect(checkpoint.load(source), tmp_path, source)  # masks that cannot be read are no images
+    count = len(exported.pictures())
+    assert unread.source == f"{tmp_path} ({count} of {count})"
+    assert unread.truths == [None] * len(unread.images)
     alone = collect(checkpoint.load(source), tmp_path / "images", source)
     assert alone.truths == [None] * len(alone.images)
     single = collect(checkpoint.load(source), tmp_path / "images" / "0.png", source)
     assert len(single.images) == 8
+
+
+def test_every_image_is_compared_and_half_only_where_int8_needs_the_others(tmp_path: Path) -> None:
+    source = exported.trained()
+    for i in range(35):
+        write(tmp_path / f"{i:02d}.png", Picture(np.full((24 + i, 32, 3), 100, np.uint8), "png"))
+    trained = checkpoint.load(source)
+    found = collect(trained, tmp_path, source)
+    assert (len(found.images), len(found.calibration)) == (32, 0)  # the limit
+    assert found.source == f"{tmp_path} (32 of 35)"
+    for i in range(17, 35):
+        (tmp_path / f"{i:02d}.png").unlink()
+    found = collect(trained, tmp_path, source)
+    assert len(found.images) == 17
+    assert found.source == f"{tmp_path} (17 of 17)"
+    found = collect(trained, tmp_path, source, calibrating=True)
+    assert (len(found.images), len(found.calibration)) == (9, 8)
+    assert found.source == f"{tmp_path} (9 of 17, calibrated on others)"
+    whole = [image.shape[0] for image in found.images if image.shape[1] == 32]  # the others are cut
+    assert not {image.shape[0] for image in found.calibration} & set(whole)
 
 
 def test_a_checkpoint_that_changed_its_mind_is_refused(tmp_path: Path) -> None:

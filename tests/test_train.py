@@ -26,7 +26,7 @@ from unetfast.data import DataSet, open_dataset
 from unetfast.errors import BackendError, ConfigError, DatasetError
 from unetfast.imaging import write_mask
 from unetfast.spec import FileRef
-from unetfast.train import prepare, run_folder
+from unetfast.train import loop, prepare, run_folder
 from unetfast.train.loop import train
 from unetfast.train.progress import Display
 from unetfast.train.schedule import learning_rate
@@ -175,6 +175,24 @@ def test_more_epochs_can_follow(lines: DataSet, tmp_path: Path) -> None:
     train(run_folder.read_settings(folder, {"epochs": 3}), lines, resume=folder)
     straight = train(replace(TINY, epochs=3, schedule="constant", warmup=0, output=tmp_path / "b"), lines)
     assert _hash(folder / "last.pt") == _hash(straight / "last.pt")
+
+
+def test_fewer_epochs_past_the_settling_point_still_settle_the_norms(
+    lines: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loop, "SETTLED_STEPS", 0)
+    long = replace(TINY, epochs=20, patience=4, lr=1e-9, output=tmp_path)  # settles in epoch 15
+    folder = train(long, lines)
+    assert len(_rows(folder)) < 14  # stopped early, long before
+    done = len(_rows(folder))
+    train(run_folder.read_settings(folder, {"epochs": done + 1}), lines, resume=folder)  # settles before it
+    assert f"{done + 1} epochs in place of 20" in caplog.text
+    saved = checkpoint.load(folder / "last.pt")
+    assert saved.training_state is not None
+    norms = {k: v for k, v in saved.model_state.items() if "running" in k}
+    assert norms
+    for name, average in norms.items():
+        torch.testing.assert_close(saved.training_state["model"][name], average)
 
 
 def test_args_toml_reproduces_the_run(

@@ -106,8 +106,12 @@ def load(path: Path | str) -> Checkpoint:
         return Checkpoint(spec, state, None, images, labels)
     content = _read(path)
     if not isinstance(content, dict) or _KEY not in content:
-        kind = "a bare state dict" if _is_state(content) else "not a checkpoint"
-        raise ArtifactError(f"{path}: {kind} without a spec inside; make one with: unetfast train DATA")
+        kind = (
+            "a bare state dict without a spec inside"
+            if _is_state(content)
+            else "not a checkpoint of unetfast"
+        )
+        raise ArtifactError(f"{path}: {kind}; make one with: unetfast train DATA")
     if content[_KEY] != _LAYOUT:
         raise ArtifactError(f"{path}: made by another version of unetfast (layout {content[_KEY]!r})")
     try:
@@ -117,6 +121,9 @@ def load(path: Path | str) -> Checkpoint:
         raise ArtifactError(f"{path}: the checkpoint is damaged: missing {exc}") from exc
     if not _is_state(found.model_state):
         raise ArtifactError(f"{path}: the checkpoint is damaged: its weights are not tensors")
+    kept = (found.parity_images, found.parity_labels)
+    if not all(isinstance(one, list) and all(isinstance(item, Tensor) for item in one) for one in kept):
+        raise ArtifactError(f"{path}: the checkpoint is damaged: the images it keeps are not tensors")
     return found
 
 

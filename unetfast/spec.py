@@ -146,9 +146,17 @@ class ModelSpec:
         unknown = sorted(set(raw) - names)
         if unknown:
             raise ArtifactError(f"{source}: the spec inside has unknown fields: {', '.join(unknown)}")
+        if missing := [name for name in _NEEDED if name not in raw]:
+            raise ArtifactError(f"{source}: the spec inside is damaged: it lacks {', '.join(missing)}")
+        kinds = {
+            name: kind for name, kind in _KINDS.items() if name in raw and not isinstance(raw[name], kind)
+        }
+        if kinds:
+            shown = ", ".join(f"{name} {raw[name]!r}" for name in kinds)
+            raise ArtifactError(f"{source}: the spec inside is damaged: {shown}")
         try:
             values = dict(raw)
-            pre = dict(values.get("preprocess", {}))
+            pre = dict(values["preprocess"])
             pre["mean"] = tuple(float(v) for v in pre.get("mean", PreprocessSpec.mean))
             pre["std"] = tuple(float(v) for v in pre.get("std", PreprocessSpec.std))
             values["preprocess"] = PreprocessSpec(**pre)
@@ -168,6 +176,10 @@ class ModelSpec:
             problems.append(f"{len(self.classes)} classes")
         if self.task == "binary" and not 0.0 < self.threshold < 1.0:
             problems.append(f"threshold {self.threshold}")
+        if self.precision not in ("fp32", "fp16", "bf16", "int8"):
+            problems.append(f"precision {self.precision!r}")
+        if pre.resize_px is not None and not (isinstance(pre.resize_px, int) and pre.resize_px > 0):
+            problems.append(f"resize_px {pre.resize_px!r}")
         if self.output not in ("mask", "prob"):
             problems.append(f"output {self.output!r}")
         if not 1 <= pre.channels <= 64 or len(pre.mean) != pre.channels or len(pre.std) != pre.channels:
@@ -176,6 +188,21 @@ class ModelSpec:
             problems.append(f"stride {self.stride_px} px, halo {self.halo_px} px")
         if problems:
             raise ArtifactError(f"{source}: the spec inside is damaged: {'; '.join(problems)}")
+
+
+# What a spec must say: a default would be a guess about another model.
+_NEEDED = (
+    *("arch", "arch_args", "classes", "task", "threshold", "preprocess"),
+    *("stride_px", "halo_px", "output", "precision"),
+)
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("arch", "task", "output", "precision", "target"), str),
+    **dict.fromkeys(("arch_args", "preprocess", "label_encoding", "training"), Mapping),
+    **dict.fromkeys(("stride_px", "halo_px"), int),
+    "classes": (list, tuple),
+    "threshold": (int, float),
+    "certificate": (Mapping, type(None)),
+}
 
 
 @dataclass(frozen=True)

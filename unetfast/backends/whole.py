@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.backends.base import Backend
-from unetfast.preprocess import fit, unfit
+from unetfast.preprocess import fit, labels_of, unfit
 
-__all__ = ["Predict", "predictor"]
+__all__ = ["Predict", "label_predictor", "predictor"]
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[Any]]
 
@@ -37,3 +37,12 @@ def predictor(backend: Backend, tile_px: int = 1024) -> Predict:
         return unfit(answers, [tile for tile, _ in pieces], (image.shape[0], image.shape[1]))
 
     return predict
+
+
+def label_predictor(backend: Backend, tile_px: int = 1024) -> Predict:
+    """Return a function from a whole image, (H, W, C) uint8, to its class ids, (H, W) uint8.
+
+    What :func:`predictor` answers, probabilities turned into class ids as the backend's spec says.
+    """
+    answer = predictor(backend, tile_px)
+    return lambda image: labels_of(answer(image), backend.spec)

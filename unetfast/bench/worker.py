@@ -70,7 +70,7 @@ class Worker:
 
 def _serve(pipe: multiprocessing.connection.Connection) -> None:
     from unetfast import backends
-    from unetfast.export.parity import predictor
+    from unetfast.backends.whole import label_predictor
 
     backend: Any = None
     while True:
@@ -89,7 +89,7 @@ def _serve(pipe: multiprocessing.connection.Connection) -> None:
             elif name == "time":
                 answer = _time(backend, *arguments)
             elif name == "predict":
-                answer = predictor(backend)(*arguments)
+                answer = label_predictor(backend)(*arguments)
             else:
                 answer = _peak_mb()
         except UnetfastError as exc:

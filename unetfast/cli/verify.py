@@ -17,7 +17,11 @@ __all__ = ["verify"]
     type=click.Path(path_type=Path),
     help="The checkpoint; default: the one named in the certificate, beside the artifact.",
 )
-@click.option("--data", type=click.Path(path_type=Path), help="Images or a data set to compare on.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Images or a data set to compare on; of more than 32, 32 evenly spaced.",
+)
 @click.option("--backend", default="auto", show_default=True, help="What runs the artifact.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0 takes all cores.")
@@ -82,3 +86,4 @@ def verify(
     require_passed(certificate, artifact)
     if not as_json:
         click.echo(f"{artifact}: holds on {certificate['candidate']}: {summary(certificate)}")
+        click.echo(f"images: {certificate['images_from']}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unetfast.data.layouts import LAYOUTS, Found
+from unetfast.data.layouts import LAYOUTS, Found, paired
 from unetfast.data.listing import Listing, list_files
 from unetfast.data.validation import draw, same_source
 from unetfast.errors import ConfigError, DatasetError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unetfast.data.labels import LabelEncoding
     from unetfast.data.survey import Survey
 
-__all__ = ["DataSet", "open_dataset"]
+__all__ = ["DataSet", "find_samples", "open_dataset"]
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +114,7 @@ class DataSet:
             raise DatasetError(
                 f"{self.root}: too few samples ({len(self.samples)}) to split into training and validation"
                 + (" (those of test are in neither)" if any(s.split == "test" for s in self.samples) else "")
+                + ("; without validation: --val-fraction 0" if train else "")
             )
         return train, val
 
@@ -199,6 +200,11 @@ def open_dataset(
     )
 
 
+def find_samples(root: Path | str, *, layout: str = "auto", mask_name: str | None = None) -> list[Sample]:
+    """Find the images of a data set that have masks, whatever those hold; raises as :func:`open_dataset`."""
+    return _find(list_files(Path(root)), layout, mask_name)[1].samples
+
+
 def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Found]:
     if not listing.names:
         raise DatasetError(f"{listing.root}: holds no files")
@@ -217,8 +223,10 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
             return name, found
     looked = "\n".join(f"  {name:10} {_looks_for(name)}" for name in named)
     mask = f" with masks called {mask_name!r}" if mask_name else ""
+    close = paired.near_miss(listing, mask_name)
     raise DatasetError(
-        f"{listing.root}: no images with masks{mask} found. {_what(listing)}\nLooked for:\n{looked}\n"
+        f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close}\n"
+        f"Looked for:\n{looked}\n"
         "If the masks are there under another name, say which with --mask NAME; otherwise list the "
         "pairs in a .csv with the columns image,mask and pass that file."
     )
@@ -340,7 +348,7 @@ def _encoding_of_outlines(
     if wanted is not None and (len(names), len(wanted.classes)) != (2, 2):
         raise DatasetError(
             f"{root}: outlines of {', '.join(names[1:])}, but the model's classes are "
-            f"{', '.join(wanted.classes)}"
+            f"{', '.join(wanted.classes)}; take those that it knows with --mask A,B"
         )
     return LabelEncoding("polygons", "exact", (), 0, names), [f"polygons of {', '.join(names[1:])}"]
 

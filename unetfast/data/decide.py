@@ -66,7 +66,7 @@ def decide(
         that settles it.
     """
     hints = hints or {}
-    counts, flat = found.counts, found.flat
+    counts, flat, between = found.counts, found.flat, found.between
     if not counts:
         first = next((stat.error for stat in found.stats if stat.error), "there are none")
         raise DatasetError(f"{root}: no mask can be read: {first}")
@@ -78,7 +78,7 @@ def decide(
         flat = Counter({code: n for code, n in flat.items() if code != ignore_label})
         if not counts:
             raise DatasetError(f"{root}: masks hold nothing but the value {ignore_label} to ignore")
-    levels = Levels(found.domain, counts, flat, found.lossy)
+    levels = Levels(found.domain, counts, flat, between, lossy=found.lossy)
     told = tuple(mask_values) or tuple(hints.get("values", ()))
     if told:
         values = UserValues.parse(told, root)
@@ -119,7 +119,7 @@ def suited(encoding: LabelEncoding, found: Survey) -> LabelEncoding | None:
     known = sorted(code for code, _ in encoding.table)
     if set(found.counts) <= set(known):
         return encoding
-    levels = Levels(found.domain, found.counts, found.flat, found.lossy)
+    levels = Levels(found.domain, found.counts, found.flat, found.between, lossy=found.lossy)
     if levels.smeared and levels.centres:
         apart = distances(found.domain, levels.centres, known)
         hit = {known[i] for i in apart.argmin(axis=1)}
@@ -164,6 +164,10 @@ class _Decider:
         values = self.levels.centres
         if len(self.levels.counts) == 1:
             self._refuse_constant()
+        if self.domain == "alpha":
+            self._check_all_alpha()
+        if self.levels.doubtful:
+            self._refuse_doubtful()
         if self.levels.smeared:
             self._check_smear()
         if self.domain == "colour":
@@ -204,6 +208,7 @@ class _Decider:
     # three and more grey values or palette indices
 
     def _several(self, values: list[int]) -> LabelEncoding:
+        self._check_depths(values)
         ids = [value for value in values if value != 255]
         is_ids = max(ids) < MOST_CLASSES and not self.levels.smeared
         self._check_instances(values)
@@ -221,6 +226,12 @@ class _Decider:
             ignored = ()
             what = "class ids" if is_ids else "grey codes" if self.domain == "grey" else "codes"
             self.reasons.append(f"{what} {_listed(values)}, one class each, in this order")
+        if values[0] != 0:
+            self.reasons.append(
+                f"{values[0]} takes the place of the background, as no mask holds 0; otherwise say which "
+                f"does, such as --mask-values {values[1]}=background"
+                + "".join(f",{value}=class_{value}" for value in values if value != values[1])
+            )
         if self.levels.smeared:
             self.reasons.append(
                 "their edges are smeared; such pixels take the class of the nearest clear pixel"
@@ -269,6 +280,11 @@ class _Decider:
             self._refuse(
                 f"two colours, {a} and {b}, and neither is black", f"{a}=foreground", f"{b}=foreground"
             )
+        if {0x000001, 0x000100, 0x010000} >= set(values):
+            raise DatasetError(
+                f"{self.root}: each channel of the masks is 0 or 1, one for each class; save class ids "
+                "instead (the number of the channel that is 1)"
+            )
         self._check_one_code()
         values = sorted(values)  # black, 0x000000, comes first
         names = tuple(
@@ -303,7 +319,7 @@ class _Decider:
 
     def _check_smear(self) -> None:
         if not self.levels.clear:
-            told = "128-255=foreground"
+            told = self._upper_half()
             if self.domain == "colour":
                 told = f"{colour_text(self._far_colour())}=foreground"
             self._refuse(
@@ -312,12 +328,27 @@ class _Decider:
                 told,
             )
 
+    def _upper_half(self) -> str:
+        highest = max(self.levels.counts)
+        top = next((full for full in (255, 65535) if full // 2 < highest <= full), highest)
+        return f"{(top + 1) // 2}-{top}=foreground"
+
     def _far_colour(self) -> int:
         """Return the most frequent colour that is not the smear of the first."""
-        codes, first = list(self.levels.counts), self.levels.counts.most_common(1)[0][0]
+        codes, most = list(self.levels.counts), self.levels.counts.most_common(2)
+        first = most[0][0]
+        if 20 * most[1][1] < most[0][1] < 0.5 * self.levels.total:
+            return first  # marks drawn on photographs
         far = distances("colour", codes, [first])[:, 0] > 127
         others = Counter({code: self.levels.counts[code] for code in np.array(codes)[far].tolist()})
-        return others.most_common(1)[0][0] if others else first
+        found = others.most_common(1)[0][0] if others else first
+        near = distances("colour", list(others), [found])[:, 0] <= NEAR if others else np.array([True])
+        if sum(np.array(list(others.values()))[near]) < 0.1 * sum(others.values()):
+            raise DatasetError(
+                f"{self.root}: {len(codes)} colours, none of which stands out: these are photographs, not "
+                "masks. (Another folder: --mask NAME; of cut-out photos, save the alpha channel as the mask)"
+            )
+        return found
 
     def _check_instances(self, values: list[int]) -> None:
         """Refuse ids that count objects: 1..n in each file, with n different from file to file."""
@@ -325,18 +356,67 @@ class _Decider:
         numbers = [ids for ids in numbers if ids]
         counting = sum(ids == set(range(1, len(ids) + 1)) for ids in numbers)
         sizes = {len(ids) for ids in numbers}
-        looks_so = (
-            counting >= 0.9 * len(numbers) and len(sizes) >= max(3, len(numbers) // 10) and max(sizes) > 3
+        enough = min(3, len(numbers)) if len(numbers) < 10 else max(3, len(numbers) // 10)
+        counts_up = counting >= 0.9 * len(numbers) > 1 and len(sizes) >= enough and max(sizes) > 3
+        many = len(values) > MOST_CLASSES and not self.levels.smeared
+        if self.domain == "colour" or not (counts_up or many or self._are_scattered(numbers)):
+            return
+        why = "each mask counts up from 1" if counts_up else "few masks share one"
+        self._refuse(
+            f"{len(values)} values, and {why}: they look like numbers of objects, not classes",
+            "1-65535=object",
+            "name each value that is a class, such as 1=NAME,2=NAME",
         )
-        if (self.domain != "colour" and len(numbers) >= 4 and looks_so) or (
-            len(values) > MOST_CLASSES and not self.levels.smeared
-        ):
+
+    def _are_scattered(self, numbers: list[set[int]]) -> bool:
+        """Whether most values are in few masks, and each is one connected piece."""
+        pieces = [stat.objects for stat in self.found.stats if stat.objects is not None]
+        shared = Counter(id_ for ids in numbers for id_ in ids)
+        usual = float(np.median(list(shared.values()))) if shared else 0.0
+        return (
+            len(shared) > 8
+            and len(pieces) >= 3
+            and sum(pieces) >= 0.8 * len(pieces)
+            and usual <= 0.5 * len(numbers)
+        )
+
+    def _check_depths(self, values: list[int]) -> None:
+        """Refuse foreground that is 255 in some files and 65535, or 1, in others."""
+        if len(values) != 3 or values[0] != 0 or values[1] not in (1, 255) or values[2] != 65535:
+            return
+        _, low, high = values
+        if not any({low, high} <= set(stat.counts) for stat in self.found.stats):
+            name = self.hints.get("name", "foreground")
             self._refuse(
-                f"{len(values)} values, and each mask counts up from 1: they look like numbers of objects, "
-                "not classes",
-                "1-65535=object",
-                "or one --mask-values VALUE=NAME a class",
+                f"some masks hold 0 and {low}, others 0 and {high}",
+                f"{low}={name},{high}={name}",
+                f"{low}=one,{high}=other",
             )
+
+    def _check_all_alpha(self) -> None:
+        """Refuse a set of which some masks are drawn in the alpha channel and others in their colours."""
+        alpha = sum(stat.kind == "alpha" for stat in self.found.stats)
+        opaque = sum(stat.kind != "alpha" and set(stat.counts) == {255} for stat in self.found.stats)
+        if opaque:
+            raise DatasetError(
+                f"{self.root}: {alpha} masks are drawn in the alpha channel alone, {opaque} are opaque all "
+                "over and drawn in their colours; save them all in one way, or leave one kind out"
+            )
+
+    def _refuse_doubtful(self) -> None:
+        low, high = self.levels.doubtful[0], max(self.levels.counts)
+        thin = ", ".join(map(str, self.levels.doubtful))
+        name = self.hints.get("name", "foreground")
+        named = ",".join(
+            f"{code}={'thin' if code in self.levels.doubtful else name}"
+            for code in sorted(self.levels.counts)[1:]
+        )
+        self._refuse(
+            f"{thin} fills no area and mostly does not lie between two others: a class of thin lines, or "
+            "thin lines of which all is edge",
+            named,
+            f"{low}-{high}={name}",
+        )
 
     def _refuse_one_and_255(self, ids: list[int]) -> None:
         low, high = ids

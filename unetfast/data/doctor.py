@@ -12,7 +12,7 @@ import numpy as np
 from unetfast.data.collection import DataSet
 from unetfast.data.labels import IGNORE, LabelEncoding, size_relation
 from unetfast.data.lookalikes import Fingerprint, fingerprint, lookalikes
-from unetfast.data.polygons import draw
+from unetfast.data.polygons import drawn
 from unetfast.data.survey import MaskStats, in_threads
 from unetfast.errors import DatasetError, UnetfastError
 from unetfast.imaging import Picture, read
@@ -87,6 +87,7 @@ class _Look:
     print: Fingerprint | None = None
     counts: dict[int, int] = field(default_factory=dict)  # pixels of each class id
     mask_shape: tuple[int, int] = (0, 0)
+    lost: int = 0  # outlines that mark no pixel
     error: str | None = None
 
 
@@ -117,6 +118,7 @@ def inspect(
         *_unreadable(dataset, looks),
         *_unknown_values(dataset),
         *_sizes(dataset, looks),
+        *_lost_outlines(dataset, looks),
         *_copies(dataset, looks),
         *_lookalikes(dataset, looks),
         *_empty(dataset, looks),
@@ -182,7 +184,7 @@ def _look_at_all(dataset: DataSet, progress: Callable[[int, int], None] | None) 
 def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> _Look:
     try:
         picture = read(sample.image, pages=True)
-        counts, mask_shape = _truth(sample, stat, encoding, picture)
+        counts, mask_shape, lost = _truth(sample, stat, encoding, picture)
     except UnetfastError as exc:
         return _Look(error=str(exc))
     pixels = picture.pixels
@@ -195,17 +197,19 @@ def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> _Look:
         print=fingerprint(pixels),
         counts=counts,
         mask_shape=mask_shape,
+        lost=lost,
     )
 
 
 def _truth(
     sample: Sample, stat: MaskStats, encoding: LabelEncoding, picture: Picture
-) -> tuple[dict[int, int], tuple[int, int]]:
+) -> tuple[dict[int, int], tuple[int, int], int]:
     if sample.reader != "polygons":
-        return _class_counts(stat, encoding), stat.shape
-    labels = draw(sample, encoding.classes, picture)
+        return _class_counts(stat, encoding), stat.shape, 0
+    labels, lost = drawn(sample, encoding.classes, picture)
     numbers = np.bincount(labels.ravel())
-    return {int(i): int(numbers[i]) for i in np.flatnonzero(numbers)}, (labels.shape[0], labels.shape[1])
+    counts = {int(i): int(numbers[i]) for i in np.flatnonzero(numbers)}
+    return counts, (labels.shape[0], labels.shape[1]), lost
 
 
 def _good(dataset: DataSet, looks: Sequence[_Look]) -> list[tuple[Sample, _Look]]:
@@ -287,6 +291,17 @@ def _sizes(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
             "are taken to be upright; look at the contact sheet"
         )
         yield Finding("warning", "orientation", text, tuple(unsure))
+
+
+def _lost_outlines(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+    lost = [(sample, look.lost) for sample, look in _good(dataset, looks) if look.lost]
+    if lost:
+        total = sum(len(sample.polygons) for sample in dataset.samples)
+        text = (
+            f"{sum(count for _, count in lost)} of {total} outlines mark no pixel: they are thinner than a "
+            "pixel, or lie outside the image"
+        )
+        yield Finding("warning", "outlines", text, tuple(f"{sample.id} ({count})" for sample, count in lost))
 
 
 def _copies(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:

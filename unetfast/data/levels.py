@@ -15,6 +15,8 @@ __all__ = ["MOST_CLASSES", "Levels", "distances"]
 
 MOST_CLASSES = 64  # found without being told; more are instances, a soft map or a photograph
 
+_FEW = 3  # values beside those that fill areas; smear leaves more
+
 
 class Levels:
     """The values that are meant, told from the smear of edges between them.
@@ -25,8 +27,9 @@ class Levels:
     Parameters
     ----------
     domain : {"grey", "index", "colour", "alpha"}
-    counts, flat : Counter
-        Pixels of each code, and those among equal neighbours; as a :class:`Survey` has them.
+    counts, flat, between : Counter
+        Pixels of each code, those among equal neighbours, and those between a smaller and a larger
+        one; as a :class:`Survey` has them.
     lossy : bool
         Some masks are JPEG files.
 
@@ -36,14 +39,26 @@ class Levels:
         The codes that are meant, in order.
     smeared : bool
         There are others, of edges.
+    doubtful : list of int
+        Codes that fill no area and are hardly ever between two others: a thin class, or thin lines
+        of which all is edge.
     share : float
         Of the pixels that lie near a centre, in [0, 1].
     """
 
-    def __init__(self, domain: str, counts: Counter[int], flat: Counter[int], lossy: bool) -> None:
+    def __init__(
+        self,
+        domain: str,
+        counts: Counter[int],
+        flat: Counter[int],
+        between: Counter[int],
+        *,
+        lossy: bool,
+    ) -> None:
         self.domain, self.counts, self.total = domain, counts, sum(counts.values())
         self.centres = sorted(counts)
         self.smeared = False
+        self.doubtful: list[int] = []
         self.share = 1.0
         ids = [code for code in counts if code != 255]
         small_ids = domain != "colour" and bool(ids) and max(ids) < MOST_CLASSES and not lossy
@@ -52,8 +67,13 @@ class Levels:
         centres = self._heavy(flat, lossy)
         odd = len(counts) - len(centres)
         two_greys = domain != "colour" and len(centres) == 2
-        if not lossy and not (two_greys and odd) and odd <= max(3, len(centres) // 4):
+        if not lossy and not (two_greys and odd) and odd <= max(_FEW, len(centres) // 4):
             return  # a few values that fill no area are thin classes, not smear
+        if two_greys and not lossy and odd <= _FEW:
+            inside = {code for code in counts if min(centres) < code < max(centres)}
+            self.doubtful = sorted(code for code in inside if 2 * between[code] < counts[code])
+            if self.doubtful or len(inside) < odd:  # what lies outside is no mixture of the two
+                return
         if domain != "colour" and len(centres) == 1 and max(counts) - centres[0] >= 100:
             centres = [centres[0], max(counts)]  # thin lines, all of them edge
         self.centres, self.smeared = sorted(centres), True

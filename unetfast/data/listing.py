@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pathlib import Path
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef
 
-__all__ = ["IMAGE_ENDINGS", "Listing", "list_files", "natural"]
+__all__ = ["IMAGE_ENDINGS", "Listing", "composed", "list_files", "natural"]
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".npy")
 _MASK_ENDINGS = (".gif",)  # of masks alone; photos are never stored so
@@ -107,6 +108,11 @@ class Listing:
         from unetfast.imaging import read_bytes
 
         return read_bytes(self.ref(name), max_bytes=max_bytes)
+
+
+def composed(name: str) -> str:
+    """Return a name with its accents composed: macOS takes letters apart, and the two look the same."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -122,9 +122,10 @@ def _split_alpha(mask: MaskFile) -> tuple[NDArray[Any], NDArray[Any] | None]:
 def _is_grey(colour: NDArray[Any]) -> bool:
     if colour.shape[2] == 1:
         return True
-    # Converters from YCbCr leave greys one or two steps off.
+    # Converters from YCbCr leave greys one or two steps off; ids of 0 and 1 a channel are no such thing.
+    off = 2 if colour.max() > 8 else 0
     red, green, blue = (colour[:, :, c].astype(np.int32) for c in range(3))
-    return bool(np.abs(red - green).max() <= 2 and np.abs(green - blue).max() <= 2)
+    return bool(np.abs(red - green).max() <= off and np.abs(green - blue).max() <= off)
 
 
 def codes(mask: MaskFile, domain: str) -> NDArray[np.int32]:

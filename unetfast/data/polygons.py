@@ -14,7 +14,7 @@ from unetfast.errors import DatasetError
 from unetfast.imaging import Picture, orient
 from unetfast.spec import Sample
 
-__all__ = ["class_names", "decode_runs", "draw"]
+__all__ = ["class_names", "decode_runs", "draw", "drawn"]
 
 
 def class_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -26,7 +26,12 @@ def class_names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np.uint8]:
-    """Draw a sample's polygons.
+    """Draw a sample's polygons, (H, W) uint8; see :func:`drawn`."""
+    return drawn(sample, classes, picture)[0]
+
+
+def drawn(sample: Sample, classes: Sequence[str], picture: Picture) -> tuple[NDArray[np.uint8], int]:
+    """Draw a sample's polygons, and count those that mark no pixel.
 
     Large areas are drawn before small ones, so that what lies on something stays visible.
 
@@ -45,6 +50,8 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
     -------
     (H, W) uint8
         Class ids at the image's size; 255 where a pixel does not count.
+    int
+        Outlines inside which no pixel has its centre: they are thinner than a pixel, or lie outside.
 
     Raises
     ------
@@ -60,11 +67,12 @@ def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np
     # Tools that ignore EXIF draw on the photo as it is stored: then x runs along the upright height.
     as_stored = picture.orientation >= 5 and (reach[0] > width + 1 or reach[1] > height + 1)
     labels = np.zeros((width, height) if as_stored else (height, width), np.uint8)
+    lost = 0
     for name, shape in sorted(shapes, key=lambda item: -item[1].area):
         if max(shape.reach) > 4 * max(height, width) + 16:
             raise DatasetError(f"{sample.image}: a polygon of {name!r} lies far outside the image")
-        shape.fill(labels, _class_id(name, classes, sample))
-    return np.ascontiguousarray(orient(labels, picture.orientation)) if as_stored else labels
+        lost += not shape.fill(labels, _class_id(name, classes, sample))
+    return np.ascontiguousarray(orient(labels, picture.orientation)) if as_stored else labels, lost
 
 
 def _class_id(name: str, classes: Sequence[str], sample: Sample) -> int:
@@ -114,16 +122,17 @@ class _Shape:
         self.reach = (float(np.abs(points[:, 0]).max()), float(np.abs(points[:, 1]).max()))
         self.area = sum(map(_area, self.rings))
 
-    def fill(self, labels: NDArray[np.uint8], class_id: int) -> None:
+    def fill(self, labels: NDArray[np.uint8], class_id: int) -> int:
+        """Write the class id into the pixels inside; returns how many they are."""
         if self.runs is not None:
             if self.runs.shape != labels.shape:
                 raise DatasetError(f"{self.source}: a run-length mask has another size than the image")
             labels[self.runs] = class_id
-        for ring in self.rings:
-            _fill(labels, ring, class_id)
+            return int(self.area)
+        return sum(_fill(labels, ring, class_id) for ring in self.rings)
 
 
-def _fill(labels: NDArray[np.uint8], ring: NDArray[np.float64], class_id: int) -> None:
+def _fill(labels: NDArray[np.uint8], ring: NDArray[np.float64], class_id: int) -> int:
     """Fill the pixels whose centres lie inside a ring, by the even-odd rule.
 
     OpenCV's fillPoly also fills what the outline touches: an outline of 25 px is 26 px wide there.
@@ -141,7 +150,7 @@ def _fill(labels: NDArray[np.uint8], ring: NDArray[np.float64], class_id: int) -
     x = low[:, 0] + (row - low[:, 1]) * (high[:, 0] - low[:, 0]) / (high[:, 1] - low[:, 1])
     column = np.ceil(x).clip(0, width).astype(np.int64)
     if not len(row) or column.min() == column.max():
-        return
+        return 0
     box = slice(row.min(), row.max() + 1), slice(column.min(), column.max())
     shape = box[0].stop - box[0].start, box[1].stop - box[1].start + 1
     crossed = np.bincount(
@@ -149,6 +158,7 @@ def _fill(labels: NDArray[np.uint8], ring: NDArray[np.float64], class_id: int) -
     )
     inside = np.logical_xor.accumulate((crossed & 1).reshape(shape).astype(bool), axis=1)[:, :-1]
     labels[box][inside] = class_id
+    return int(inside.sum())
 
 
 def decode_runs(height: int, width: int, counts: str | Sequence[int], source: str) -> NDArray[np.bool_]:

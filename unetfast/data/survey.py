@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +41,12 @@ class MaskStats:
     flat : dict of int to int
         Pixels of each code whose eight neighbours have the same code. Smeared edges have none.
         Only where there are more than two codes.
+    between : dict of int to int
+        Pixels of each code that has a smaller and a larger one beside it, as the smear of an edge has.
+        Only of 3 to 8 grey codes.
+    objects : bool or None
+        Each code but 0 is one connected piece, as numbers of objects are (eight codes are looked at).
+        None where there are fewer than three.
     palette : dict of int to int
         Packed colour of each index in use.
     lossy : bool
@@ -52,6 +59,8 @@ class MaskStats:
     shape: tuple[int, int] = (0, 0)
     counts: dict[int, int] = field(default_factory=dict)
     flat: dict[int, int] = field(default_factory=dict)
+    between: dict[int, int] = field(default_factory=dict)
+    objects: bool | None = None
     palette: dict[int, int] = field(default_factory=dict)
     lossy: bool = False
     error: str | None = None
@@ -73,6 +82,11 @@ class Survey:
     def flat(self) -> Counter[int]:
         """Pixels of each code inside flat areas over the whole set."""
         return _sum(stats.flat for stats in self.stats)
+
+    @property
+    def between(self) -> Counter[int]:
+        """Pixels of each code between a smaller and a larger one over the whole set."""
+        return _sum(stats.between for stats in self.stats)
 
     @property
     def lossy(self) -> bool:
@@ -174,7 +188,16 @@ def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey"
         palette.update(_palette(mask))
     lossy = any(ref.name.lower().endswith((".jpg", ".jpeg", ".webp")) for ref in sample.masks)
     own = kind if domain is None else own_kind
-    return MaskStats(own, (found.shape[0], found.shape[1]), counts, flat, palette, lossy)
+    return MaskStats(
+        own,
+        (found.shape[0], found.shape[1]),
+        counts,
+        flat,
+        _between(found) if kind != "colour" and 3 <= len(values) <= 8 else {},
+        _are_pieces(found, values) if kind != "colour" else None,
+        palette,
+        lossy,
+    )
 
 
 def _counted(found: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -201,6 +224,21 @@ def _flat(found: NDArray[np.int32]) -> dict[int, int]:
     inside &= (found[:-2, 1:-1] == middle) & (found[2:, 1:-1] == middle)
     values, numbers = _counted(middle[inside]) if inside.any() else (np.array([]), np.array([]))
     return dict(zip(values.astype(int).tolist(), numbers.astype(int).tolist(), strict=True))
+
+
+def _between(found: NDArray[np.int32]) -> dict[int, int]:
+    codes_ = found.astype(np.uint16)
+    around = np.ones((3, 3), np.uint8)
+    inside = (cv2.erode(codes_, around) < codes_) & (codes_ < cv2.dilate(codes_, around))
+    values, numbers = _counted(found[inside]) if inside.any() else (np.array([]), np.array([]))
+    return dict(zip(values.astype(int).tolist(), numbers.astype(int).tolist(), strict=True))
+
+
+def _are_pieces(found: NDArray[np.int32], values: NDArray[Any]) -> bool | None:
+    ids = values[values > 0]
+    if len(ids) < 3:
+        return None
+    return all(cv2.connectedComponents((found == id_).astype(np.uint8))[0] == 2 for id_ in ids[:8])
 
 
 def _palette(mask: MaskFile) -> dict[int, int]:

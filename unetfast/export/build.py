@@ -21,6 +21,7 @@ from unetfast.backends import onnxruntime_, openvino_, torch_
 from unetfast.backends.artifact import sidecar_path
 from unetfast.backends.base import Backend
 from unetfast.backends.torch_ import TorchBackend
+from unetfast.backends.whole import label_predictor
 from unetfast.checkpoint import Checkpoint, build_model, load
 from unetfast.errors import ConfigError, ParityError
 from unetfast.export import onnx as graph
@@ -29,7 +30,6 @@ from unetfast.export.parity import (
     Limits,
     certify,
     limits_for,
-    predictor,
     require_passed,
     show_worst,
     summary,
@@ -134,7 +134,7 @@ def open_job(path: Path, settings: ExportSettings, say: Say = print) -> Job:
     model = build_model(checkpoint.spec, checkpoint.model_state, path)
     if settings.threshold is None:
         _check_memory(checkpoint, model, path)
-    samples = collect(checkpoint, settings.data, path)
+    samples = collect(checkpoint, settings.data, path, calibrating=precision == "int8")
     say(f"certifying on {len(samples.images)} images from {samples.source}")
     limits = limits_for(precision, differ=settings.max_differ, dice=settings.min_dice, drop=settings.max_drop)
     reference = TorchBackend(model, spec, "cpu")
@@ -143,10 +143,10 @@ def open_job(path: Path, settings: ExportSettings, say: Say = print) -> Job:
 
 def _check_memory(checkpoint: Checkpoint, model: nn.Module, path: Path) -> None:
     """Refuse a checkpoint whose network, rebuilt here, no longer gives the labels that training kept."""
-    backend = TorchBackend(model, checkpoint.spec.replace(output="mask"), "cpu")
+    predict = label_predictor(TorchBackend(model, checkpoint.spec.replace(output="mask"), "cpu"))
     differing = pixels = 0
     for image, labels in zip(checkpoint.parity_images, checkpoint.parity_labels, strict=True):
-        got = predictor(backend)(image.numpy())
+        got = predict(image.numpy())
         differing += int(np.count_nonzero(got != labels.numpy()))
         pixels += got.size
     if differing > max(1, 1e-3 * pixels):  # bf16 training and other machines round differently

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import math
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast import __version__
-from unetfast.backends import whole
 from unetfast.backends.base import Backend
+from unetfast.backends.whole import Predict, label_predictor
 from unetfast.errors import ConfigError, ImageError, InputError, ParityError
 from unetfast.imaging import Picture, write
 from unetfast.metrics import confusion_matrix, scores
-from unetfast.preprocess import labels_of
 from unetfast.spec import ModelSpec
 
 __all__ = [
@@ -36,17 +35,12 @@ __all__ = [
     "compare",
     "limits_for",
     "picture",
-    "predictor",
     "require_passed",
     "show_worst",
     "summary",
 ]
 
 log = logging.getLogger(__name__)
-
-_TILE_PX = 1024
-
-Predict = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ def certify(
     spec = candidate.spec
     limits = limits or LIMITS[spec.precision]
     measured = compare(
-        spec, predictor(reference), predictor(candidate), images, truths or [None] * len(images)
+        spec, label_predictor(reference), label_predictor(candidate), images, truths or [None] * len(images)
     )
     problems = _problems(measured, limits)
     return {
@@ -146,12 +140,6 @@ def certify(
         "versions": _versions(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
-
-
-def predictor(backend: Backend) -> Predict:
-    """Return a function from (H, W, C) uint8 to class ids (H, W) uint8, the way `run` does it."""
-    answer = whole.predictor(backend, _TILE_PX)
-    return lambda image: labels_of(answer(image), backend.spec)
 
 
 def compare(
@@ -261,7 +249,7 @@ def show_worst(
     if certificate["passed"]:
         return
     image = images[certificate["worst_image"]]
-    wanted, got = predictor(reference)(image), predictor(candidate)(image)
+    wanted, got = label_predictor(reference)(image), label_predictor(candidate)(image)
     try:
         picture(path, image, wanted, got, len(candidate.spec.classes))
     except ImageError as exc:  # the refusal counts, also where its picture cannot be written

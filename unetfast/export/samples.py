@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unetfast.checkpoint import Checkpoint
 from unetfast.errors import DatasetError, InputError
 from unetfast.imaging import EXTENSIONS, network_input, read
-from unetfast.spec import ModelSpec
+from unetfast.spec import FileRef, ModelSpec
 
 __all__ = ["Samples", "bundled_images", "collect"]
 
@@ -39,9 +39,9 @@ class Samples:
     truths : list of (H, W) uint8 or None
         Class ids, 255 = ignore.
     calibration : list of (H, W, C) uint8
-        For int8. Other images than `images` where there are enough.
+        For int8; other images than `images` where there are enough. Empty unless they were asked for.
     source : str
-        Where they come from, for people.
+        Where they come from, and of data how many of how many, for people.
     """
 
     images: list[NDArray[np.uint8]]
@@ -50,8 +50,10 @@ class Samples:
     source: str
 
 
-def collect(checkpoint: Checkpoint, data: Path | None, source: Path) -> Samples:
+def collect(checkpoint: Checkpoint, data: Path | None, source: Path, *, calibrating: bool = False) -> Samples:
     """Take images from `data`, else those that training kept in the checkpoint, else the bundled photos.
+
+    Of a large data set 32 images are taken, evenly spaced.
 
     Parameters
     ----------
@@ -60,6 +62,9 @@ def collect(checkpoint: Checkpoint, data: Path | None, source: Path) -> Samples:
         A data set (its masks are the truth), or a folder of images or one image.
     source : Path
         The checkpoint's file; messages start with it.
+    calibrating : bool
+        Some images are for int8 to be calibrated on: none of those that `data` keeps for the test,
+        and where there are 16 and more, every second one, which the certificate then leaves out.
 
     Raises
     ------
@@ -67,8 +72,10 @@ def collect(checkpoint: Checkpoint, data: Path | None, source: Path) -> Samples:
         When `data` cannot be read.
     """
     spec = checkpoint.spec
+    total = None
     if data is not None:
-        pairs, origin = _from_folder(data, spec), str(data)
+        pairs, total = _from_folder(data, spec, without_test=calibrating)
+        origin = str(data)
     elif checkpoint.parity_images:
         pairs = [(image.numpy(), None) for image in checkpoint.parity_images]
         origin = "the images kept in the checkpoint"
@@ -77,10 +84,13 @@ def collect(checkpoint: Checkpoint, data: Path | None, source: Path) -> Samples:
         pairs = [(image, None) for image in _photos(spec.preprocess.channels)]
         origin = "the bundled photos"
     # The certificate's images are not those that int8 was calibrated on, where there are enough.
-    certifying, calibrating = (pairs[::2], pairs[1::2]) if len(pairs) >= 2 * MIN_IMAGES else (pairs, pairs)
+    halves = calibrating and len(pairs) >= 2 * MIN_IMAGES
+    certifying, calibration = (pairs[::2], pairs[1::2]) if halves else (pairs, pairs if calibrating else [])
+    if total is not None:
+        origin += f" ({len(certifying)} of {total}{', calibrated on others' if halves else ''})"
     mixed = _mixed(certifying, resized=spec.preprocess.resize_px is not None)
     return Samples(
-        [image for image, _ in mixed], [truth for _, truth in mixed], [i for i, _ in calibrating], origin
+        [image for image, _ in mixed], [truth for _, truth in mixed], [i for i, _ in calibration], origin
     )
 
 
@@ -101,7 +111,8 @@ T = TypeVar("T")
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 
 
-def _from_folder(data: Path, spec: ModelSpec) -> list[Pair]:
+def _from_folder(data: Path, spec: ModelSpec, *, without_test: bool) -> tuple[list[Pair], int]:
+    """Return at most MAX_IMAGES pairs, and how many images there are to choose from."""
     from unetfast.data import open_dataset
     from unetfast.data.labels import LabelEncoding, read_pair
 
@@ -113,20 +124,31 @@ def _from_folder(data: Path, spec: ModelSpec) -> list[Pair]:
         # Masks of {0, 1} and of {0, 255} mean the same; the data set knows which these are.
         dataset = open_dataset(data, encoding=trained)
     except DatasetError as exc:
-        paths = _pictures(data)
+        paths = _photographs(data)
         if not paths:
             raise
         # The checkpoint's own answer is still there to compare with.
         log.warning("%s: comparing images alone, without truth: %s", data, str(exc).splitlines()[0])
         pictures = (read(path, pages=channels not in (1, 3)).pixels for path in _spread(paths))
-        return [(_middle(network_input(pixels, channels)), None) for pixels in pictures]
-    # What a data set keeps for the test is not calibrated on.
-    samples = [sample for sample in dataset.samples if sample.split != "test"] or dataset.samples
+        return [(_middle(network_input(pixels, channels)), None) for pixels in pictures], len(paths)
+    samples = dataset.samples
+    if without_test:
+        samples = [sample for sample in samples if sample.split != "test"] or samples
     pairs: list[Pair] = []
     for sample in _spread(samples):
         image, truth = read_pair(sample, dataset.encoding, channels)
         pairs.append((_middle(image), _middle(truth)))
-    return pairs
+    return pairs, len(samples)
+
+
+def _photographs(data: Path) -> list[Path | FileRef]:
+    """Return the images of a data set whose masks cannot be read, or all pictures of another folder."""
+    from unetfast.data.collection import find_samples
+
+    try:
+        return [sample.image for sample in find_samples(data)]
+    except DatasetError:
+        return list(_pictures(data))
 
 
 def _pictures(data: Path) -> list[Path]:

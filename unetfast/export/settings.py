@@ -30,7 +30,7 @@ class ExportSettings:
     triton: Path | None = setting(None, "Also write a Triton model repository into this folder.", type=Path)
     data: Path | None = setting(
         None,
-        "Images, or a data set, to calibrate and certify on; default: those kept in the checkpoint.",
+        "Images, or a data set, to calibrate and certify on (at most 32); default: the checkpoint's own.",
         type=Path,
     )
     threshold: float | None = setting(

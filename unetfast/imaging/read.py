@@ -332,10 +332,10 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
 
 
 def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
-    """Read label ids of signed or of 32 and 64 bits, as StarDist and scikit-image write them in TIFF."""
+    """Read label ids of signed, of 32 and 64 bits, or stored as float, as microscopy has them in TIFF."""
     with tiff.opened(io.BytesIO(data), name) as page:
         kind = np.dtype(page.dtype or np.uint8)
-        if kind.kind not in "iu" or kind in (np.uint8, np.uint16) or page.samplesperpixel != 1:
+        if kind.kind not in "iuf" or kind in (np.uint8, np.uint16) or page.samplesperpixel != 1:
             return None
         check_pixels(page.imagewidth, page.imagelength, name, max_pixels)
         try:
@@ -343,6 +343,8 @@ def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
         except Exception as exc:  # as in read
             raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc
         orientation = page.tags.valueof(274)
+    if kind.kind == "f" and not (values == np.rint(values)).all():
+        return None  # shares of 0..1, or no mask
     if values.min() < 0 or values.max() > 65535:
         raise ImageError(f"{name}: values {values.min()} .. {values.max()}; 0 .. 65535 are read")
     turned = orient(values.astype(np.uint16), orientation if isinstance(orientation, int) else 1)
@@ -377,7 +379,13 @@ def _stored(picture: Picture) -> MaskFile:
         return MaskFile((values != 0).astype(np.uint8), None, "1")
     if picture.stack:
         raise ImageError(f"{picture.name}: a mask has 1 to 4 channels; this file has {channels}")
-    if values.dtype == np.float32 and (values == np.rint(values)).all():
+    if values.dtype == np.float32:
+        parts = values[values != np.rint(values)]
+        if parts.size:
+            raise ImageError(
+                f"{picture.name}: {parts.size} of {values.size} mask values are fractions such as "
+                f"{parts.max():g}, as of probabilities; save it as whole numbers, or as 8 bits from 0 to 255"
+            )
         values = values.astype(np.uint8)  # NumPy writes masks of 0 and 1 as float, too
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     if values.dtype != np.uint8:

@@ -82,6 +82,8 @@ def _narrowed(values: NDArray[Any], name: str) -> NDArray[Any]:
             raise ImageError(f"{name}: values {low} .. {high}; 0 .. 65535 are read")
         return values.astype(np.uint8 if high <= 255 and values.dtype.itemsize != 2 else np.uint16)
     if not (low >= 0 and high <= 1):
+        if np.isnan(low):
+            raise ImageError(f"{name}: holds values that are no numbers (NaN)")
         raise ImageError(f"{name}: float values {low:g} .. {high:g}; what is white is unknown: scale to 0..1")
     return values.astype(np.float32)
 

@@ -121,7 +121,9 @@ def _one_epoch(run: Run, epoch: int, display: Display, stopping: Callable[[], bo
     )
     run.model.train()
     if epoch >= settled_epoch:
-        settle_norms(run.model, run.average, first=epoch == settled_epoch and at["step"] == 0)
+        # Not "is it that epoch": a run that goes on with fewer epochs may be past it already.
+        settle_norms(run.model, run.average, first=not at["settled"])
+    at["settled"] = epoch >= settled_epoch
     for step, (images, target) in run.batches.of_epoch(epoch, first_step=at["step"]):
         logits, loss = run.gradients(images, target)
         run.tally.add(logits, target, loss)

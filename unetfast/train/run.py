@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ from unetfast.train.tally import Tally
 from unetfast.train.validate import Truths
 
 __all__ = ["Run", "open_run"]
+
+log = logging.getLogger(__name__)
 
 # Forward and backward of a batch, (N, H, W, C) uint8 and (N, H, W) uint8; gives logits and loss.
 Gradients = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -69,8 +72,8 @@ class Run:
     pixels : (K,) int64
         Of each class in the training labels.
     at : dict
-        How far it is: epoch, step, updates, the best validation Dice, epochs since then, and the
-        seconds that the epoch in hand has taken so far.
+        How far it is: epoch, step, updates, the best validation Dice, epochs since then, the seconds
+        that the epoch in hand has taken so far, and whether the batch norms have settled.
     rows : list of dict
         The finished epochs' numbers.
     """
@@ -132,14 +135,19 @@ def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: 
     weighted = settings.class_weights != "none"
     loss_of = loss_function(settings.loss, len(spec.classes), weighted=weighted)
 
-    at: dict[str, Any] = {"epoch": 0, "step": 0, "updates": 0, "best": -1.0, "since_best": 0, "seconds": 0.0}
+    at: dict[str, Any] = {
+        **{"epoch": 0, "step": 0, "updates": 0, "best": -1.0, "since_best": 0, "seconds": 0.0},
+        "settled": False,
+    }
     tally = Tally(len(spec.classes), device)
     if saved is not None:
         if saved.training_state is None:
             raise ArtifactError(f"{resume}/last.pt: holds no training state to go on with")
         if saved.spec.training["data"] != spec.training["data"]:
             raise DatasetError(f"{data.root}: is not what {resume} was trained on; start a new run for it")
-        at = restore(saved.training_state, model, optimizer, scaler)
+        at |= restore(saved.training_state, model, optimizer, scaler)
+        if team.leads:
+            _say_other_length(resume, saved.spec, settings)
         average.model.load_state_dict(saved.model_state)
         tally.load(at.pop("tally"), team)
 
@@ -181,6 +189,20 @@ def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: 
         at=at,
         rows=run_folder.read_results(resume, at["epoch"]) if resume is not None else [],
     )
+
+
+def _say_other_length(folder: Path | None, saved: ModelSpec, settings: TrainSettings) -> None:
+    """Say that a run of another length follows another learning rate than one that had it from the start."""
+    before = saved.training["settings"]["epochs"]
+    if settings.epochs != before:
+        log.warning(
+            "%s: %d epochs in place of %d: the learning rate, and when batch norms settle, follow the new "
+            "number from here on, so this is not what %d epochs from the start would give",
+            folder,
+            settings.epochs,
+            before,
+            settings.epochs,
+        )
 
 
 def _network(

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from unetfast import checkpoint
 from unetfast.backends.torch_ import TorchBackend
-from unetfast.backends.whole import predictor
+from unetfast.backends.whole import label_predictor, predictor
 from unetfast.data.labels import LabelEncoding
 from unetfast.evaluate import Evaluation, Pair, read_pairs, score
 from unetfast.losses import Loss
-from unetfast.preprocess import fit, labels_of
+from unetfast.preprocess import fit
 from unetfast.report import plots
 from unetfast.spec import ModelSpec, Sample
 from unetfast.train.ddp import Team
@@ -141,8 +141,8 @@ def draw_samples(folder: Path, pairs: Sequence[Pair], device: torch.device) -> N
         return
     saved = checkpoint.load(weights)
     model, spec = checkpoint.build_model(saved.spec, saved.model_state, weights), saved.spec
-    predict = predictor(TorchBackend(model, spec, str(device)), TILE_PX)
-    rows = [(id_, image, truth, labels_of(predict(image), spec)) for id_, image, truth in pairs]
+    predict = label_predictor(TorchBackend(model, spec, str(device)), TILE_PX)
+    rows = [(id_, image, truth, predict(image)) for id_, image, truth in pairs]
     metrics = spec.training.get("metrics", {})
     epoch, dice = metrics.get("epoch", "?"), metrics.get("val_dice", float("nan"))
     plots.compare(

@@ -67,7 +67,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     ]
     notes = [f"outlines in {', '.join(files)}"]
     if boxes:
-        notes.append(f"{boxes} annotations are boxes without an outline, and are left out")
+        notes.append(f"{boxes} annotations are boxes or lines without an outline, and are left out")
     if lost:
         notes.append(f"{lost} annotations are of images that are not listed, and are left out")
     if unlisted := set(listing.images) - set(shapes):

@@ -6,12 +6,13 @@ ends), Pascal VOC's ``ImageSets`` of the second.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from unetfast.data.layouts import paired
 from unetfast.data.layouts.found import Found, split_of, unique_ids
 from unetfast.data.layouts.paths import Resolver, split_in
-from unetfast.data.listing import IMAGE_ENDINGS, Listing
+from unetfast.data.listing import IMAGE_ENDINGS, Listing, composed
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
@@ -74,11 +75,16 @@ def _pairs(listing: Listing, lines: dict[str, list[str]]) -> Found | None:
 def _two(resolver: Resolver, line: str, beside: str) -> tuple[str, str] | None:
     for separator in (None, "\t", ",", ";"):
         parts = [part for part in line.split(separator) if part.strip(" ;,")]
-        if len(parts) == 2:
-            image, mask = (resolver.name(part, beside) for part in parts)
-            if image and mask and image != mask:  # the same where only one file of the name is there
-                return image, mask
-    return None
+        if len(parts) == 2 and (pair := _both(resolver, parts, beside)):
+            return pair
+    cuts = (match.span() for match in re.finditer(r"\s+", line))  # names with spaces
+    return next((pair for a, b in cuts if (pair := _both(resolver, [line[:a], line[b:]], beside))), None)
+
+
+def _both(resolver: Resolver, parts: list[str], beside: str) -> tuple[str, str] | None:
+    image, mask = (resolver.name(part, beside) for part in parts)
+    # The same where only one file of the name is there.
+    return (image, mask) if image and mask and image != mask else None
 
 
 def _names(listing: Listing, mask: str | None, lines: dict[str, list[str]]) -> Found | None:
@@ -86,32 +92,74 @@ def _names(listing: Listing, mask: str | None, lines: dict[str, list[str]]) -> F
     splits = {name: split_of(name.rpartition("/")[2].rpartition(".")[0]) for name in lines}
     if "train" not in splits.values():  # Pascal VOC has trainval beside both, Oxford's pets have it alone
         splits |= {name: "train" for name in lines if _is_trainval(name)}
-    lists = {
-        name: {_stem(line) for line in lines[name]} for name, split in splits.items() if split and lines[name]
-    }
-    if not lists:
-        return None
-    found = paired.find(listing, mask)
+    lists = [name for name, split in splits.items() if split and lines[name]]
+    found = paired.find(listing, mask) if lists else None
     if found is None:
         return None
-    stems = {_stem(sample.image.name): sample for sample in found.samples}
-    lists = {name: wanted for name, wanted in lists.items() if wanted <= set(stems)}
-    if not lists or len(stems) < len(found.samples):
-        return None
+    known = _Known(listing, found.samples)
+    samples = {name: [known.named(line, name) for line in lines[name]] for name in lists}
+    good = {name: sum(sample is not None for sample in samples[name]) for name in lists}
+    if not any(good.values()):
+        return None  # text of another kind
+    whole = [name for name in lists if good[name] == len(lines[name])]
+    # Pascal VOC's lists for detection name images without masks; those for segmentation, beside them, do not.
+    served = {splits[name] for name in whole}
+    others = [name for name in lists if splits[name] not in served]
+    # A list for a test whose masks are not given out is none that lacks masks.
+    most = [
+        name
+        for name in others
+        if 2 * good[name] >= len(lines[name]) or (whole and splits[name] in ("train", "val"))
+    ]
     chosen: dict[str, Sample] = {}
-    for name, wanted in lists.items():
-        for stem in wanted:
-            sample = replace(stems[stem], split=splits[name])
-            if chosen.setdefault(stem, sample).split != sample.split:
+    missing: list[str] = []
+    for name in (*whole, *most):
+        for line, sample in zip(lines[name], samples[name], strict=True):
+            if sample is None:
+                missing.append(f"{name}: {line}")
+            elif chosen.setdefault(sample.id, replace(sample, split=splits[name])).split != splits[name]:
                 raise DatasetError(
-                    f"{listing.root}: {stem} is listed for {chosen[stem].split} and for {sample.split}"
+                    f"{listing.root}: {line} is listed for {chosen[sample.id].split} and for {splits[name]}; "
+                    "pass the list that is meant"
                 )
-    samples = [chosen[stem] for stem in stems if stem in chosen]
-    rest = len(found.samples) - len(samples)
-    notes = [f"samples listed in {', '.join(sorted(lists))}"]
-    if rest:
+    notes = [f"samples listed in {', '.join(sorted((*whole, *most)))}"] if chosen else []
+    notes += [
+        f"{name} is not used: {good[name]} of its {len(lines[name])} names have an image and a mask"
+        for name in lists
+        if name not in (*whole, *most)
+    ]
+    listed = [chosen[sample.id] for sample in found.samples if sample.id in chosen]
+    if listed and (rest := len(found.samples) - len(listed)):
         notes.append(f"{rest} pairs left out, in no list")
-    return Found(samples, [], [], [*found.notes, *notes], found.hints)
+    if not listed:
+        return replace(found, notes=[*found.notes, *notes])
+    return Found(listed, missing, [], [*found.notes, *notes], found.hints)
+
+
+class _Known:
+    """Finds the sample that a line of a list means: a path, or a stem that only one image has."""
+
+    def __init__(self, listing: Listing, samples: list[Sample]) -> None:
+        self._listing, self._resolver = listing, Resolver(listing)
+        self._by_image = {sample.image: sample for sample in samples}
+        self._endings = {sample.image.name.rpartition(".")[2] for sample in samples}
+        self._by_stem: dict[str, Sample | None] = {}
+        for sample in samples:
+            stem = _stem(sample.image.name)
+            self._by_stem[stem] = None if stem in self._by_stem else sample
+
+    def named(self, line: str, beside: str) -> Sample | None:
+        for text in (line, line.split(maxsplit=1)[0]):  # a name with spaces; or a name and a class's id
+            if sample := self._at(text, beside) or self._by_stem.get(_stem(text)):
+                return sample
+            for ending in self._endings if "/" in text else ():  # "a/1" where there is "b/1" as well
+                if sample := self._at(f"{text}.{ending}", beside):
+                    return sample
+        return None
+
+    def _at(self, path: str, beside: str) -> Sample | None:
+        image = self._resolver.name(path, beside)
+        return self._by_image.get(self._listing.ref(image)) if image else None
 
 
 def _is_trainval(name: str) -> bool:
@@ -119,5 +167,5 @@ def _is_trainval(name: str) -> bool:
 
 
 def _stem(text: str) -> str:
-    file = text.split(maxsplit=1)[0].replace("\\", "/").rpartition("/")[2]
+    file = composed(text.replace("\\", "/").rpartition("/")[2])
     return file.rpartition(".")[0] if file.lower().endswith(IMAGE_ENDINGS) else file

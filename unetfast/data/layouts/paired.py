@@ -7,17 +7,18 @@ Folder names tell images from masks (``images`` x ``masks``, ``train`` x ``train
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.words import folder_parts, rank, shorter_stems, strip_word
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, composed
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
-__all__ = ["find", "pair"]
+__all__ = ["find", "near_miss", "pair"]
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,32 @@ def _paired(listing: Listing, images: list[_File], masks: list[_File], *, merge:
         for image, found in chosen.items()
     ]
     no_mask, unlabelled = _without_mask(images, set(chosen))
-    return Found(samples, no_mask, orphans, notes + unlabelled)
+    return Found(samples, no_mask, orphans, notes + _places(chosen) + unlabelled)
+
+
+def near_miss(listing: Listing, mask: str | None) -> str:
+    """Say why no image has a mask, where some files are images and others masks by their names."""
+    images, masks, _ = _roles(_parsed(listing.images), mask)
+    matched, orphans = _match(images, masks) if images and masks else ({}, [])
+    if matched or not orphans:
+        return ""
+    return (
+        f" By their names {len(images)} files are images, such as {images[0].name}, and {len(masks)} are "
+        f"masks, such as {orphans[0]}, but no mask is called as just one image is."
+    )
+
+
+def _places(images: Iterable[_File]) -> list[str]:
+    """Say so where folders that could be classes are taken for places."""
+    places = sorted({" ".join(image.place) for image in images})
+    if not 2 <= len(places) <= 20 or any(not place or re.search(r"\d", place) for place in places):
+        return []
+    return [f"the folders {_some(places)} are places, not classes: their masks mean the same"]
 
 
 def _parsed(names: tuple[str, ...]) -> list[_File]:
     # What all paths share says nothing about the role of one: "crack_masks_v2/images/…".
-    folders = [name.split("/")[:-1] for name in names]
+    folders = [composed(name).split("/")[:-1] for name in names]
     shared = 0
     while (
         folders and len({tuple(folder[: shared + 1]) for folder in folders}) == 1 and shared < len(folders[0])
@@ -119,7 +140,7 @@ def _parsed(names: tuple[str, ...]) -> list[_File]:
             if says.role:
                 role, role_folder = says.role, folder
         place = tuple(rest for folder in parts[shared:] if (rest := known[folder].rest))
-        stem = name.rpartition("/")[2].rpartition(".")[0]
+        stem = composed(name.rpartition("/")[2].rpartition(".")[0])
         if stem.lower().endswith(".ome"):  # microscopes write x.ome.tif, whose mask is x.tif
             stem = stem[:-4]
         files.append(_File(name, split, place, role, role_folder, stem))
@@ -270,8 +291,10 @@ def _choose_set(
     """Take one set of masks an image; sets that no image has two of are one set."""
     if merge or all(len(sets) == 1 for sets in matched.values()):
         chosen = {image: [m for masks in sets.values() for m in masks] for image, sets in matched.items()}
-        several = sum(len(masks) > 1 for masks in chosen.values())
-        return chosen, [f"{several} images have several masks, which are merged"] if several else []
+        several = [masks for masks in chosen.values() if len(masks) > 1]
+        example = " and ".join(mask.name for mask in several[0][:3]) if several else ""
+        note = f"{len(several)} images have several masks, which are merged, such as {example}"
+        return chosen, [note] if several else []
     counts = Counter(name for sets in matched.values() for name in sets)
     table = ", ".join(f"{name!r} ({counts[name]} images)" for name in sorted(sorted(counts), key=rank))
     for together in {frozenset(sets) for sets in matched.values() if len(sets) > 1}:

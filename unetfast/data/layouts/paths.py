@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, composed
 from unetfast.spec import FileRef
 
 __all__ = ["Resolver", "split_in"]
@@ -15,7 +16,9 @@ class Resolver:
 
     Such paths are relative to the data set, to the file that holds them, or absolute on the
     machine of whoever made it: then the longest end of the path that exists here is taken, where
-    only one file has it.
+    only one file has it. But where the folder that the path names is here and lacks the file, a file
+    of the same name in another folder is not it. Upper and lower case, and composed and decomposed
+    letters, are told apart only where that decides.
 
     Parameters
     ----------
@@ -26,7 +29,11 @@ class Resolver:
         self._listing = listing
         self._by_file: dict[str, list[str]] = defaultdict(list)
         for name in listing.names:
-            self._by_file[name.rpartition("/")[2]].append(name)
+            self._by_file[_folded(name.rpartition("/")[2])].append(name)
+        folders = {_folded(name.rpartition("/")[0]) for name in listing.names}
+        self._folders = {
+            folder.split("/", depth)[-1] for folder in folders for depth in range(folder.count("/") + 1)
+        }
 
     def name(self, text: str, beside: str = "") -> str | None:
         """Return the name in the listing, or None.
@@ -45,28 +52,36 @@ class Resolver:
             if candidate in self._listing:
                 return candidate
         parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-        same = self._by_file.get(parts[-1], []) if parts else []
+        folded = [_folded(part) for part in parts]
+        same = self._by_file.get(folded[-1], []) if parts else []
         for start in range(len(parts)):
-            end = "/" + "/".join(parts[start:])
-            found = [name for name in same if ("/" + name).endswith(end)]
-            if len(found) == 1:
-                return found[0]
+            end = "/" + "/".join(folded[start:])
+            found = [name for name in same if ("/" + _folded(name)).endswith(end)]
             if len(found) > 1:
-                return None
+                exact = "/" + "/".join(parts[start:])
+                found = [name for name in found if ("/" + name).endswith(exact)]
+            if found:
+                elsewhere = start > 0 and "/".join(folded[start - 1 : -1]) in self._folders
+                return found[0] if len(found) == 1 and not elsewhere else None
         return None
 
     def ref(self, text: str, beside: str = "") -> FileRef | None:
         """Return the file, which may lie outside the folder where a table on disk says so."""
+        path = (self._listing.root / beside).parent / text.strip()
+        try:
+            there = not self._listing.zipped and path.is_file()
+        except (OSError, ValueError):  # too long or with a zero byte: no path at all
+            there = False
+        if there and Path(text.strip()).is_absolute() and not path.is_relative_to(self._listing.root):
+            return FileRef(path)  # itself, not one of the same name in the data set
         name = self.name(text, beside)
         if name is not None:
             return self._listing.ref(name)
-        if self._listing.zipped:
-            return None
-        path = (self._listing.root / beside).parent / text.strip()
-        try:
-            return FileRef(path) if path.is_file() else None
-        except (OSError, ValueError):  # too long or with a zero byte: no path at all
-            return None
+        return FileRef(path) if there else None
+
+
+def _folded(name: str) -> str:
+    return composed(name).casefold()
 
 
 def split_in(name: str) -> str | None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from unetfast.data.layouts.found import Found, split_of, unique_ids
-from unetfast.data.layouts.paths import Resolver
+from unetfast.data.layouts.paths import Resolver, split_in
 from unetfast.data.layouts.words import role_of, tokens
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
@@ -32,12 +34,32 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     ]
     if not tables:
         return None
-    if len(tables) > 1:
+    return tables[0][1] if len(tables) == 1 else _together(listing, tables)
+
+
+def _together(listing: Listing, tables: list[tuple[str, Found]]) -> Found:
+    """Put ``train.csv``, ``val.csv`` and ``test.csv`` together."""
+    names = ", ".join(name for name, _ in tables)
+    splits = [split_in(name.rpartition("/")[2]) for name, _ in tables]
+    if None in splits or len(set(splits)) < len(splits):
         raise DatasetError(
-            f"{listing.root}: several tables list images and masks: {', '.join(name for name, _ in tables)}; "
-            "pass the one that is meant"
+            f"{listing.root}: several tables list images and masks: {names}; pass the one that is meant"
         )
-    return tables[0][1]
+    samples = [
+        replace(sample, split=sample.split or split)
+        for split, (_, found) in zip(splits, tables, strict=True)
+        for sample in found.samples
+    ]
+    twice = [image for image, count in Counter(sample.image for sample in samples).items() if count > 1]
+    if twice:
+        raise DatasetError(f"{listing.root}: {twice[0]} is in two of the tables {names}")
+    ids = unique_ids([_path(sample.image) for sample in samples])
+    return Found(
+        [replace(sample, id=ids[_path(sample.image)].rpartition("/")[2]) for sample in samples],
+        [name for _, found in tables for name in found.no_mask],
+        [],
+        list(dict.fromkeys(note for _, found in tables for note in found.notes)),
+    )
 
 
 def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> Found | None:

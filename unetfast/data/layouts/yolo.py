@@ -50,6 +50,12 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         for sample in found.samples
     ]
     used = {shape[0] for sample in samples for shape in sample.polygons}
+    boxes = sum(not rings for all_lines in lines.values() for _, rings in all_lines)
+    if not used and boxes:
+        raise DatasetError(
+            f"{listing.root}: all {boxes} lines in the text files are boxes, as for detection; outlines have "
+            "three points and more"
+        )
     if not used:
         return None
     bare = found.no_mask
@@ -57,7 +63,6 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         Sample(id_, listing.ref(name), split=_split(name), reader="polygons")
         for name, id_ in _more(samples, bare)
     ]
-    boxes = sum(not rings for all_lines in lines.values() for _, rings in all_lines)
     notes = list(found.notes)
     if background:
         notes.append(f"{len(background)} images without a text file are background")
