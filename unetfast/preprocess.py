@@ -28,6 +28,7 @@ __all__ = [
     "labels_of",
     "tiles_of",
     "unfit",
+    "with_halo",
 ]
 
 SMALLEST_DEFAULT_PX = 1024
@@ -134,6 +135,11 @@ def _even(length: int, most: int, stride: int) -> int:
     """Return the side of the fewest equal cores: one size of window, and no sliver at the edge."""
     count = -(-length // most)
     return -(-length // (count * stride)) * stride
+
+
+def with_halo(top: int, bottom: int, height: int, stride: int, halo: int) -> tuple[int, int]:
+    """Return the rows that a network must see to answer for some rows as it does in the whole image."""
+    return max(0, (top - halo) // stride * stride), min(height, -(-(bottom + halo) // stride) * stride)
 
 
 def fit(image: NDArray[np.uint8], spec: ModelSpec, tile_px: int) -> list[tuple[Tile, NDArray[np.uint8]]]:

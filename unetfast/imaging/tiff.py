@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError
 from unetfast.imaging.stack import MAX_CHANNELS
 
-__all__ = ["beside", "check_kind", "is_stack", "normal_values", "opened", "pages_of", "to_pixels"]
+__all__ = [
+    "beside",
+    "check_kind",
+    "is_stack",
+    "normal_values",
+    "opened",
+    "orientation_of",
+    "pages_of",
+    "to_pixels",
+]
 
 # tifffile logs what it repairs; a file that it cannot read raises, and that is what we report.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -78,6 +87,12 @@ def beside(page: Any) -> str:
     pages = list(page.parent.pages)
     count = sum(map(_reduced, pages)) + sum(len(other.subifds or ()) for other in pages)
     return f"; {count} smaller copies in the file stay as they were" if count else ""
+
+
+def orientation_of(page: Any) -> int:
+    """Return how a page is turned, 1..8 as in EXIF; 1 where that is not said or is damaged."""
+    orientation = page.tags.valueof(274)
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def is_stack(page: Any) -> bool:
