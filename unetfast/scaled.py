@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from unetfast.errors import ConfigError
 from unetfast.imaging.convert import near_edges, network_input, resize
-from unetfast.preprocess import tiles_of, with_halo
+from unetfast.preprocess import Tile, tiles_of, with_halo
+from unetfast.spec import ModelSpec
 
 if TYPE_CHECKING:
     from unetfast.segment import Segmenter
@@ -25,7 +26,7 @@ __all__ = ["segment_rows"]
 # Px of the smaller picture around its edges in which the full resolution decides. With 1 cracks keep
 # the smaller picture's width; with 4 those that only it sees are lost again (docs/scale.md).
 REACH_PX = 2
-TILE_PX = 512
+TILES_PX = (256, 512, 1024, 2048)  # small ones follow a crack closely, large ones overlap less
 BLOCK_PX = 64  # rows that are shrunk at once, at most
 
 
@@ -154,15 +155,36 @@ def _refine(
     spec = segmenter.spec
     first, last = with_halo(top, top + len(labels), shape[0], spec.stride_px, spec.halo_px)
     pixels = network_input(read(first, last), spec.preprocess.channels)
-    places, windows = [], []
-    for tile in tiles_of(last - first, shape[1], spec, max(TILE_PX, spec.stride_px)):
-        begin = max(tile.y + first - top, 0)
-        end = min(tile.y + tile.height + first - top, len(labels))
-        place = slice(begin, max(begin, end)), slice(tile.x, tile.x + tile.width)
-        if edges[place].any():
-            row = top + begin - first - tile.top
-            places.append((place, slice(row, row + end - begin), slice(tile.x - tile.left, None)))
-            windows.append(pixels[tile.top : tile.bottom, tile.left : tile.right])
-    for (place, across, along), answer in zip(places, segmenter.segment_all(windows), strict=True):
-        close = answer[across, along][:, : labels[place].shape[1]]
-        labels[place] = np.where(edges[place], close, labels[place])
+    seen = np.zeros((last - first, shape[1]), np.bool_)
+    seen[top - first : top - first + len(labels)] = edges
+    sizes = [size for size in TILES_PX if size >= spec.stride_px] + [max(seen.shape)]
+    tiles = min((_needed(seen, spec, size) for size in sizes), key=_read_px)
+    windows = [pixels[tile.top : tile.bottom, tile.left : tile.right] for tile in tiles]
+    for tile, answer in zip(tiles, segmenter.segment_all(windows), strict=True):
+        columns = slice(tile.x, tile.x + tile.width)
+        close = answer[tile.y - tile.top :, tile.x - tile.left :][: tile.height, : tile.width]
+        y = tile.y + first - top
+        part = labels[y : y + tile.height, columns]
+        np.copyto(part, close, where=seen[tile.y : tile.y + tile.height, columns])
+
+
+def _needed(seen: NDArray[np.bool_], spec: ModelSpec, tile_px: int) -> list[Tile]:
+    """Return what is to be looked at, cut along tiles of this size, each piece as small as it can be."""
+    height, width = seen.shape
+    if spec.preprocess.resize_px is not None:
+        return tiles_of(height, width, spec, tile_px)
+    pieces = []
+    for tile in tiles_of(height, width, spec, tile_px):
+        part = seen[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+        ys, xs = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+        if len(ys):
+            y, bottom = tile.y + int(ys[0]), tile.y + int(ys[-1]) + 1
+            x, right = tile.x + int(xs[0]), tile.x + int(xs[-1]) + 1
+            rows = with_halo(y, bottom, height, spec.stride_px, spec.halo_px)
+            columns = with_halo(x, right, width, spec.stride_px, spec.halo_px)
+            pieces.append(Tile(y, x, bottom - y, right - x, rows[0], columns[0], rows[1], columns[1]))
+    return pieces
+
+
+def _read_px(tiles: list[Tile]) -> int:
+    return sum((tile.bottom - tile.top) * (tile.right - tile.left) for tile in tiles)
