@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +233,16 @@ def test_a_dry_run_names_what_a_file_of_several_pages_becomes(tmp_path: Path, mo
     (planned,) = plan([str(path)], str(tmp_path / "out"), settings(overlay=True), Found(), model=model)
     run([str(path)], tmp_path / "out", settings(overlay=True), model=model)
     assert sorted(planned.results) == sorted(tree(tmp_path / "out")) == ["a.tif", "masks/a.tif"]
+
+
+def test_a_pipe_that_is_named_itself_is_refused_not_waited_for(
+    tmp_path: Path, model: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    done = unetfast_command("run", tmp_path / "a.tif", "-m", model, "-o", tmp_path / "out", "--threads", 1)
+    assert done.returncode == 3
+    assert f"{tmp_path / 'a.tif'}: " in done.stderr
+    assert "pipe" in done.stderr
 
 
 def test_pages_under_a_name_of_another_kind_get_an_ending(tmp_path: Path, model: Path) -> None:

@@ -250,7 +250,7 @@ def _read_tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
                 return Picture(pixels, "tiff", name=name, source=data, stack=True)
     with tiff.opened(io.BytesIO(data), name) as page:
         check_pixels(page.imagewidth, page.imagelength, name, max_pixels)
-        pixels, notes, cmyk = tiff.to_pixels(page, name)
+        pixels, cmyk = tiff.to_pixels(page, name)
         is_stack = tiff.is_stack(page)
         tags = page.tags
         icc = tags.valueof(34675)
@@ -262,7 +262,6 @@ def _read_tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
         orientation=orientation,
         name=name,
         source=data,
-        notes=notes,
         cmyk=cmyk,
         stack=is_stack,
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from unetfast.errors import ConfigError, ImageError
 from unetfast.imaging.convert import distance_to_clear, orient, unorient
 from unetfast.imaging.formats import check_pixels
-from unetfast.imaging.tiff import beside, orientation_of, pages_of
+from unetfast.imaging.tiff import orientation_of, pages_of, remarks
 from unetfast.imaging.tiff_patch import Segments
 from unetfast.imaging.tiff_rows import Rows
 from unetfast.imaging.write import MaskPages, MaskStream
@@ -57,6 +57,8 @@ def takes(path: Path | RemoteFile, context: Context) -> bool:
     if not isinstance(path, Path) or context.settings.engine == "ray":
         return False
     try:
+        if not path.is_file():  # a pipe would be waited for without end
+            return False
         with open(path, "rb") as file:
             if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
                 return False
@@ -128,7 +130,7 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output | R
                     raise _DiscardError
         except _DiscardError:
             del wanted["cleaned"], sizes["cleaned"]
-        others = beside(pages[0])
+        others = remarks(pages)
     job.entry.update(masked_px=masked, outputs=wanted, bytes=sizes)
     if refused is not None:
         raise refused
