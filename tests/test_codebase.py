@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     {"imaging", "preprocess", "metrics", "skeleton", "measure", "inpainting", "models", "losses"},
     {"data", "checkpoint", "weights"},
     {"backends", "export"},
-    {"segment", "evaluate", "pipeline"},
+    {"segment", "scaled", "evaluate", "pipeline"},
     {"train", "bench", "report"},
     {"cli"},
 ]

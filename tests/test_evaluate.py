@@ -194,6 +194,11 @@ def test_eval_on_the_command_line(
     each = [200 / 200, 200 / 205, 200 / 210]
     assert found["image_mean"]["precision"] == pytest.approx(np.mean(each))
     assert (out / "per_image.csv").read_text().count("\n") == 4
+    half = ("-o", tmp_path / "half", "--scale", "0.5")
+    assert unetfast_command("eval", checkpoint_file, tmp_path, *half, cwd=tmp_path).returncode == 0
+    scaled = json.loads((tmp_path / "half" / "metrics.json").read_text())
+    assert (found["scale"], scaled["scale"]) == (1, 0.5)
+    assert 0 < scaled["pooled"]["dice"] != found["pooled"]["dice"]
     again = unetfast_command("eval", checkpoint_file, tmp_path, "-o", out, cwd=tmp_path)
     assert again.returncode == 2
     assert again.stderr == f"unetfast: {out}: holds an evaluation already; choose another --output\n"

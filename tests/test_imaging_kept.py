@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -240,3 +241,55 @@ def test_a_jpeg_says_what_it_has_no_more() -> None:
     progressive = encoded(Image.fromarray(RGB), "JPEG", progressive=True)
     assert metadata.jpeg_end(progressive) == len(progressive)
     assert "; progressive made sequential" in cleaned(progressive).how
+
+
+PALETTE_TIFFS: dict[str, dict[str, Any]] = {
+    "strips": {"rowsperstrip": 7, "compression": "lzw"},
+    "tiles": {"tile": (16, 32), "compression": "zlib", "predictor": True},
+    "plain": {},
+    "bigtiff": {"bigtiff": True, "compression": "packbits", "rowsperstrip": 5},
+}
+
+
+@pytest.mark.parametrize("kind", PALETTE_TIFFS)
+def test_a_palette_tiff_keeps_its_palette_and_every_index_outside_the_mask(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.integers(0, 65536, (3, 256), np.uint16)
+    table[:, 128:] = table[:, :128]  # each colour twice: an index says more than its colour
+    indices = rng.integers(0, 256, (40, 50), np.uint8)
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file, indices, photometric="palette", colormap=table, metadata=None, **PALETTE_TIFFS[kind]
+    )
+    picture = imaging.read(file.getvalue())
+    mask = np.zeros((40, 50), bool)
+    mask[11:19, 3:41] = True
+    wanted = (table >> 8).astype(np.uint8).T[rng.integers(0, 256, mask.sum())]
+    cleaned = picture.pixels.copy()
+    cleaned[mask] = wanted
+    made = imaging.patched(picture, cleaned, mask)
+    assert made.how.endswith("; what is new has the nearest colours of the palette")
+    with Image.open(io.BytesIO(made.data)) as image:  # a decoder that did not write it
+        assert image.mode == "P"
+        after, colours = np.array(image), np.array(image.convert("RGB"))
+    assert np.array_equal(after[~mask], indices[~mask])
+    assert np.array_equal(colours[mask], wanted)
+
+
+def test_a_palette_of_two_colours_is_read_and_kept() -> None:
+    bits = np.random.default_rng(0).random((9, 21)) > 0.5
+    colours = np.array([[200, 10, 20], [30, 240, 50]], np.uint8)
+    file = io.BytesIO()
+    table = (colours.T.astype(np.uint16) * 257).ravel().tolist()
+    tifffile.imwrite(file, bits, photometric="minisblack", extratags=[(320, "H", 6, table, True)])
+    file.seek(0)
+    with tifffile.TiffFile(file, mode="r+") as pages:
+        assert pages.pages[0].bitspersample == 1
+        pages.pages[0].tags[262].overwrite(3)
+    picture = imaging.read(file.getvalue())
+    assert np.array_equal(picture.pixels, colours[bits.astype(int)])
+    mask = np.zeros((9, 21), bool)
+    mask[2:5, 3:7] = True
+    cleaned = np.where(mask[:, :, None], np.array([40, 200, 60], np.uint8), picture.pixels)
+    after = imaging.read(imaging.patched(picture, cleaned, mask).data).pixels
+    assert np.array_equal(after, np.where(mask[:, :, None], colours[1], picture.pixels))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
+from darkness_model import darkness
 from test_run import entries, model, photo, settings, tree
 
 import unetfast
 from unetfast import imaging
 from unetfast.errors import ConfigError
+from unetfast.inpainting.mask import dilate
 from unetfast.pipeline import windowed
 from unetfast.pipeline.local import Engine
+from unetfast.pipeline.plan import plan
 from unetfast.pipeline.run import run
+from unetfast.pipeline.sources import Found
 from unetfast.pipeline.windowed import parse_bytes
 from unetfast.segment import Segmenter
 from unetfast.spec import ModelSpec
@@ -50,6 +57,46 @@ def test_in_windows_equals_as_a_whole(kind: str, tmp_path: Path, model: Path) ->
     for name in tree(tmp_path / "whole"):
         assert np.array_equal(read[name], imaging.read(tmp_path / "whole" / name).pixels), name
     assert sorted(read) == ["a.tif", "masks/a.png"]
+
+
+def cracked(height: int, width: int) -> np.ndarray:
+    """Return a picture with a crack across it and one from its top to its bottom, which meets every band."""
+    image = photo(height=height, width=width)
+    rng = np.random.default_rng(1)
+    ys = np.linspace(0, height, 12)
+    points = np.stack([width / 3 + rng.normal(0, width / 20, 12), ys], axis=1).astype(np.int32)
+    cv2.polylines(image, [points], False, (30, 30, 30), 7)
+    cv2.circle(image, (width * 3 // 4, height // 5), 9, (30, 30, 30), -1)
+    return image
+
+
+@pytest.mark.parametrize("kind", ["tiled", "stripped"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        {"grain": True},
+        {"grain": True, "window_px": 31, "dilate_px": 9},
+        {"scale": 0.5},
+        {"scale": 0.3, "inpaint": False},
+        {"scale": 0.7, "grain": True},
+    ],
+    ids=str,
+)
+def test_grain_and_scale_in_windows_equal_as_a_whole(
+    kind: str, mode: dict[str, Any], tmp_path: Path, model: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "in" / "a.tif", cracked(1100, 201), photometric="rgb", **KINDS[kind])
+    run([str(tmp_path / "in")], tmp_path / "whole", settings(**mode), model=model)
+    run([str(tmp_path / "in")], tmp_path / "bands", settings(max_memory="900kB", **mode), model=model)
+    entry = entries(tmp_path / "bands")["a.tif"]
+    assert entry["how"].startswith("TIFF in windows: only")
+    assert entry["masked_px"] == entries(tmp_path / "whole")["a.tif"]["masked_px"] > 5000
+    names = ["masks/a.png"] if mode.get("inpaint") is False else ["a.tif", "masks/a.png"]
+    assert sorted(tree(tmp_path / "bands")) == sorted(tree(tmp_path / "whole")) == names
+    for name in names:
+        whole = imaging.read(tmp_path / "whole" / name).pixels
+        assert np.array_equal(imaging.read(tmp_path / "bands" / name).pixels, whole), name
 
 
 def grey16(seed: int) -> np.ndarray:
@@ -101,6 +148,108 @@ def test_each_page_is_cleaned_as_a_file_of_its_own_would_be(
             ]
     again = run([str(tmp_path / "book")], tmp_path / "out", settings(), model=model)
     assert again.unchanged == 1
+
+
+def book(path: Path, *pages: tuple[np.ndarray, dict[str, Any]]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    with tifffile.TiffWriter(path) as writer:
+        for pixels, options in pages:
+            colours = "rgb" if pixels.ndim == 3 else "minisblack"
+            writer.write(pixels, metadata=None, **{"photometric": colours, **options})
+    return path
+
+
+def test_a_page_that_cannot_be_cleaned_leaves_the_masks(tmp_path: Path, model: Path) -> None:
+    lossy = (photo(1), {"compression": "jpeg", "rowsperstrip": 40})
+    path = book(tmp_path / "in" / "a.tif", (photo(0), {}), lossy, (photo(2), {}))
+    assert run([str(path)], tmp_path / "out", settings(), model=model).failed == 1
+    entry = entries(tmp_path / "out")["a.tif"]
+    assert entry["reason"].startswith(
+        f"{path}: page 2: TIFF compressed as JPEG can be segmented, not cleaned"
+    )
+    assert entry["outputs"] == {"mask": "masks/a.tif"}
+    assert list(tree(tmp_path / "out")) == ["masks/a.tif"]
+    with tifffile.TiffFile(path) as file, tifffile.TiffFile(tmp_path / "out" / "masks" / "a.tif") as masks:
+        for page, mask in zip(file.pages, masks.pages, strict=True):
+            assert np.array_equal(mask.asarray(), dilate(darkness(page.asarray()), 2))
+    # Where nothing is found on it, such a page is no obstacle.
+    blank = book(tmp_path / "in" / "b.tif", (photo(0), {}), (np.full_like(photo(0), 170), lossy[1]))
+    assert run([str(blank)], tmp_path / "out", settings(), model=model).done == 1
+
+
+def test_one_large_page_that_cannot_be_cleaned_leaves_its_mask(tmp_path: Path, model: Path) -> None:
+    path = book(tmp_path / "in" / "a.tif", (photo(height=300), {"compression": "jpeg", "rowsperstrip": 16}))
+    for memory in ("2GB", "500kB"):
+        output = tmp_path / memory
+        assert run([str(path)], output, settings(max_memory=memory), model=model).failed == 1
+        assert "compressed as JPEG" in entries(output)["a.tif"]["reason"]
+    assert tree(tmp_path / "2GB") != {}
+    mask = imaging.read_mask(tmp_path / "2GB" / "masks" / "a.png").values
+    assert np.array_equal(imaging.read_mask(tmp_path / "500kB" / "masks" / "a.png").values, mask)
+
+
+@pytest.mark.parametrize("mode", [{"method": "telea"}, {"scale": 0.5}, {"grain": True}], ids=str)
+def test_pages_that_fit_into_memory_are_as_pictures_of_their_own(
+    mode: dict[str, Any], tmp_path: Path, model: Path
+) -> None:
+    turned = [(photo(i), {"extratags": [(274, "H", 1, i, True)]} if i > 1 else {}) for i in range(1, 9)]
+    for number, page in enumerate(turned):
+        book(tmp_path / "single" / f"{number}.tif", page)
+    path = book(tmp_path / "book" / "a.tif", *turned)
+    run([str(tmp_path / "single")], tmp_path / "wanted", settings(**mode), model=model)
+    assert run([str(path)], tmp_path / "out", settings(**mode), model=model).done == 1
+    with tifffile.TiffFile(tmp_path / "out" / "a.tif") as pages:
+        for number, page in enumerate(pages.pages):
+            assert np.array_equal(page.asarray(), tifffile.imread(tmp_path / "wanted" / f"{number}.tif"))
+            wanted = imaging.read_mask(tmp_path / "wanted" / "masks" / f"{number}.png").values
+            mask = tifffile.imread(tmp_path / "out" / "masks" / "a.tif", key=number)
+            assert np.array_equal(mask, wanted != 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "mode", "words"),
+    [
+        ({}, {"method": "telea"}, "--method telea needs the whole picture in memory; raise --max-memory"),
+        ({"extratags": [(274, "H", 1, 6, True)]}, {}, "a turned TIFF needs the whole picture in memory"),
+    ],
+)
+def test_what_windows_cannot_do_is_refused(
+    options: dict[str, Any], mode: dict[str, Any], words: str, tmp_path: Path, model: Path
+) -> None:
+    path = book(tmp_path / "in" / "a.tif", (photo(height=300), {"rowsperstrip": 16, **options}))
+    summary = run([str(path)], tmp_path / "out", settings(max_memory="500kB", **mode), model=model)
+    assert summary.failed == 1
+    assert entries(tmp_path / "out")["a.tif"]["reason"].startswith(f"{path}: {words}")
+
+
+def test_a_page_that_cannot_be_read_is_named(tmp_path: Path, model: Path) -> None:
+    path = book(tmp_path / "in" / "a.tif", (photo(), {}), (photo()[..., 0].astype(np.int32), {}))
+    assert run([str(path)], tmp_path / "out", settings(), model=model).failed == 1
+    assert f"{path}: page 2: TIFF samples of 32 bits" in entries(tmp_path / "out")["a.tif"]["reason"]
+
+
+def test_a_dry_run_names_what_a_file_of_several_pages_becomes(tmp_path: Path, model: Path) -> None:
+    path = book(tmp_path / "in" / "a.tif", (photo(0), {}), (photo(1), {}))
+    (planned,) = plan([str(path)], str(tmp_path / "out"), settings(overlay=True), Found(), model=model)
+    run([str(path)], tmp_path / "out", settings(overlay=True), model=model)
+    assert sorted(planned.results) == sorted(tree(tmp_path / "out")) == ["a.tif", "masks/a.tif"]
+
+
+def test_a_pipe_that_is_named_itself_is_refused_not_waited_for(
+    tmp_path: Path, model: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    done = unetfast_command("run", tmp_path / "a.tif", "-m", model, "-o", tmp_path / "out", "--threads", 1)
+    assert done.returncode == 3
+    assert f"{tmp_path / 'a.tif'}: " in done.stderr
+    assert "pipe" in done.stderr
+
+
+def test_pages_under_a_name_of_another_kind_get_an_ending(tmp_path: Path, model: Path) -> None:
+    path = book(tmp_path / "in" / "a.tif", (photo(0), {}), (photo(1), {}))
+    path.rename(tmp_path / "in" / "a.jpg")
+    run([str(tmp_path / "in")], tmp_path / "out", settings(), model=model)
+    assert list(tree(tmp_path / "out")) == ["a.jpg.tif", "masks/a.tif"]
 
 
 def test_pages_that_share_their_strips_stay_whole(tmp_path: Path, model: Path) -> None:
@@ -178,7 +327,6 @@ def test_a_region_larger_than_a_band_is_filled_from_its_far_rim(
     from unetfast.pipeline.journal import Journal
     from unetfast.pipeline.output import Output
     from unetfast.pipeline.run import listing
-    from unetfast.pipeline.sources import Found
     from unetfast.pipeline.stages import Context
 
     image = rng.integers(1, 256, (600, 200, 3), np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from darkness_model import darkness, write_darkness_model
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import unetfast
 from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError
+from unetfast.scaled import segment_rows
 from unetfast.segment import Segmenter, bundled
 
 
@@ -69,6 +71,45 @@ def test_scaled_is_the_full_answer_wherever_the_coarse_pass_saw_something(model:
     labels = segmenter.segment_scaled(image, 0.5)
     assert np.array_equal(labels, segmenter.segment(image))
     assert labels.any()
+
+
+def test_scaled_takes_the_inside_from_the_coarse_look_and_the_edges_from_the_close_one(model: Path) -> None:
+    image = np.full((640, 512, 3), 170, np.uint8)
+    cv2.line(image, (-5, 100), (520, 300), (30, 30, 30), 31)  # wider than the model's window at full size
+    image += np.random.default_rng(0).integers(0, 9, image.shape, np.uint8)
+    segmenter = unetfast.load(model, threads=1)
+    fine, found = segmenter.segment(image), segmenter.segment_scaled(image, 0.25)
+    small = cv2.resize(image, (128, 160), interpolation=cv2.INTER_AREA)
+    coarse = segmenter.segment(small).repeat(4, axis=0).repeat(4, axis=1)
+    square = np.ones((17, 17), np.uint8)  # two of its pixels to every side
+    inside, outside = cv2.erode(coarse, square) == 1, cv2.dilate(coarse, square) == 0
+    assert found[inside].all()
+    assert not fine[inside].all()  # the full resolution alone sees holes
+    assert not found[outside].any()
+    edges = ~inside & ~outside
+    assert np.array_equal(found[edges], fine[edges])
+
+
+@given(st.integers(1, 300), st.integers(1, 90), st.floats(0.05, 1), st.integers(1, 150), st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_scaled_rows_are_those_of_the_whole(
+    model: Path, height: int, width: int, scale: float, band: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(150, 180, (height, width, 3), np.uint8)
+    cv2.line(image, (int(rng.integers(width)), 0), (int(rng.integers(width)), height), (20, 20, 20), 5)
+    segmenter = unetfast.load(model, tile_px=64, threads=1)
+    whole = segmenter.segment_scaled(image, scale)
+    for top in range(0, height, band):
+        rows = (top, min(top + band, height))
+        part = segment_rows(segmenter, lambda a, b: image[a:b], (height, width), rows, scale, band)
+        assert np.array_equal(part, whole[rows[0] : rows[1]])
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.01, 1.5, float("nan")])
+def test_scales_out_of_range_are_refused(model: Path, scale: float) -> None:
+    with pytest.raises(ConfigError, match=r"the scale must be in 0.05 .. 1"):
+        unetfast.load(model, threads=1).segment_scaled(np.zeros((9, 9, 3), np.uint8), scale)
 
 
 class Short:

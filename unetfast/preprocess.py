@@ -29,6 +29,7 @@ __all__ = [
     "labels_of",
     "tiles_of",
     "unfit",
+    "with_halo",
 ]
 
 SMALLEST_DEFAULT_PX = 1024
@@ -141,6 +142,11 @@ def _even(length: int, window: int, margin: int, stride: int) -> int:
         if core + min(count - 1, 2) * margin <= window:
             return core
     raise AssertionError("a core of one stride fits")
+
+
+def with_halo(top: int, bottom: int, height: int, stride: int, halo: int) -> tuple[int, int]:
+    """Return the rows that a network must see to answer for some rows as it does in the whole image."""
+    return max(0, (top - halo) // stride * stride), min(height, -(-(bottom + halo) // stride) * stride)
 
 
 def fit(image: NDArray[np.uint8], spec: ModelSpec, tile_px: int) -> list[tuple[Tile, NDArray[np.uint8]]]:

@@ -17,7 +17,7 @@ from unetfast.backends import PLANS, read_spec
 from unetfast.backends import load as load_backend
 from unetfast.backends.base import Backend
 from unetfast.errors import BackendError, ConfigError
-from unetfast.imaging.convert import network_input, resize
+from unetfast.imaging.convert import network_input
 from unetfast.preprocess import (
     ACTIVATIONS_BYTES,
     SMALLEST_DEFAULT_PX,
@@ -25,9 +25,9 @@ from unetfast.preprocess import (
     default_tile_px,
     fit,
     labels_of,
-    tiles_of,
     unfit,
 )
+from unetfast.scaled import segment_rows
 from unetfast.settings import check_threads
 from unetfast.spec import ModelSpec
 
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).parent / "assets"
 SMALLEST_TILE_PX = 256
-REFINED_TILE_PX = 512
 
 
 def bundled(name: Path | str) -> Path | None:
@@ -204,39 +203,27 @@ class Segmenter:
                 log.warning("memory is short; going on with --tile %d --batch %d", self.tile_px, self.batch)
 
     def segment_scaled(self, image: NDArray[Any], scale: float) -> NDArray[np.uint8]:
-        """Look for something at lower resolution first, and only there at full resolution.
+        """Look at a smaller picture; the full resolution decides around the edges of what it shows.
 
-        A tile of :data:`REFINED_TILE_PX` in which the coarse pass sees something but background
-        gets the answer of the full resolution, exactly; the others keep that of the coarse pass.
+        Within two pixels of the smaller picture around each edge between classes the answer is that
+        of the full resolution; elsewhere it is that of the smaller one. So a crack gets its exact
+        outline, one that only the smaller picture shows keeps its inside, and what only the full
+        resolution shows is not found.
 
         Parameters
         ----------
         image : (H, W) or (H, W, C) uint8 or uint16
         scale : float
-            Of the coarse pass, in (0, 1).
+            Of the smaller picture, 0.05 .. 1; rounded to a fraction of a denominator up to 64.
 
         Returns
         -------
         (H, W) uint8
         """
-        pixels = network_input(image, self.spec.preprocess.channels)
-        height, width = pixels.shape[:2]
-        small = resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
-        labels = resize(self.segment(small), height, width, labels=True)
-        reach = round(4 / scale)  # the coarse edge may be off by a few of its pixels
-        tiles = [
-            tile
-            for tile in tiles_of(height, width, self.spec, max(REFINED_TILE_PX, self.spec.stride_px))
-            if labels[
-                max(tile.y - reach, 0) : tile.y + tile.height + reach,
-                max(tile.x - reach, 0) : tile.x + tile.width + reach,
-            ].any()
-        ]
-        windows = [pixels[tile.top : tile.bottom, tile.left : tile.right] for tile in tiles]
-        for tile, answer in zip(tiles, self.segment_all(windows), strict=True):
-            inside = answer[tile.y - tile.top :, tile.x - tile.left :][: tile.height, : tile.width]
-            labels[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = inside
-        return labels
+        height, width = image.shape[:2]
+        return segment_rows(
+            self, lambda top, bottom: image[top:bottom], (height, width), (0, height), scale, height
+        )
 
     def _attempt(self, inputs: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         fitted = [fit(image, self.spec, self.tile_px) for image in inputs]

@@ -12,6 +12,7 @@ from unetfast.errors import ConfigError, DatasetError, require
 
 if TYPE_CHECKING:
     from unetfast.backends.base import Backend
+    from unetfast.backends.whole import Predict
     from unetfast.data import DataSet
     from unetfast.evaluate import Evaluation
 
@@ -42,11 +43,15 @@ __all__ = ["eval_"]
     "--tile", type=click.IntRange(64), default=1024, show_default=True, help="larger images are tiled"
 )
 @click.option(
+    "--scale", type=click.FloatRange(0.05, 1), default=1.0, show_default=True,
+    help="measure what run --scale gives",
+)  # fmt: skip
+@click.option(
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="folder for the results"
 )
 def eval_(
     model: Path, data: Path, threshold: float | None, tolerance: float, worst: int, backend: str, device: str,
-    tile: int, output: Path | None, split: str | None, **source: Any,
+    tile: int, scale: float, output: Path | None, split: str | None, **source: Any,
 ) -> None:  # fmt: skip
     r"""Measure MODEL (.pt, .onnx, …, or crack) against DATA, a folder or .zip of images and masks.
 
@@ -60,13 +65,13 @@ def eval_(
       unetfast eval runs/train/best.pt cracks/test
       unetfast eval best.onnx cracks/ --split test --tolerance 2
       unetfast eval crack walls/
+      unetfast eval crack walls/ --scale 0.5
       unetfast eval runs/train/best.pt streets/ -o results/
     """
     require("matplotlib", "train")
     from rich.console import Console
     from rich.progress import track
 
-    from unetfast.backends.whole import predictor
     from unetfast.cli.check import say_decisions
     from unetfast.evaluate import evaluate
     from unetfast.train.run_folder import new_folder
@@ -79,12 +84,12 @@ def eval_(
         splits = " or ".join(sorted({sample.split for sample in found.samples if sample.split}))
         click.echo(f"all splits are measured together; for one alone: --split {splits}", err=True)
     stderr = Console(stderr=True)
-    predict = predictor(loaded, tile)
+    predict = _predictor(loaded, tile, scale)
     samples = track(
         found.samples, "measuring", console=stderr, transient=True, disable=not sys.stderr.isatty()
     )
     result = evaluate(predict, samples, found.encoding, loaded.spec, tolerance_px=tolerance)
-    _write(folder, result, model, data)
+    _write(folder, result, model, data, scale)
     _draw_worst(folder, result, found, predict, loaded, worst)
     _print(result)
     click.echo(f"{folder}/")
@@ -130,7 +135,18 @@ def _open(root: Path, loaded: Backend, source: dict[str, Any], split: str | None
     return found
 
 
-def _write(folder: Path, result: Evaluation, model: Path, data: Path) -> None:
+def _predictor(loaded: Backend, tile: int, scale: float) -> Predict:
+    if scale == 1.0:
+        from unetfast.backends.whole import predictor
+
+        return predictor(loaded, tile)
+    from unetfast.segment import Segmenter
+
+    segmenter = Segmenter(loaded, tile)
+    return lambda image: segmenter.segment_scaled(image, scale)
+
+
+def _write(folder: Path, result: Evaluation, model: Path, data: Path, scale: float) -> None:
     import csv
     import io
     import json
@@ -141,7 +157,8 @@ def _write(folder: Path, result: Evaluation, model: Path, data: Path) -> None:
     from unetfast.spec import as_text
     from unetfast.train.run_folder import METRICS
 
-    summary = {"model": as_text(str(model)), "data": as_text(str(data)), **result.summary()}
+    measured = {"model": as_text(str(model)), "data": as_text(str(data)), "scale": scale}
+    summary = {**measured, **result.summary()}
     atomic_write(folder / METRICS, (json.dumps(summary, indent=2) + "\n").encode())
     text, rows = io.StringIO(newline=""), result.image_rows()
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")

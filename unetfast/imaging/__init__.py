@@ -8,6 +8,7 @@ write.py     Picture -> bytes -> a file under its final name, whole or not at al
 patch.py     a cleaned picture -> bytes, in the way that changes least; proves that it did
 jpeg.py      JPEG coefficients: only the blocks that changed are encoded again
 bmp.py       BMP pixels: only those that changed get new bits
+palette.py   colours to indices of a palette
 tiff.py      TIFF pages as pixels
 stack.py     pictures of any number of channels: .npy, TIFF files whose pages are channels
 tiff_rows.py   a few rows of a TIFF page, without reading the others

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unetfast.imaging.palette import nearest
+
 __all__ = ["patch"]
 
 _BITS, _BITFIELDS = (1, 4, 8, 16, 24, 32), (0, 3)  # compression 0: none; 3: channel masks in the header
-_NEAREST_AT_ONCE = 4096  # colours compared with a palette at once: 4 MB of differences
 
 
 class _Layout(NamedTuple):
@@ -57,7 +58,7 @@ def patch(source: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> 
     y, x = np.nonzero(mask)
     values = pixels[y, x]
     if layout.bits <= 8:
-        _put_indices(rows, layout.bits, y, x, _nearest(values, layout.palette))
+        _put_indices(rows, layout.bits, y, x, nearest(values, layout.palette))
         return bytes(data), "only the pixels under the mask are new, each the nearest colour of the palette"
     if layout.bits == 24:
         for channel in range(3):
@@ -89,17 +90,6 @@ def _layout(source: bytes, channels: int) -> _Layout | None:
     colours = min(used or 1 << bits, 1 << bits) if bits <= 8 else 0
     palette = np.frombuffer(source, np.uint8, entry * colours, 14 + header).reshape(-1, entry)[:, 2::-1]
     return _Layout(offset, abs(height), stride, height < 0, bits, masks[:channels], palette)
-
-
-def _nearest(values: NDArray[np.uint8], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the index of the palette's colour that lies nearest to each value, (n, 1 or 3)."""
-    colours, which = np.unique(values, axis=0, return_inverse=True)
-    indices = np.empty(len(colours), np.uint8)
-    for first in range(0, len(colours), _NEAREST_AT_ONCE):
-        part = colours[first : first + _NEAREST_AT_ONCE, None].astype(np.int32)
-        distances = ((part - palette[None].astype(np.int32)) ** 2).sum(axis=2)
-        indices[first : first + _NEAREST_AT_ONCE] = distances.argmin(axis=1)
-    return indices[which.reshape(-1)]
 
 
 def _put_indices(

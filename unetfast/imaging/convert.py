@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unetfast.errors import InputError
 
-__all__ = ["distance_to_clear", "network_input", "orient", "preview", "resize", "unorient"]
+__all__ = ["distance_to_clear", "near_edges", "network_input", "orient", "preview", "resize", "unorient"]
 
 
 def orient(array: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -136,3 +136,9 @@ def resize(array: NDArray[Any], height: int, width: int, *, labels: bool = False
 def distance_to_clear(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return how far each pixel is from the nearest unmasked one, in px (chessboard), (H, W) float32."""
     return np.asarray(cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_C, 3), np.float32)
+
+
+def near_edges(labels: NDArray[np.uint8], reach_px: int) -> NDArray[np.bool_]:
+    """Return where another class lies within `reach_px` (chessboard) of a pixel, (H, W) bool."""
+    square = np.ones((2 * reach_px + 1, 2 * reach_px + 1), np.uint8)
+    return np.asarray(cv2.dilate(labels, square) != cv2.erode(labels, square), np.bool_)

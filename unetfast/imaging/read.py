@@ -250,19 +250,18 @@ def _read_tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
                 return Picture(pixels, "tiff", name=name, source=data, stack=True)
     with tiff.opened(io.BytesIO(data), name) as page:
         check_pixels(page.imagewidth, page.imagelength, name, max_pixels)
-        pixels, notes, cmyk = tiff.to_pixels(page, name)
+        pixels, cmyk = tiff.to_pixels(page, name)
         is_stack = tiff.is_stack(page)
         tags = page.tags
         icc = tags.valueof(34675)
-        orientation = tags.valueof(274)
+        orientation = tiff.orientation_of(page)
     return Picture(
         pixels=pixels,
         format="tiff",
         icc=bytes(icc) if icc else None,
-        orientation=orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
+        orientation=orientation,
         name=name,
         source=data,
-        notes=notes,
         cmyk=cmyk,
         stack=is_stack,
     )
@@ -342,12 +341,12 @@ def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
             values = page.asarray(maxworkers=1).reshape(page.imagelength, page.imagewidth)
         except Exception as exc:  # as in read
             raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc
-        orientation = page.tags.valueof(274)
+        orientation = tiff.orientation_of(page)
     if kind.kind == "f" and not (values == np.rint(values)).all():
         return None  # shares of 0..1, or no mask
     if values.min() < 0 or values.max() > 65535:
         raise ImageError(f"{name}: values {values.min()} .. {values.max()}; 0 .. 65535 are read")
-    turned = orient(values.astype(np.uint16), orientation if isinstance(orientation, int) else 1)
+    turned = orient(values.astype(np.uint16), orientation)
     return MaskFile(turned, None, "I;16")
 
 

@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError
 from unetfast.imaging.stack import MAX_CHANNELS
 
-__all__ = ["beside", "check_kind", "is_stack", "normal_values", "opened", "pages_of", "to_pixels"]
+__all__ = [
+    "check_kind",
+    "colours_of",
+    "is_stack",
+    "normal_values",
+    "opened",
+    "orientation_of",
+    "pages_of",
+    "remarks",
+    "to_pixels",
+]
 
 # tifffile logs what it repairs; a file that it cannot read raises, and that is what we report.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -73,11 +83,20 @@ def _truncated(handle: tifffile.TiffFile, pages: list[Any]) -> bool:
         return False
 
 
-def beside(page: Any) -> str:
-    """Say which other pictures a page's file holds, which nobody cleans: "" or a clause with a semicolon."""
-    pages = list(page.parent.pages)
-    count = sum(map(_reduced, pages)) + sum(len(other.subifds or ()) for other in pages)
-    return f"; {count} smaller copies in the file stay as they were" if count else ""
+def remarks(pages: list[Any]) -> str:
+    """Say what a reader of a cleaned file must know: "" or clauses, each with a semicolon before it."""
+    every = list(pages[0].parent.pages)
+    copies = sum(map(_reduced, every)) + sum(len(other.subifds or ()) for other in every)
+    words = f"; {copies} smaller copies in the file stay as they were" if copies else ""
+    if any(page.photometric == 3 for page in pages):
+        words += "; what is new has the nearest colours of the palette"
+    return words
+
+
+def orientation_of(page: Any) -> int:
+    """Return how a page is turned, 1..8 as in EXIF; 1 where that is not said or is damaged."""
+    orientation = page.tags.valueof(274)
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def is_stack(page: Any) -> bool:
@@ -97,7 +116,7 @@ def _reduced(page: Any) -> bool:
     return bool(int(getattr(page, "subfiletype", 0) or 0) & 5)
 
 
-def to_pixels(page: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...], bool]:
+def to_pixels(page: Any, name: str) -> tuple[NDArray[Any], bool]:
     """Decode a page.
 
     Parameters
@@ -108,7 +127,6 @@ def to_pixels(page: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...], bool
     -------
     pixels : (H, W, C) uint8, uint16 or float32
         Grey, RGB, with alpha if stored; as stored on disk, not turned upright.
-    notes : tuple of str
     cmyk : bool
         The file holds CMYK and the pixels are its RGB rendering.
 
@@ -148,26 +166,28 @@ def check_kind(page: Any, name: str) -> None:
         raise ImageError(f"{name}: TIFF with YCbCr samples; convert it to RGB first")
 
 
-def normal_values(page: Any, values: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...], bool]:
+def normal_values(page: Any, values: NDArray[Any], name: str) -> tuple[NDArray[Any], bool]:
     """Turn stored samples (H, W, S) into pixels; see :func:`to_pixels`."""
-    notes: tuple[str, ...] = ()
     if values.dtype == np.bool_:
-        values = values.astype(np.uint8) * 255
+        values = values.astype(np.uint8) * (1 if page.photometric == 3 else 255)
     if page.photometric == 0:
         if values.dtype == np.float32:
             raise ImageError(f"{name}: a float TIFF whose white is 0; convert it first")
         values = np.iinfo(values.dtype).max - values
     elif page.photometric == 3:
-        table = np.asarray(page.colormap)  # (3, P) uint16
-        values = (table[:, values[:, :, 0]].transpose(1, 2, 0) >> 8).astype(np.uint8)
-        notes = ("palette expanded to RGB",)
+        values = colours_of(page)[values[:, :, 0]]
     elif page.photometric == 5:
-        return _cmyk(values, name), notes, True
+        return _cmyk(values, name), True
     if values.dtype == np.float32 and not (float(values.min()) >= 0.0 and float(values.max()) <= 1.0):
         raise ImageError(
             f"{name}: float samples outside 0..1, or not a number; what is white is unknown: rescale them"
         )
-    return np.ascontiguousarray(values), notes, False
+    return np.ascontiguousarray(values), False
+
+
+def colours_of(page: Any) -> NDArray[np.uint8]:
+    """Return the palette of a page, (P, 3); TIFF has 16 bits a colour, of which the upper 8 are taken."""
+    return np.ascontiguousarray((np.asarray(page.colormap) >> 8).astype(np.uint8).T)
 
 
 def _cmyk(values: NDArray[Any], name: str) -> NDArray[Any]:

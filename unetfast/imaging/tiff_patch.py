@@ -19,7 +19,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
-from unetfast.imaging.tiff import beside, opened
+from unetfast.imaging.palette import nearest
+from unetfast.imaging.tiff import colours_of, opened, remarks
 
 __all__ = ["Box", "Segments", "boxes", "patch", "refuse_unpatchable", "stored_values"]
 
@@ -63,7 +64,7 @@ def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: st
             if mask[rows, columns].any():
                 segments.replace(box, pixels[rows, columns])
         segments.finish()
-        others = beside(page)
+        others = remarks([page])
     return file.getvalue(), others
 
 
@@ -96,7 +97,11 @@ class Segments:
 
     def replace(self, box: Box, pixels: NDArray[Any]) -> None:
         """Write new pixels (h, w, C), as ``tiff.to_pixels`` gives them, into one strip or tile."""
-        data = _encoded(self._page, box, stored_values(self._page, pixels), self._name)
+        if self._page.photometric == 3:
+            values = self._indices(box, pixels)
+        else:
+            values = stored_values(self._page, pixels)
+        data = _encoded(self._page, box, values, self._name)
         fits = len(data) <= self._counts[box.number] and not self._shared
         if self._offsets[box.number] and fits:
             self._file.seek(self._offsets[box.number])
@@ -105,6 +110,20 @@ class Segments:
         self._file.write(data)
         self._counts[box.number] = len(data)
         self.replaced += 1
+
+    def _indices(self, box: Box, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return the index of each pixel's colour: its own where that did not change, else the nearest."""
+        place, count = self._offsets[box.number], self._counts[box.number]
+        indices = np.zeros(pixels.shape[:2], np.uint8)  # of a hole in a sparse file
+        if place and count:
+            self._file.seek(place)
+            stored = np.asarray(self._page.decode(self._file.read(count), box.number)[0])
+            stored = stored.reshape(-1, stored.shape[-2])
+            indices[...] = stored[: pixels.shape[0], : pixels.shape[1]]
+        palette = colours_of(self._page)
+        changed = (palette[indices] != pixels).any(axis=2)
+        indices[changed] = nearest(pixels[changed], palette)
+        return indices[:, :, np.newaxis].astype(self._page.dtype)
 
     def finish(self) -> None:
         """Write where the strips or tiles lie now."""
@@ -120,8 +139,11 @@ def refuse_unpatchable(page: Any, name: str) -> None:
             f"{name}: TIFF compressed as {kind} can be segmented, not cleaned without loss; "
             "convert it to LZW or Deflate"
         )
-    if page.photometric == 3:
-        raise ImageError(f"{name}: a palette TIFF can be segmented, not cleaned; convert it to RGB first")
+    if page.photometric == 3 and (page.bitspersample > 8 or page.samplesperpixel != 1):
+        raise ImageError(
+            f"{name}: a palette TIFF of {page.bitspersample} bits can be segmented, not cleaned; "
+            "convert it to RGB first"
+        )
     if page.photometric == 5:
         raise ImageError(f"{name}: CMYK: it can be segmented, not cleaned; convert it to RGB first")
     if not page.dataoffsets or len(page.dataoffsets) != len(page.databytecounts):

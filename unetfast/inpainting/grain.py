@@ -7,14 +7,26 @@ from typing import Any
 import cv2
 import numpy as np
 
-__all__ = ["add_grain"]
+__all__ = ["STRIP_ROWS", "add_grain", "reach_of"]
 
 CELL_PX = 8  # pixels that take their grain from one place, so that it keeps its texture
 STRIP_ROWS = 256  # handled at once, which bounds the memory
 TRIES = 8
 
 
-def add_grain(filled: np.ndarray[Any, Any], masked: np.ndarray[Any, Any], window_px: int, seed: int) -> None:
+def reach_of(window_px: int) -> int:
+    """Return how many rows around a strip its grain depends on."""
+    return window_px // 2 + (CELL_PX << TRIES // 2)
+
+
+def add_grain(
+    filled: np.ndarray[Any, Any],
+    masked: np.ndarray[Any, Any],
+    window_px: int,
+    seed: int,
+    *,
+    first_row: int = 0,
+) -> None:
     """Add to each masked pixel, in place, the residual of an intact pixel near it.
 
     The residual of an intact pixel is its difference to the mean of the intact pixels in its
@@ -32,15 +44,19 @@ def add_grain(filled: np.ndarray[Any, Any], masked: np.ndarray[Any, Any], window
         The side of the window, odd.
     seed : int
         The same seed gives the same grain.
+    first_row : int
+        Where the arrays are a part of a larger image, which of its rows they begin with: a multiple
+        of :data:`STRIP_ROWS`, or one within a strip that is not of interest. Strips around which they
+        hold :func:`reach_of` rows, or all that there are, get the grain of the whole image.
     """
-    height = len(masked)
+    last_row = first_row + len(masked)
     # Strips read intact pixels of one another and write masked ones alone: no order matters.
-    reach = window_px // 2 + CELL_PX * 2 ** (TRIES // 2)
-    for y0 in range(0, height, STRIP_ROWS):
-        y1 = min(height, y0 + STRIP_ROWS)
+    reach = reach_of(window_px)
+    for start in range(first_row // STRIP_ROWS * STRIP_ROWS, last_row, STRIP_ROWS):
+        y0, y1 = max(0, start - first_row), min(last_row, start + STRIP_ROWS) - first_row
         if masked[y0:y1].any():
-            top, bottom = max(0, y0 - reach), min(height, y1 + reach)
-            rng = np.random.default_rng([seed, y0])
+            top, bottom = max(0, y0 - reach), min(len(masked), y1 + reach)
+            rng = np.random.default_rng([seed, start])
             _add_to_strip(filled[top:bottom], masked[top:bottom], y0 - top, y1 - top, window_px, rng)
 
 

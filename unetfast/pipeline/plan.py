@@ -9,16 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from unetfast.backends import read_spec
 from unetfast.errors import ImageError
 from unetfast.pipeline import stages, windowed
 from unetfast.pipeline.earlier import origin, refuse_another
 from unetfast.pipeline.journal import Journal, is_done
 from unetfast.pipeline.output import not_results, size_of
 from unetfast.pipeline.remote import RemoteOutput, is_url
-from unetfast.pipeline.run import check_places, listing, model_sha256
+from unetfast.pipeline.run import check_places, listing, model_sha256, takes_stacks
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found, Item, Skipped
 from unetfast.pipeline.stages import Context, Job
+from unetfast.segment import bundled
 
 __all__ = ["Step", "plan"]
 
@@ -64,7 +66,8 @@ def plan(
         As ``run`` would at its start.
     """
     check_places(inputs, output)
-    context = Context(settings, model_sha256(model))
+    spec = read_spec(bundled(model) or model)
+    context = Context(settings, model_sha256(model), takes_stacks(spec))
     with ExitStack() as stack:
         place = stack.enter_context(RemoteOutput(output)) if is_url(output) else None
         folder = Path(output) if place is None else place.journals
@@ -78,7 +81,7 @@ def plan(
             if before is not None:
                 sizes = partial(size_of, folder) if place is None else place.size
                 what, why = _state(item, before, sizes, context)
-            yield Step(str(item.path), what, why, tuple(stages.names(item, settings).values()))
+            yield Step(str(item.path), what, why, tuple(windowed.results(item, context).values()))
 
 
 def _state(

@@ -23,11 +23,22 @@ from unetfast.pipeline.stages import Context, Job
 from unetfast.pipeline.windowed import parse_bytes
 from unetfast.segment import Segmenter, available_cores, bundled, load
 from unetfast.settings import check_threads
+from unetfast.spec import ModelSpec
 
 if TYPE_CHECKING:
     from unetfast.pipeline.ray_ import RayEngine
 
-__all__ = ["Summary", "check_places", "check_run", "listing", "model_sha256", "one", "open_model", "run"]
+__all__ = [
+    "Summary",
+    "check_places",
+    "check_run",
+    "listing",
+    "model_sha256",
+    "one",
+    "open_model",
+    "run",
+    "takes_stacks",
+]
 
 STREAMS = 4  # photos in the network at once, at most, each on its share of the cores
 NETWORK_BYTES = 10**9  # for all of them together
@@ -161,7 +172,7 @@ def run(
     path = bundled(model) or Path(model)
     segmenter = None if settings.engine == "ray" else open_model(path, settings)
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.description}")
-    context = Context(settings, model_sha256(path), segmenter is not None and _takes_stacks(segmenter))
+    context = Context(settings, model_sha256(path), segmenter is not None and takes_stacks(segmenter.spec))
     summary = Summary()
     place = RemoteOutput(str(output)) if is_url(str(output)) else Output(Path(output))
     with place, Journal(place.journals, journal_name(shard)) as journal:
@@ -224,8 +235,9 @@ def open_model(model: str | Path, settings: RunSettings, streams: int = STREAMS)
     )
 
 
-def _takes_stacks(segmenter: Segmenter) -> bool:
-    return segmenter.spec.preprocess.channels not in (1, 3)
+def takes_stacks(spec: ModelSpec) -> bool:
+    """Tell whether a model takes neither grey nor RGB: then the pages of a TIFF file are its channels."""
+    return spec.preprocess.channels not in (1, 3)
 
 
 def _ray_engine(*arguments: Any) -> RayEngine:
@@ -268,7 +280,7 @@ def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> b
         The message starts with ``<stdin>`` or the model's path.
     """
     segmenter = open_model(model, settings, streams=1)
-    context = Context(settings, "", _takes_stacks(segmenter))
+    context = Context(settings, "", takes_stacks(segmenter.spec))
     job = Job(Item(Path("<stdin>"), "<stdin>", "<stdin>"), data=data)
     stages.decode(job, context)
     stages.segment([job], segmenter, settings.scale)

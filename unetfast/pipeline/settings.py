@@ -51,7 +51,8 @@ class RunSettings:
     )
     scale: float = setting(
         1.0,
-        "Look for something at this fraction of the resolution first, and only there at full resolution.",
+        "Look at a picture of this fraction of the size, and at full resolution around the edges of what it "
+        "shows: for photos mostly clean, or closer than the model's (docs/scale.md).",
         low=0.05,
         high=1.0,
     )

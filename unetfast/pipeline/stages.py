@@ -47,6 +47,7 @@ __all__ = [
     "key_of",
     "load",
     "mask_key_of",
+    "missing_ending",
     "names",
     "segment",
     "store",
@@ -231,7 +232,8 @@ def store(job: Job, context: Context, classes: int, put: Callable[[str, bytes], 
     """
     wanted = names(job.item, context.settings)
     if "cleaned" in wanted:
-        wanted["cleaned"] += _missing_ending(job)
+        assert job.picture is not None
+        wanted["cleaned"] += missing_ending(job.item, job.picture.format)
     outputs, sizes = job.entry.setdefault("outputs", {}), job.entry.setdefault("bytes", {})
     for kind in sorted(wanted, key=lambda kind: kind == "cleaned"):
         sizes[kind] = put(wanted[kind], encode_result(kind, job, context, classes))
@@ -240,18 +242,17 @@ def store(job: Job, context: Context, classes: int, put: Callable[[str, bytes], 
     job.picture = job.labels = job.mask = job.cleaned = None
 
 
-def _missing_ending(job: Job) -> str:
-    """Return what the cleaned photo's name needs so that its ending tells its content.
+def missing_ending(item: Item, format: str) -> str:
+    """Return what a cleaned photo's name needs so that its ending tells its content.
 
     A PNG file that is called a.jpg becomes a.jpg.png, unless another photo has that name.
     """
-    assert job.picture is not None
-    endings = EXTENSIONS[job.picture.format]
-    if job.item.relative.lower().endswith(endings):
+    endings = EXTENSIONS[format]
+    if item.relative.lower().endswith(endings):
         return ""
-    path = job.item.path
+    path = item.path
     if not isinstance(path, Path) or path.with_name(path.name + endings[0]).exists():
-        raise ImageError(f"{path}: holds a {job.picture.format.upper()} picture; rename it to {endings[0]}")
+        raise ImageError(f"{path}: holds a {format.upper()} picture; rename it to {endings[0]}")
     return endings[0]
 
 

@@ -19,22 +19,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ConfigError, ImageError
-from unetfast.imaging.convert import distance_to_clear
+from unetfast.imaging.convert import distance_to_clear, orient, unorient
 from unetfast.imaging.formats import check_pixels
-from unetfast.imaging.tiff import beside, pages_of
+from unetfast.imaging.tiff import orientation_of, pages_of, remarks
 from unetfast.imaging.tiff_patch import Segments
 from unetfast.imaging.tiff_rows import Rows
 from unetfast.imaging.write import MaskPages, MaskStream
 from unetfast.inpainting import inpaint
+from unetfast.inpainting.grain import STRIP_ROWS, add_grain, reach_of
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline import stages
 from unetfast.pipeline.output import Output
 from unetfast.pipeline.remote import RemoteFile, RemoteOutput
 from unetfast.pipeline.settings import RunSettings
-from unetfast.pipeline.stages import Context, Job, names
+from unetfast.pipeline.sources import Item
+from unetfast.pipeline.stages import Context, Job, missing_ending, names
+from unetfast.preprocess import with_halo
+from unetfast.scaled import segment_rows
 from unetfast.segment import Segmenter
 
-__all__ = ["identify", "parse_bytes", "process", "takes"]
+__all__ = ["identify", "parse_bytes", "process", "results", "takes"]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 MOST_ROWS = 4096
@@ -50,9 +54,11 @@ def parse_bytes(text: str) -> int:
 
 def takes(path: Path | RemoteFile, context: Context) -> bool:
     """Tell whether a local file is a TIFF of several pages, or one that needs more than --max-memory."""
-    if not isinstance(path, Path):
+    if not isinstance(path, Path) or context.settings.engine == "ray":
         return False
     try:
+        if not path.is_file():  # a pipe would be waited for without end
+            return False
         with open(path, "rb") as file:
             if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
                 return False
@@ -81,45 +87,79 @@ def identify(job: Job, context: Context) -> None:
     stages.identify(job, context, digest.hexdigest())
 
 
+class _DiscardError(Exception):
+    """Leaves the block of a file that is not to be kept."""
+
+
 def process(job: Job, context: Context, segmenter: Segmenter, output: Output | RemoteOutput) -> None:
     """Take a photo through all stages and complete its line of the journal.
 
     Raises
     ------
     ImageError
-        When the file cannot be read or written in bands.
+        When the file cannot be read or written in bands. A file that can only be segmented has its
+        mask still.
     """
     settings, name = context.settings, str(job.item.path)
-    wanted = names(job.item, settings)
-    overlay = wanted.pop("overlay", None)
     with ExitStack() as stack:
         source = stack.enter_context(open(name, "rb"))
         unchanged = _state(source)
         pages = stack.enter_context(pages_of(source, name))
         several = len(pages) > 1
-        if several and "mask" in wanted:  # a page each; no other photo's mask has this ending
-            wanted["mask"] = wanted["mask"].removesuffix(".png") + ".tif"
-        works = [_work(page, source, settings, segmenter, name) for page in pages]
-        files = {kind: stack.enter_context(output.open(path)) for kind, path in wanted.items()}
+        wanted = _wanted(job.item, settings, several=several)
+        if "cleaned" in wanted:
+            wanted["cleaned"] += missing_ending(job.item, "tiff")
+        works = [
+            _Work(page, source, settings, segmenter, f"{name}: page {number}" if several else name)
+            for number, page in enumerate(pages, 1)
+        ]
+        job.entry.update(height=works[0].height, width=works[0].width)
         binary = settings.inpaint or len(segmenter.spec.classes) == 2
-        masked = _pages(works, files, source, name, binary=binary)
-        others = beside(pages[0])
-        sizes = {kind: file.seek(0, 2) for kind, file in files.items()}
-        if _state(source) != unchanged or unchanged != job.state:
-            raise ImageError(f"{name}: changed while it was read; run again")
-    how = f"TIFF of {len(pages)} pages" if several else "TIFF in windows"
-    job.entry.update(
-        status="done",
-        height=works[0].rows.height,
-        width=works[0].rows.width,
-        masked_px=masked,
-        outputs=wanted,
-        bytes=sizes,
+        files = {
+            kind: stack.enter_context(output.open(path)) for kind, path in wanted.items() if kind == "mask"
+        }
+        try:
+            with ExitStack() as cleaning:
+                if "cleaned" in wanted:
+                    files["cleaned"] = cleaning.enter_context(output.open(wanted["cleaned"]))
+                masked, refused = _pages(works, files, source, name, binary=binary)
+                if _state(source) != unchanged or unchanged != job.state:
+                    raise ImageError(f"{name}: changed while it was read; run again")
+                sizes = {kind: file.seek(0, 2) for kind, file in files.items()}
+                if refused is not None:
+                    raise _DiscardError
+        except _DiscardError:
+            del wanted["cleaned"], sizes["cleaned"]
+        others = remarks(pages)
+    job.entry.update(masked_px=masked, outputs=wanted, bytes=sizes)
+    if refused is not None:
+        raise refused
+    job.entry["status"] = "done"
+    what = "of several pages" if several else "this large"
+    job.entry["how"] = "".join(
+        (
+            f"TIFF of {len(pages)} pages" if several else "TIFF in windows",
+            ": only the strips or tiles under the mask re-encoded" if masked else ": copied byte for byte",
+            others,
+            f"; no overlay of a picture {what}" if settings.overlay else "",
+        )
     )
-    lacking = (
-        f"; no overlay of a picture {'of several pages' if several else 'this large'}" if overlay else ""
-    )
-    job.entry["how"] = f"{how}: only the strips or tiles under the mask re-encoded{others}{lacking}"
+
+
+def results(item: Item, context: Context) -> dict[str, str]:
+    """Return the results of a photo, kind to path, also of one that is processed here."""
+    if not takes(item.path, context):
+        return names(item, context.settings)
+    with open(str(item.path), "rb") as file, pages_of(file, str(item.path)) as pages:
+        return _wanted(item, context.settings, several=len(pages) > 1)
+
+
+def _wanted(item: Item, settings: RunSettings, *, several: bool) -> dict[str, str]:
+    wanted = names(item, settings)
+    wanted.pop("overlay", None)
+    if several and "mask" in wanted:  # a page each; no other photo's mask has this ending
+        wanted["mask"] = wanted["mask"].removesuffix(".png") + ".tif"
+    return wanted
 
 
 def _state(file: BinaryIO) -> tuple[int, int]:
@@ -127,17 +167,101 @@ def _state(file: BinaryIO) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _work(page: Any, source: BinaryIO, settings: RunSettings, segmenter: Segmenter, name: str) -> _Work:
-    """Return what processes one page; raise ImageError for what does not work in bands."""
-    check_pixels(page.imagewidth, page.imagelength, name, settings.max_pixels)
-    instead = "raise --max-memory" if len(page.parent.pages) == 1 else "save each page as a file of its own"
-    if settings.scale != 1.0:
-        raise ImageError(f"{name}: --scale does not work in windows; {instead}")
-    if settings.grain:  # it would differ from that of the whole picture
-        raise ImageError(f"{name}: --grain does not work in windows; {instead}")
-    if page.tags.valueof(274) not in (None, 1):
-        raise ImageError(f"{name}: a turned TIFF cannot be read in windows; {instead}")
-    return _Work(Rows(source, page, name), settings, segmenter, _band_rows(page, settings, name))
+class _Work:
+    """A page and what is to become of it: its labels, its mask and its cleaned pixels, upright.
+
+    Attributes
+    ----------
+    rows : Rows
+    orientation : int
+        EXIF's; other than 1 only of a page that is held as a whole.
+    height, width : int
+        Upright.
+    band : int
+        How many rows are processed at once: a multiple of the strips' or tiles', or all.
+    """
+
+    def __init__(
+        self, page: Any, source: BinaryIO, settings: RunSettings, segmenter: Segmenter, name: str
+    ) -> None:
+        check_pixels(page.imagewidth, page.imagelength, name, settings.max_pixels)
+        self.rows, self.name = Rows(source, page, name), name
+        self.settings, self.segmenter = settings, segmenter
+        self.orientation = orientation_of(page)
+        self.height, self.width = self.rows.height, self.rows.width
+        if page.imagelength * _row_bytes(page) <= parse_bytes(settings.max_memory):
+            self.band = self.height
+        else:
+            self.band = _band_rows(page, settings, name)
+            self._refuse_what_needs_the_whole()
+        if self.orientation >= 5:
+            self.height, self.width = self.width, self.height
+            self.band = self.height
+
+    def _refuse_what_needs_the_whole(self) -> None:
+        needs = {
+            "a turned TIFF": self.orientation != 1,
+            "a model that resizes its input": self.segmenter.spec.preprocess.resize_px is not None,
+            # Its fronts meet in an order that rows far away decide.
+            f"--method {self.settings.method}": self.settings.inpaint
+            and self.settings.method in ("telea", "ns"),
+        }
+        for what, needed in needs.items():
+            if needed:
+                raise ImageError(f"{self.name}: {what} needs the whole picture in memory; raise --max-memory")
+
+    def read(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return the pixels of some rows."""
+        if self.orientation == 1:
+            return self.rows.read(top, bottom)
+        return orient(self.rows.read(0, self.rows.height), self.orientation)[top:bottom]
+
+    def labels(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Return the class ids of some rows, as the whole image would have them."""
+        shape, rows = (self.height, self.width), (top, bottom)
+        if self.settings.scale != 1.0:
+            return segment_rows(self.segmenter, self.read, shape, rows, self.settings.scale, self.band)
+        spec = self.segmenter.spec
+        first, last = with_halo(top, bottom, self.height, spec.stride_px, spec.halo_px)
+        return self.segmenter.segment(self.read(first, last))[top - first : bottom - first]
+
+    def mask(self, top: int, bottom: int) -> NDArray[np.bool_]:
+        """Return which pixels of some rows are to be replaced."""
+        grown = self.settings.dilate_px
+        first, last = max(0, top - grown), min(self.height, bottom + grown)
+        found = dilate(self.labels(first, last) != 0, grown)
+        return np.asarray(found[top - first : bottom - first], np.bool_)
+
+    def cleaned(self, top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return the filled pixels of some rows and which of them are masked."""
+        settings, height = self.settings, self.height
+        reach = settings.window_px // 2 + 16
+        while True:
+            first, last = self._around(top, bottom, reach)
+            mask = self.mask(first, last)
+            core = slice(top - first, bottom - first)
+            if not mask[core].any():
+                return self.read(top, bottom), mask[core]
+            # A pixel deep inside a masked region is filled from its rim, however far that is.
+            if (first, last) == (0, height) or float(distance_to_clear(mask)[core].max()) <= reach:
+                break
+            reach *= 4
+        if mask.all():
+            raise ImageError(f"{self.name}: every pixel was found: nothing is left to fill from")
+        pixels = self.read(first, last)
+        filled = inpaint(pixels, mask, settings.window_px, method=settings.method, threads=settings.threads)
+        if settings.grain:
+            add_grain(filled, mask, settings.window_px, 0, first_row=first)
+        return filled[core], mask[core]
+
+    def _around(self, top: int, bottom: int, reach: int) -> tuple[int, int]:
+        """Return the rows that the filling of some rows depends on, with so many around them."""
+        first, last = top - reach, bottom + reach
+        if self.settings.grain:
+            around = reach_of(self.settings.window_px)
+            first = min(first, top // STRIP_ROWS * STRIP_ROWS - around)
+            last = max(last, -(-bottom // STRIP_ROWS) * STRIP_ROWS + around)
+        return max(0, first), min(self.height, last)
 
 
 def _band_rows(page: Any, settings: RunSettings, name: str) -> int:
@@ -153,104 +277,108 @@ def _band_rows(page: Any, settings: RunSettings, name: str) -> int:
     return rows
 
 
-class _Work:
-    """A file read in bands: its rows, and their labels and cleaned pixels."""
-
-    def __init__(self, rows: Rows, settings: RunSettings, segmenter: Segmenter, band: int) -> None:
-        self.rows, self.settings, self.segmenter, self.band = rows, settings, segmenter, band
-
-    def labels(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        """Return the class ids of some rows, as the whole image would have them."""
-        spec = self.segmenter.spec
-        if spec.preprocess.resize_px is not None:
-            raise ImageError("a model that resizes its input cannot work in windows; raise --max-memory")
-        stride = spec.stride_px
-        first = max(0, (top - spec.halo_px) // stride * stride)
-        last = min(self.rows.height, -(-(bottom + spec.halo_px) // stride) * stride)
-        return self.segmenter.segment(self.rows.read(first, last))[top - first : bottom - first]
-
-    def cleaned(self, top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return the filled pixels of some rows and which of them are masked."""
-        settings, height = self.settings, self.rows.height
-        reach = settings.window_px // 2 + 16
-        while True:
-            first, last = max(0, top - reach), min(height, bottom + reach)
-            outer = max(0, first - settings.dilate_px), min(height, last + settings.dilate_px)
-            mask = dilate(self.labels(*outer) != 0, settings.dilate_px)[first - outer[0] : last - outer[0]]
-            core = slice(top - first, bottom - first)
-            if not mask[core].any():
-                return self.rows.read(top, bottom), mask[core]
-            whole = (first, last) == (0, height)
-            # A pixel deep inside a masked region is filled from its rim, however far that is.
-            if whole or float(distance_to_clear(mask)[core].max()) <= reach:
-                break
-            reach *= 4
-        if mask.all():
-            raise ImageError("every pixel was found: nothing is left to fill from")
-        pixels = self.rows.read(first, last)
-        filled = inpaint(pixels, mask, settings.window_px, method=settings.method, threads=settings.threads)
-        return filled[core], mask[core]
-
-
 def _pages(
     works: list[_Work], files: dict[str, BinaryIO], source: BinaryIO, name: str, *, binary: bool
-) -> int:
-    """Write every page of the wanted files; return how many pixels are masked."""
+) -> tuple[int, ImageError | None]:
+    """Write every page of the wanted files.
+
+    Returns
+    -------
+    int
+        How many pixels are masked.
+    ImageError or None
+        Why the cleaned file is not to be kept: its first page that cannot be written.
+    """
     masked = 0
     with ExitStack() as stack:
-        targets: list[Segments | None] = [None] * len(works)
+        pages: list[Any] = [None] * len(works)
+        shared = False
         if "cleaned" in files:
             source.seek(0)
             shutil.copyfileobj(source, files["cleaned"], 1 << 22)
             pages = stack.enter_context(pages_of(files["cleaned"], name))
             offsets = [offset for page in pages for offset in page.dataoffsets]
             shared = len(set(offsets)) != len(offsets)
-            targets = [Segments(files["cleaned"], page, name, shared=shared) for page in pages]
+        target = _Target(files.get("cleaned"), shared=shared)
         book = MaskPages()
-        for work, segments in zip(works, targets, strict=True):
+        for work, page in zip(works, pages, strict=True):
             parts: list[NDArray[Any]] = []
             if "mask" not in files:
-                masked += _bands(work, segments, lambda _: None, binary=binary)
+                masked += _bands(work, page, target, lambda _: None, binary=binary)
             elif len(works) > 1:
-                masked += _bands(work, segments, parts.append, binary=binary)
+                masked += _bands(work, page, target, parts.append, binary=binary)
                 book.add(np.concatenate(parts))
             else:
-                masked += _bands_to_png(work, segments, files["mask"], binary=binary)
+                masked += _bands_to_png(work, page, target, files["mask"], binary=binary)
     if "mask" in files and len(works) > 1:
         files["mask"].write(book.end())
-    return masked
+    return masked, target.refused
 
 
-def _bands_to_png(work: _Work, segments: Segments | None, file: BinaryIO, *, binary: bool) -> int:
-    png = MaskStream(work.rows.height, work.rows.width, binary=binary)
+class _Target:
+    """The cleaned file, until one of its pages cannot be written."""
+
+    def __init__(self, file: BinaryIO | None, *, shared: bool) -> None:
+        self.file, self._shared = file, shared
+        self.refused: ImageError | None = None
+        self._segments: Segments | None = None
+
+    def put(self, work: _Work, page: Any, pixels: NDArray[Any], mask: NDArray[np.bool_], top: int) -> None:
+        """Replace the strips or tiles of some rows of a page that the mask touches."""
+        if self.file is None or self.refused is not None or not mask.any():
+            return
+        try:
+            if self._segments is None:
+                self._segments = Segments(self.file, page, work.name, shared=self._shared)
+            _replace(self._segments, work, pixels, mask, top)
+        except ImageError as exc:
+            self.refused = exc
+
+    def end_page(self) -> None:
+        """Write where the strips or tiles of the page lie now."""
+        segments, self._segments = self._segments, None
+        if segments is None or self.refused is not None:
+            return
+        try:
+            segments.finish()
+        except ImageError as exc:
+            self.refused = exc
+
+
+def _bands_to_png(work: _Work, page: Any, target: _Target, file: BinaryIO, *, binary: bool) -> int:
+    png = MaskStream(work.height, work.width, binary=binary)
     file.write(png.start())
-    masked = _bands(work, segments, lambda part: file.write(png.rows(part)), binary=binary)
+    masked = _bands(work, page, target, lambda part: file.write(png.rows(part)), binary=binary)
     file.write(png.end())
     return masked
 
 
 def _bands(
-    work: _Work, segments: Segments | None, put: Callable[[NDArray[Any]], object], *, binary: bool
+    work: _Work, page: Any, target: _Target, put: Callable[[NDArray[Any]], object], *, binary: bool
 ) -> int:
     """Process every band of a page and hand its mask or class ids to `put`; return its masked pixels."""
-    height, masked = work.rows.height, 0
-    for top in range(0, height, work.band):
-        bottom = min(top + work.band, height)
-        if segments is None:
+    masked = 0
+    for top in range(0, work.height, work.band):
+        bottom = min(top + work.band, work.height)
+        if target.file is None:
             labels = work.labels(top, bottom)
             mask = labels != 0
+        elif target.refused is not None:
+            mask = work.mask(top, bottom)
         else:
             pixels, mask = work.cleaned(top, bottom)
-            _replace(segments, work.rows, pixels, mask, top)
+            target.put(work, page, pixels, mask, top)
         put(mask if binary else labels)
         masked += int(np.count_nonzero(mask))
-    if segments is not None:
-        segments.finish()
+    target.end_page()
     return masked
 
 
-def _replace(segments: Segments, rows: Rows, pixels: NDArray[Any], mask: NDArray[np.bool_], top: int) -> None:
-    for box in rows.boxes:
+def _replace(
+    segments: Segments, work: _Work, pixels: NDArray[Any], mask: NDArray[np.bool_], top: int
+) -> None:
+    pixels, mask = unorient(pixels, work.orientation), unorient(mask, work.orientation)
+    for box in work.rows.boxes:
         if top <= box.top < top + len(pixels):
             part = (slice(box.top - top, box.bottom - top), slice(box.left, box.right))
             if mask[part].any():
