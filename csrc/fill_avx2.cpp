@@ -15,11 +15,14 @@ namespace unetfast {
 namespace {
 
 constexpr int N = 32;
+#define UNETFAST_AVX2
 #include "planes.h"
 #include "select.h"
 #include "grow_lanes.h"
 #include "patch.h"
 #include "rings.h"
+#include "lane_bits.h"
+#include "sort_lanes.h"
 #include "fill_lanes.h"
 
 }  // namespace

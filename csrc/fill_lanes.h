@@ -5,11 +5,8 @@
 //
 // The band is walked in tiles, 32 rows of one mask word (64 pixels). Where a tile holds a masked
 // pixel, its surroundings become a patch. There the samples at one place of the window lie side by
-// side for neighbouring pixels and channels, and one load fetches them for N lanes: a segment.
-
-// Steps that must not be inlined into one another: the compiler then keeps the counters of the inner loops
-// in memory, which made side 31 half as fast again (tools/compare_inpaint.py).
-#define APART __attribute__((noinline))
+// side for neighbouring pixels and channels, and one load fetches them for N lanes: a segment. Samples of
+// several bytes are sorted instead (sort_lanes.h) where that is cheaper.
 
 template <class T, class Counts>
 struct Filler {
@@ -22,18 +19,12 @@ struct Filler {
         Search<Counts> search;
     };
 
-    struct Tile {
-        ptrdiff_t y, x;         // the first row, and the first pixel of its mask word
-        ptrdiff_t first, last;  // the rows that hold something to fill, counted from y
-        ptrdiff_t low, high;    // and the pixels, counted from x
-        uint64_t todo[tile_rows];
-    };
-
     const Scene &scene;
     const Band &band;
     Scratch &scratch;
     Grower<T> grower;
     Patch<T> patch;
+    Sorter<T> sorter;
     Rings rings;
     const ptrdiff_t channels, radius, side, segment_pixels;
     int8_t *columns = nullptr;     // for each lane and row of the tile a count over the window's rows
@@ -48,6 +39,7 @@ struct Filler {
           scratch(scratch),
           grower(scene, band, scratch),
           patch(scene),
+          sorter(scene),
           channels(scene.job.channels),
           radius(scene.radius),
           side(2 * scene.radius + 1),
@@ -157,19 +149,19 @@ struct Filler {
     }
 
     void fill_tile(const Tile &tile) {
-        const ptrdiff_t rows = tile.last - tile.first + side;
-        patch.load_rows(tile.x + tile.low - radius, tile.y + tile.first - radius,
-                        tile.high - tile.low + side + segment_pixels, rows);
         list_segments(tile);
+        // One byte alone is found by columns, which are cheaper than sorting at every side.
+        if constexpr (planes > 1)
+            if (sorting_pays(tile)) return sorter.fill(band, scratch, tile);
+        patch.load_rows(tile.x + tile.low - radius, tile.y + tile.first - radius,
+                        tile.high - tile.low + side + segment_pixels, tile.last - tile.first + side);
+        count_intact(tile);
         search_columns(tile);
         for (ptrdiff_t i = 0; i < segment_count; ++i) fill_segment(segments[i]);
     }
 
-    // Cover what is to be filled by segments, and count the intact samples of their windows.
-    APART void list_segments(const Tile &tile) {
-        const Counts whole = Counts::number(side * side);
-        __builtin_memset(threshold, 0, sizeof threshold);  // masked is -1
-        count_columns(patch.masked, tile.last - tile.first + 1);
+    // Cover what is to be filled by segments.
+    void list_segments(const Tile &tile) {
         segment_count = 0;
         for (ptrdiff_t row = tile.first; row <= tile.last; ++row)
             for (uint64_t todo = tile.todo[row]; todo;) {
@@ -179,10 +171,31 @@ struct Filler {
                 segment.x = tile.x + first;
                 segment.todo = todo >> first & low_bits(segment_pixels);
                 todo ^= segment.todo << first;
-                const Counts intact = whole - count_window(segment);
-                segment.wanted = patch.lanes_of(segment.todo);
-                segment.search = {intact.lower_rank(), Counts::zero(), (i8)all(128), 8};
             }
+    }
+
+    // Whether sorting the patch takes less than searching the samples of every segment's windows, counted in
+    // instructions on Zen 3; those that sort take half as long again and are given so.
+    bool sorting_pays(const Tile &tile) const {
+        if (side > Sorter<T>::most_side) return false;
+        ptrdiff_t pixels = 0;
+        for (ptrdiff_t i = 0; i < segment_count; ++i) pixels += __builtin_popcountll(segments[i].todo);
+        const ptrdiff_t samples = (tile.high - tile.low + side) * (tile.last - tile.first + side);
+        const ptrdiff_t by_order = channels * (samples * (25 + 20 * planes) + 300 * pixels);
+        const ptrdiff_t by_samples = segment_count * side * side * (20 + 46 * (planes - 1));
+        return by_order < by_samples;
+    }
+
+    // Count the intact samples of the segments' windows.
+    APART void count_intact(const Tile &tile) {
+        const Counts whole = Counts::number(side * side);
+        __builtin_memset(threshold, 0, sizeof threshold);  // masked is -1
+        count_columns(patch.masked, tile.last - tile.first + 1);
+        for (Segment *segment = segments; segment < segments + segment_count; ++segment) {
+            const Counts intact = whole - count_window(*segment);
+            segment->wanted = patch.lanes_of(segment->todo);
+            segment->search = {intact.lower_rank(), Counts::zero(), (i8)all(128), 8};
+        }
     }
 
     // Find the first bits of the segments' bytes. For one threshold, the same for all pixels, how many
@@ -297,8 +310,6 @@ struct Filler {
         }
     }
 };
-
-#undef APART
 
 // For windows whose counts outgrow sixteen bits: pixel by pixel.
 template <class T>

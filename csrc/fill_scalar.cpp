@@ -11,6 +11,8 @@ constexpr int N = 16;
 #include "grow_lanes.h"
 #include "patch.h"
 #include "rings.h"
+#include "lane_bits.h"
+#include "sort_lanes.h"
 #include "fill_lanes.h"
 
 bool available() { return true; }

@@ -9,6 +9,8 @@ inline uint32_t float_key(uint32_t bits) {
     return bits ^ (static_cast<uint32_t>(static_cast<int32_t>(bits) >> 31) | 0x80000000u);
 }
 
+inline uint32_t float_bits(uint32_t key) { return key & 0x80000000u ? key ^ 0x80000000u : ~key; }
+
 // Split n samples into planes. Bytes may alias anything: the loops vectorise only on restricted
 // pointers.
 inline void split(const uint8_t *__restrict samples, ptrdiff_t n, int8_t *const *planes) {
@@ -46,7 +48,7 @@ inline void join(const int8_t *found, uint16_t *sample) {
 inline void join(const int8_t *found, uint32_t *sample) {
     uint32_t key = 0;
     for (int plane = 0; plane < 4; ++plane) key = key << 8 | (uint8_t)(found[plane * N] ^ 128);
-    *sample = key & 0x80000000u ? key ^ 0x80000000u : ~key;
+    *sample = float_bits(key);
 }
 
 template <class T>
