@@ -243,6 +243,34 @@ def _opaque_or_alpha(i: int) -> Labels:
     return np.dstack([white] * 3 + [white * 0 + 255] if i % 2 else [white * 0 + 255] * 3 + [white])
 
 
+def _parts(i: int) -> Labels:
+    """Four of twelve classes, each in one piece, as organs, fields and parts of a thing are; 255 is void."""
+    labels = np.zeros((H, W), np.uint8)
+    for k, class_ in enumerate(np.random.default_rng(i).permutation(11)[:4] + 1):
+        labels[4:20, 12 * k + 2 : 12 * k + 12] = class_
+    labels[:2] = 255
+    return labels
+
+
+def test_class_ids_in_one_piece_each_are_no_objects(tmp_path: Path) -> None:
+    found = open_dataset(_dataset(tmp_path, _parts, count=20))
+    assert found.classes == ("background", *(f"class_{k}" for k in range(1, 12)))
+    assert (_labels(found)[:2] == IGNORE).all()
+
+
+def test_the_flag_for_another_background_keeps_what_does_not_count(tmp_path: Path) -> None:
+    def draw(i: int) -> Labels:
+        labels = truth(i, classes=3) + np.uint8(1)
+        labels[0] = 255
+        return labels
+
+    root = _dataset(tmp_path, draw)
+    found = open_dataset(root)
+    said = re.findall(r"--mask-values (\d\S*background\S*)", " ".join(text for _, text in found.decisions))
+    again = open_dataset(root, mask_values=said)
+    assert (_labels(again)[0] == IGNORE).all()
+
+
 REFUSED: dict[str, tuple[Callable[[int], Any], str]] = {
     "0, 1 and 255": (_one_and_255, "255 may mean.*1=foreground,255=ignore, or 1=foreground,255=for"),
     "0 1 and 0 255": (lambda i: truth(i) * (255 if i % 2 else 1), "some masks hold 0 and 1, others 0 and 2"),

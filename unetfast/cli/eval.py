@@ -40,7 +40,7 @@ __all__ = ["eval_"]
 @click.option("--backend", default="auto", help="torch, onnxruntime, openvino, tensorrt, or auto by the file")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 @click.option(
-    "--tile", type=click.IntRange(64), default=1024, show_default=True, help="larger images are tiled"
+    "--tile", type=click.IntRange(64), default=1024, show_default=True, help="images much larger are tiled"
 )
 @click.option(
     "--scale", type=click.FloatRange(0.05, 1), default=1.0, show_default=True,

@@ -231,6 +231,7 @@ class _Decider:
                 f"{values[0]} takes the place of the background, as no mask holds 0; otherwise say which "
                 f"does, such as --mask-values {values[1]}=background"
                 + "".join(f",{value}=class_{value}" for value in values if value != values[1])
+                + (",255=ignore" if ignored else "")
             )
         if self.levels.smeared:
             self.reasons.append(
@@ -356,20 +357,27 @@ class _Decider:
         numbers = [ids for ids in numbers if ids]
         counting = sum(ids == set(range(1, len(ids) + 1)) for ids in numbers)
         sizes = {len(ids) for ids in numbers}
+        few = len(numbers) < 4  # of few masks, 1, 2 and 1 .. 4 may well be classes
         enough = min(3, len(numbers)) if len(numbers) < 10 else max(3, len(numbers) // 10)
-        counts_up = counting >= 0.9 * len(numbers) > 1 and len(sizes) >= enough and max(sizes) > 3
+        counts_up = (
+            counting >= 0.9 * len(numbers) > 1 and len(sizes) >= enough and max(sizes) > (8 if few else 3)
+        )
         many = len(values) > MOST_CLASSES and not self.levels.smeared
         if self.domain == "colour" or not (counts_up or many or self._are_scattered(numbers)):
             return
         why = "each mask counts up from 1" if counts_up else "few masks share one"
         self._refuse(
             f"{len(values)} values, and {why}: they look like numbers of objects, not classes",
-            "1-65535=object",
+            # 255 beside lower ones alone: what does not count, rather than object 255
+            "1-254=object,255=ignore" if max(values) == 255 and 254 not in values else "1-65535=object",
             "name each value that is a class, such as 1=NAME,2=NAME",
         )
 
     def _are_scattered(self, numbers: list[set[int]]) -> bool:
-        """Whether most values are in few masks, and each is one connected piece."""
+        """Whether most values are in one mask alone, far apart, and each is one connected piece.
+
+        Classes recur, and their ids are dense: parts, fields and organs are one piece each, too.
+        """
         pieces = [stat.objects for stat in self.found.stats if stat.objects is not None]
         shared = Counter(id_ for ids in numbers for id_ in ids)
         usual = float(np.median(list(shared.values()))) if shared else 0.0
@@ -377,7 +385,8 @@ class _Decider:
             len(shared) > 8
             and len(pieces) >= 3
             and sum(pieces) >= 0.8 * len(pieces)
-            and usual <= 0.5 * len(numbers)
+            and usual <= max(1.0, 0.05 * len(numbers))
+            and max(shared) > 3 * len(shared)
         )
 
     def _check_depths(self, values: list[int]) -> None:

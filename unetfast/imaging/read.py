@@ -342,8 +342,9 @@ def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
         except Exception as exc:  # as in read
             raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc
         orientation = tiff.orientation_of(page)
-    if kind.kind == "f" and not (values == np.rint(values)).all():
-        return None  # shares of 0..1, or no mask
+        white_is_0 = page.photometric == 0
+    if kind.kind == "f" and (white_is_0 or not (values == np.rint(values)).all()):
+        return None  # shares of 0..1, what has to be inverted, or no mask
     if values.min() < 0 or values.max() > 65535:
         raise ImageError(f"{name}: values {values.min()} .. {values.max()}; 0 .. 65535 are read")
     turned = orient(values.astype(np.uint16), orientation)

@@ -57,7 +57,9 @@ class RunSettings:
         high=1.0,
     )
     tile: int = setting(
-        0, "Photos larger than this many px are segmented in tiles; 0: what half a gigabyte holds.", low=0
+        0,
+        "Photos are segmented in tiles of this many px and their halo; 0: what half a gigabyte holds.",
+        low=0,
     )
     batch: int = setting(16, "Small photos of one size that go through the network together.", low=1)
     workers: int = setting(

@@ -72,7 +72,8 @@ class Resolver:
             there = not self._listing.zipped and path.is_file()
         except (OSError, ValueError):  # too long or with a zero byte: no path at all
             there = False
-        if there and Path(text.strip()).is_absolute() and not path.is_relative_to(self._listing.root):
+        inside = path.resolve().is_relative_to(self._listing.root.resolve()) if there else False
+        if there and Path(text.strip()).is_absolute() and not inside:
             return FileRef(path)  # itself, not one of the same name in the data set
         name = self.name(text, beside)
         if name is not None:
