@@ -434,6 +434,18 @@ def test_lists_of_names_with_spaces_of_paths_and_with_gaps(tmp_path: Path) -> No
         open_dataset(two)
 
 
+def test_lists_by_other_names_and_lists_that_are_not_used(tmp_path: Path) -> None:
+    one = pairs(tmp_path / "one")
+    (one / "list_train.txt").write_text("0\n1\n")
+    (one / "list_val.txt").write_text("2\n3\n")
+    assert [s.split for s in open_dataset(one).samples] == ["train", "train", "val", "val"]
+    two = pairs(tmp_path / "two")
+    (two / "train.txt").write_text("images/0.jpg masks/0.png\nimages/1.jpg masks/1.png\n")
+    (two / "test.txt").write_text("images/8.jpg masks/8.png\nimages/9.jpg masks/9.png\n")
+    notes = " ".join(text for _, text in open_dataset(two).decisions)
+    assert "test.txt is not used: 0 of its 2 lines are pairs that are here" in notes
+
+
 def test_names_that_nearly_fit_are_shown(tmp_path: Path) -> None:
     pairs(tmp_path, masks="masks/00{}.png")
     with pytest.raises(DatasetError, match=r"4 files are images, such as images/0\.jpg.*masks/000\.png"):

@@ -45,12 +45,13 @@ def _pairs(listing: Listing, lines: dict[str, list[str]]) -> Found | None:
     resolver = Resolver(listing)
     pairs: dict[str, tuple[str, str | None]] = {}
     missing: list[str] = []
-    used = []
+    used, unused = [], []
     for name, content in lines.items():
         split = split_in(name.rpartition("/")[2])
         found = [_two(resolver, line, name) for line in content]
         good = [pair for pair in found if pair is not None]
         if 2 * len(good) <= len(content):
+            unused += [f"{name} is not used: {len(good)} of its {len(content)} lines are pairs that are here"]
             continue
         used.append(name)
         missing += [f"{name}: {line}" for line, pair in zip(content, found, strict=True) if pair is None]
@@ -69,7 +70,7 @@ def _pairs(listing: Listing, lines: dict[str, list[str]]) -> Found | None:
         Sample(ids[image], listing.ref(image), (listing.ref(mask),), split)
         for image, (mask, split) in pairs.items()
     ]
-    return Found(samples, missing, [], [f"pairs listed in {', '.join(used)}"])
+    return Found(samples, missing, [], [f"pairs listed in {', '.join(used)}", *unused])
 
 
 def _two(resolver: Resolver, line: str, beside: str) -> tuple[str, str] | None:
@@ -89,7 +90,10 @@ def _both(resolver: Resolver, parts: list[str], beside: str) -> tuple[str, str] 
 
 def _names(listing: Listing, mask: str | None, lines: dict[str, list[str]]) -> Found | None:
     """Read lists of one name a line, whose pairs the folders tell."""
+    # Beside Pascal VOC's train.txt, aeroplane_train.txt is another thing; alone, list_train.txt is the list.
     splits = {name: split_of(name.rpartition("/")[2].rpartition(".")[0]) for name in lines}
+    if not any(splits.values()):
+        splits = {name: split_in(name.rpartition("/")[2]) for name in lines}
     if "train" not in splits.values():  # Pascal VOC has trainval beside both, Oxford's pets have it alone
         splits |= {name: "train" for name in lines if _is_trainval(name)}
     lists = [name for name, split in splits.items() if split and lines[name]]
