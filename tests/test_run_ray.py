@@ -14,7 +14,7 @@ from unetfast.pipeline.run import run
 __all__ = ["model"]
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-PHOTOS = 16
+PHOTOS = 48  # enough that the first are written while the last are not yet read
 
 
 def kill_a_worker(output: Path, killed: list[int]) -> None:
