@@ -32,6 +32,8 @@ Fill = Callable[[Any, Any], Any]
 CASES: dict[str, Fill] = {
     **{f"native, k = {k}": partial(inpaint, window_px=k) for k in (7, 15, 31)},
     **{f"native, k = {k}, grain": partial(inpaint, window_px=k, grain=True) for k in (7, 15, 31)},
+    "native, by width": partial(inpaint, window_px=0),
+    "native, by width, grain": partial(inpaint, window_px=0, grain=True),
     "telea, k = 7": partial(inpaint, window_px=7, method="telea"),
     "ns, k = 7": partial(inpaint, window_px=7, method="ns"),
 }

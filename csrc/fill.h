@@ -27,7 +27,8 @@ struct Tile {
 
 struct Scene {
     unetfast_inpaint_job job;
-    BitMask masked;    // what is to be filled: the mask, dilated, and the pixels with a NaN
+    BitMask masked;    // what is never read: the mask, dilated, and the pixels with a NaN
+    BitMask only;      // where the job asks for a part of it
     ptrdiff_t radius;  // of the window
     bool in_place;
 
@@ -37,6 +38,8 @@ struct Scene {
     char *target_row(ptrdiff_t y) const {
         return static_cast<char *>(job.target) + y * job.target_row_bytes;
     }
+    // What is to be filled, where it is masked.
+    const BitMask &todo() const { return job.only ? only : masked; }
     ptrdiff_t pixel_bytes() const { return ptrdiff_t{job.channels} * job.sample_type; }
 };
 

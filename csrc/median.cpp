@@ -55,31 +55,44 @@ void over_items(Team &team, size_t items, Work work) {
     if (failed) throw std::bad_alloc();
 }
 
-// Find out what is to be filled.
+// Do work(strip) for every strip of 64 rows.
+template <class Work>
+void over_strips(const unetfast_inpaint_job &job, Team &team, Work work) {
+    over_items(team, static_cast<size_t>((job.height + 63) / 64), [&](size_t i, size_t) {
+        Strip strip(static_cast<ptrdiff_t>(64 * i), job.height, job.width);
+        work(strip);
+    });
+}
+
+// Find out what is masked.
 BitMask build_mask(const unetfast_inpaint_job &job, Team &team) {
-    const auto over_strips = [&](auto work) {
-        over_items(team, static_cast<size_t>((job.height + 63) / 64), [&](size_t i, size_t) {
-            Strip strip(static_cast<ptrdiff_t>(64 * i), job.height, job.width);
-            work(strip);
-        });
-    };
     const auto finish = [&](BitMask &masked, Strip &strip) {
         if (job.sample_type == UNETFAST_FLOAT32)
             strip.pack_nan(static_cast<const char *>(job.source), job.source_row_bytes, job.channels);
         masked.store(strip);
     };
     BitMask masked(job.height, job.width);
-    over_strips([&](Strip &strip) {
+    over_strips(job, team, [&](Strip &strip) {
         strip.pack(job.mask, job.mask_row_bytes);
         job.dilate_px ? masked.store(strip) : finish(masked, strip);
     });
     if (!job.dilate_px) return masked;
     BitMask grown(job.height, job.width);
-    over_strips([&](Strip &strip) {
+    over_strips(job, team, [&](Strip &strip) {
         strip.dilate(masked, job.dilate_px);
         finish(grown, strip);
     });
     return grown;
+}
+
+// Find out which part of it is to be filled.
+BitMask build_only(const unetfast_inpaint_job &job, Team &team) {
+    BitMask only(job.height, job.width);
+    over_strips(job, team, [&](Strip &strip) {
+        strip.pack(job.only, job.only_row_bytes);
+        only.store(strip);
+    });
+    return only;
 }
 
 // Cut the rows into bands of whole tiles, each with a fair part of the work that is left: large ones
@@ -87,7 +100,7 @@ BitMask build_mask(const unetfast_inpaint_job &job, Team &team) {
 std::vector<Band> cut(const Scene &scene, int threads) {
     const ptrdiff_t height = scene.job.height;
     // A masked pixel costs about as much as 64 pixels that are only copied.
-    const auto work_of = [&](ptrdiff_t y) { return 64 * scene.masked.count(y) + tile_rows * scene.job.width; };
+    const auto work_of = [&](ptrdiff_t y) { return 64 * scene.todo().count(y) + tile_rows * scene.job.width; };
     ptrdiff_t left = 0, work = 0, y0 = 0;
     for (ptrdiff_t y = 0; y < height; y += tile_rows) left += work_of(y);
     std::vector<Band> bands;
@@ -117,6 +130,7 @@ int inpaint(const unetfast_inpaint_job &job, const Level &level) {
     ptrdiff_t masked_px = 0;
     for (ptrdiff_t y = 0; y < job.height; y += tile_rows) masked_px += scene.masked.count(y);
     if (masked_px == job.height * job.width) return UNETFAST_NO_INTACT_PIXEL;
+    if (job.only) scene.only = build_only(job, team);
 
     std::vector<Scratch> scratches(static_cast<size_t>(team.size()));
     const std::vector<Band> bands = cut(scene, team.size());

@@ -75,6 +75,9 @@ typedef struct {
     ptrdiff_t window_px;     /* the full side, odd, at least 1 */
     ptrdiff_t dilate_px;     /* the mask first grows by a disc of this radius; 0 leaves it alone */
     int threads;             /* 0: one for each processor */
+    const uint8_t *only;     /* of the masked pixels, fill those where this is non-zero and leave the others as they
+                                are in `source`; NULL: all. So that calls with several windows share the work */
+    ptrdiff_t only_row_bytes;
 } unetfast_inpaint_job;
 
 /* Copy source to target and replace the masked pixels. Returns UNETFAST_OK or an error above. */

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from unetfast.errors import ConfigError, InputError
 from unetfast.inpainting import METHODS, inpaint
 from unetfast.inpainting.mask import dilate
+from unetfast.inpainting.window import by_width
 
 MEDIANS = ("native", "numba")
 DTYPES = ("uint8", "uint16", "float32")
@@ -339,6 +341,7 @@ IMAGE, MASK = np.zeros((4, 5, 3), np.uint8), np.eye(4, 5, dtype=bool)
     [
         ({"window_px": 4}, ConfigError, "odd"),
         ({"window_px": -1}, ConfigError, "odd"),
+        ({"window_px": -2}, ConfigError, "odd"),
         ({"dilate_px": -1}, ConfigError, "dilate_px"),
         ({"threads": -1}, ConfigError, "threads"),
         ({"threads": 99999}, ConfigError, "threads"),
@@ -381,3 +384,76 @@ def test_a_read_only_out_is_refused() -> None:
 def test_an_unknown_method_is_named() -> None:
     with pytest.raises(ConfigError, match="did you mean 'native'"):
         inpaint(IMAGE, MASK, method="nativ")
+
+
+def wanted_sides(masked: Any) -> Any:
+    """Say the side of the window of each masked pixel, elsewhere 0: the first that is wide enough."""
+    depth = cv2.distanceTransform(masked.astype(np.uint8), cv2.DIST_C, 3)
+    sides = np.where(masked, 127, 0)
+    for side in (63, 31, 15):
+        reach = (side + 1) // 2
+        near = np.lib.stride_tricks.sliding_window_view(np.pad(depth, reach), [2 * reach + 1] * 2)
+        sides[masked & (near.max((2, 3)) <= reach / 2)] = side
+    return sides
+
+
+@st.composite
+def thick_masks(draw: st.DrawFn) -> Any:
+    """Draw strokes of 1 to 50 px, some at the border of the picture."""
+    height, width = draw(st.integers(1, 60)), draw(st.integers(2, 60))
+    mask = np.zeros((height, width), np.uint8)
+    for _ in range(draw(st.integers(1, 4))):
+        ends = [(draw(st.integers(-9, width + 9)), draw(st.integers(-9, height + 9))) for _ in range(2)]
+        cv2.line(mask, ends[0], ends[1], 1, draw(st.sampled_from([1, 4, 8, 9, 10, 15, 18, 30, 34, 50])))
+    mask[draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))] = 0
+    return mask > 0
+
+
+@given(mask=thick_masks())
+@settings(max_examples=40, deadline=None)
+def test_windows_follow_the_width(mask: Any) -> None:
+    sides = np.zeros(mask.shape, int)
+    for side, only in by_width(mask):
+        share = mask if only is None else only > 0
+        assert not sides[share].any()
+        sides[share] = side
+    assert np.array_equal(sides, wanted_sides(mask))
+
+
+@pytest.mark.parametrize("method", MEDIANS)
+@given(mask=thick_masks(), dtype=st.sampled_from(DTYPES), dilate_px=st.sampled_from([0, 2]))
+@settings(max_examples=10, deadline=None)
+def test_each_pixel_gets_the_median_of_its_own_window(
+    method: str, mask: Any, dtype: str, dilate_px: int
+) -> None:
+    rng = np.random.default_rng(3)
+    image = make_image(rng, (*mask.shape, 3), dtype, 200)
+    if dtype == "float32":
+        image[0, 0, 1] = np.nan
+    masked = dilate(mask, dilate_px) | np.isnan(image).any(2)
+    if masked.all():
+        return
+    sides = wanted_sides(masked)
+    expected = image.copy()
+    for side in (15, 31, 63, 127):
+        filled = inpaint(image, masked, side)
+        expected[sides == side] = filled[sides == side]
+    assert same_bits(inpaint(image, mask, 0, method=method, dilate_px=dilate_px, threads=2), expected)
+    inpaint(image, mask, 0, method=method, dilate_px=dilate_px, out=image)
+    assert same_bits(image, expected)
+
+
+@pytest.mark.parametrize("method", MEDIANS)
+@given(case=cases(), threads=st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_only_a_part_is_filled(method: str, case: Any, threads: int) -> None:
+    image, mask, window_px = case
+    image = np.ascontiguousarray(image.reshape(*mask.shape, -1))
+    mask = mask.astype(np.uint8)
+    only = (np.random.default_rng(5).random(mask.shape) < 0.4).astype(np.uint8)
+    expected, got = np.empty_like(image), np.empty_like(image)
+    METHODS["reference"](image, mask, expected, window_px, 0, 1, only)
+    METHODS[method](image, mask, got, window_px, 0, threads, only)
+    assert same_bits(got, expected)
+    METHODS[method](image, mask, image, window_px, 0, threads, only)
+    assert same_bits(image, expected)

@@ -76,6 +76,7 @@ def cracked(height: int, width: int) -> np.ndarray:
     [
         {"grain": True},
         {"grain": True, "window_px": 31, "dilate_px": 9},
+        {"dilate_px": 14},
         {"scale": 0.5},
         {"scale": 0.3, "inpaint": False},
         {"scale": 0.7, "grain": True},

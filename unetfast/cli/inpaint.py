@@ -27,10 +27,10 @@ __all__ = ["inpaint"]
 @click.option(
     "--window",
     "window_px",
-    default=15,
-    type=click.IntRange(1),
+    default=0,
+    type=click.IntRange(0),
     show_default=True,
-    help="Side of the window in px, odd.",
+    help="Side of the window in px, odd; 0: 15 to 127, by the width of what is marked.",
 )
 @click.option(
     "--dilate",

@@ -67,7 +67,7 @@ def run(
     Examples:
       unetfast run photos/ --inpaint
       unetfast run photos/ -r --inpaint --save-masks --overlay -o cleaned/
-      unetfast run asphalt/ --inpaint --grain --window 61
+      unetfast run asphalt/ --inpaint --grain
       unetfast run photos/ --model best.onnx --shard 1/8
       unetfast run s3://bucket/photos -r --inpaint -o s3://bucket/cleaned
       unetfast run - --inpaint < wall.jpg > wall_clean.jpg

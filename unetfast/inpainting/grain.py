@@ -9,14 +9,15 @@ import numpy as np
 
 __all__ = ["STRIP_ROWS", "add_grain", "reach_of"]
 
-CELL_PX = 8  # pixels that take their grain from one place, so that it keeps its texture
+WINDOW_PX = 31  # where the windows follow the width
+CELL_PX = 16  # pixels that take their grain from one place, as texture; 8 tear stones apart
 STRIP_ROWS = 256  # handled at once, which bounds the memory
 TRIES = 8
 
 
 def reach_of(window_px: int) -> int:
     """Return how many rows around a strip its grain depends on."""
-    return window_px // 2 + (CELL_PX << TRIES // 2)
+    return (window_px or WINDOW_PX) // 2 + (CELL_PX << (TRIES - 1) // 2)
 
 
 def add_grain(
@@ -30,7 +31,7 @@ def add_grain(
     """Add to each masked pixel, in place, the residual of an intact pixel near it.
 
     The residual of an intact pixel is its difference to the mean of the intact pixels in its
-    window. Cells of 8 x 8 masked pixels copy them from one place, drawn at random and further
+    window. Cells of 16 x 16 masked pixels copy them from one place, drawn at random and further
     away with each try, as far as that is intact; what still has none takes that of a pixel of
     the same rows.
 
@@ -41,7 +42,7 @@ def add_grain(
     masked : (H, W) bool array
         Which those are.
     window_px : int
-        The side of the window, odd.
+        The side of the window, odd; or 0: 31.
     seed : int
         The same seed gives the same grain.
     first_row : int
@@ -49,6 +50,7 @@ def add_grain(
         of :data:`STRIP_ROWS`, or one within a strip that is not of interest. Strips around which they
         hold :func:`reach_of` rows, or all that there are, get the grain of the whole image.
     """
+    window_px = window_px or WINDOW_PX
     last_row = first_row + len(masked)
     # Strips read intact pixels of one another and write masked ones alone: no order matters.
     reach = reach_of(window_px)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ __all__ = ["METHODS", "inpaint"]
 
 # A method is a function fill(image, mask, out, window_px, dilate_px, threads) -> None. It gets
 # image and out (H, W, C), C in 1..4, rows packed, and mask (H, W) uint8, non-zero masked, rows
-# packed, and writes every pixel of out. `out` may be `image`.
+# packed, and writes every pixel of out. `out` may be `image`. Those of the median take one more, `only`,
+# (H, W) uint8 or None: the masked pixels to be filled, the others staying as they are.
 METHODS = Registry(
     "inpainting method",
     {
@@ -27,6 +29,7 @@ METHODS = Registry(
     },
 )
 
+MEDIANS = ("native", "numba", "reference")
 DTYPES = ("uint8", "uint16", "float32")
 
 
@@ -60,10 +63,12 @@ def inpaint(
         Non-zero is masked. The tuple is a run list ``(rows, starts, ends)``: in row ``rows[i]``
         the pixels ``starts[i] <= x < ends[i]`` are masked.
     window_px : int
-        The full side of the window, odd.
+        The full side of the window, odd. 0: for each pixel 15, 31, 63 or 127, about twice the width of
+        what is masked around it, see :func:`unetfast.inpainting.window.by_width`.
     method : {"native", "numba", "reference", "telea", "ns"}
         ``native`` is the C++ kernel; ``numba`` and ``reference`` compute the same. ``telea`` and
-        ``ns`` are OpenCV's, with radius ``window_px // 2``; the definition above is not theirs.
+        ``ns`` are OpenCV's, with radius ``window_px // 2`` (7 for a `window_px` of 0); the definition
+        above is not theirs.
     threads : int
         0 takes one for each processor. Only ``native`` and ``numba`` use more than one.
     dilate_px : int
@@ -113,20 +118,39 @@ def inpaint(
     result = np.empty(image.shape, image.dtype) if out is None else out
     # An `out` of strided pixels cannot be written by the kernels: they fill a packed copy of it.
     target = _packed(result)
+    filled = _with_channels(target)
     holes = hole(source, masked, dilate_px) if grain else None  # before `source` may lose its NaNs
-    fill(source, masked, _with_channels(target), window_px, dilate_px, threads)
+    if window_px == 0 and method in MEDIANS:
+        _fill_by_width(fill, source, hole(source, masked, dilate_px), filled, threads)
+    else:
+        fill(source, masked, filled, window_px or 15, dilate_px, threads)
     if holes is not None:
         from unetfast.inpainting.grain import add_grain
 
-        add_grain(_with_channels(target), holes, window_px, seed)
+        add_grain(filled, holes, window_px, seed)
     if target is not result:
         result[...] = target
     return result
 
 
+def _fill_by_width(
+    fill: Callable[..., None],
+    image: np.ndarray[Any, Any],
+    masked: np.ndarray[Any, np.dtype[np.bool_]],
+    out: np.ndarray[Any, Any],
+    threads: int,
+) -> None:
+    """Fill window by window, each where it serves; no masked pixel is ever read, so no order matters."""
+    from unetfast.inpainting.window import by_width
+
+    for side, only in by_width(masked):
+        fill(image, masked.view(np.uint8), out, side, 0, threads, only)
+        image = out
+
+
 def _check_settings(window_px: int, dilate_px: int, threads: int, seed: int) -> None:
-    if window_px < 1 or window_px % 2 == 0:
-        raise ConfigError(f"window_px must be odd and at least 1; got {window_px}")
+    if window_px < 0 or (window_px % 2 == 0 and window_px != 0):
+        raise ConfigError(f"window_px must be odd, or 0 (by the width of what is masked); got {window_px}")
     if dilate_px < 0:
         raise ConfigError(f"dilate_px must be at least 0; got {dilate_px}")
     check_threads(threads)

@@ -21,28 +21,31 @@ def fill(
     window_px: int,
     dilate_px: int,
     threads: int,
+    only: np.ndarray[Any, Any] | None = None,
 ) -> None:
     """Fill the masked pixels of image into out, as ``unetfast.inpainting.inpaint.METHODS`` says."""
     masked = hole(image, mask, dilate_px)
+    todo = masked if only is None else masked & (only != 0)
     out[...] = image
     previous = numba.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS) or previous)
     try:
         if image.dtype == np.float32:
             # Floats are ranked by their bits: for them IEEE 754 totalOrder is an order of integers.
-            _fill_rows(image.view(np.uint32), masked, out.view(np.uint32), window_px // 2)
+            _fill_rows(image.view(np.uint32), masked, todo, out.view(np.uint32), window_px // 2)
         else:
-            _slide_bands(image, masked, out, window_px // 2, 8 * image.itemsize, numba.get_num_threads())
+            threads = numba.get_num_threads()
+            _slide_bands(image, masked, todo, out, window_px // 2, 8 * image.itemsize, threads)
     finally:
         numba.set_num_threads(previous)
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
-def _fill_rows(source: Any, masked: Any, target: Any, radius: int) -> None:
+def _fill_rows(source: Any, masked: Any, todo: Any, target: Any, radius: int) -> None:
     height, width, _ = source.shape
     for y in numba.prange(height):
         for x in range(width):
-            if masked[y, x]:
+            if todo[y, x]:
                 _fill_pixel(source, masked, target, y, x, radius, False, True)
 
 
@@ -54,17 +57,21 @@ TILE_PX = 64
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
-def _slide_bands(source: Any, masked: Any, target: Any, radius: int, bits: int, threads: int) -> None:
+def _slide_bands(
+    source: Any, masked: Any, todo: Any, target: Any, radius: int, bits: int, threads: int
+) -> None:
     height = source.shape[0]
     bands = (height + BAND_ROWS - 1) // BAND_ROWS
     parts = min(bands, 8 * threads)  # few, since the histograms of 16 bits are large
     for part in numba.prange(parts):
         y0, y1 = bands * part // parts * BAND_ROWS, bands * (part + 1) // parts * BAND_ROWS
-        _slide(source, masked, target, radius, bits, y0, min(y1, height))
+        _slide(source, masked, todo, target, radius, bits, y0, min(y1, height))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _slide(source: Any, masked: Any, target: Any, radius: int, bits: int, y0: int, y1: int) -> None:
+def _slide(
+    source: Any, masked: Any, todo: Any, target: Any, radius: int, bits: int, y0: int, y1: int
+) -> None:
     height, width, channels = source.shape
     fine = np.zeros((channels, 1 << bits), np.int32)
     coarse = np.zeros((channels, 1 << (bits // 2)), np.int32)
@@ -76,7 +83,7 @@ def _slide(source: Any, masked: Any, target: Any, radius: int, bits: int, y0: in
                 right = min(left + TILE_PX, width)
                 for i in range(right - left):
                     x = left + i if y % 2 == 0 else right - 1 - i
-                    if not masked[y, x]:
+                    if not todo[y, x]:
                         continue
                     count += _move(source, masked, fine, coarse, place, y, x, radius)
                     if count == 0:

@@ -18,12 +18,13 @@ def fill(
     window_px: int,
     dilate_px: int,
     threads: int,
+    only: np.ndarray[Any, Any] | None = None,
 ) -> None:
     """Fill the masked pixels of image into out, as ``unetfast.inpainting.inpaint.METHODS`` says."""
     masked = hole(image, mask, dilate_px)
     original = image.copy()
     out[...] = image
-    for y, x in np.argwhere(masked):
+    for y, x in np.argwhere(masked if only is None else masked & (only != 0)):
         samples = _intact_samples(original, masked, y, x, window_px // 2)  # (n, C)
         for channel in range(image.shape[2]):
             order = np.argsort(_sort_key(samples[:, channel]), kind="stable")

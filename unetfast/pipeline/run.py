@@ -96,8 +96,8 @@ class Summary:
 
 def check_run(settings: RunSettings) -> None:
     """Raise ConfigError for settings that do not go together."""
-    if settings.window_px % 2 == 0:
-        raise ConfigError(f"--window must be odd; got {settings.window_px}")
+    if settings.window_px and settings.window_px % 2 == 0:
+        raise ConfigError(f"--window must be odd, or 0 (by each crack's width); got {settings.window_px}")
     parse_shard(settings.shard)
     parse_bytes(settings.max_memory)
     check_threads(settings.threads)

@@ -18,7 +18,12 @@ class RunSettings:
     )
     save_masks: bool = setting(False, "Write masks too (always on without --inpaint).")
     overlay: bool = setting(False, "Write photos with the mask drawn on them, as JPEG.")
-    window_px: int = setting(15, "Side of the inpainting window in px, odd.", low=1, flag="--window")
+    window_px: int = setting(
+        0,
+        "Side of the inpainting window in px, odd; 0: 15 to 127, by each crack's width.",
+        low=0,
+        flag="--window",
+    )
     dilate_px: int = setting(
         2, "Grow the found regions by this many px before cleaning.", low=0, high=100, flag="--dilate"
     )

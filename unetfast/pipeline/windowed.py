@@ -28,6 +28,7 @@ from unetfast.imaging.write import MaskPages, MaskStream
 from unetfast.inpainting import inpaint
 from unetfast.inpainting.grain import STRIP_ROWS, add_grain, reach_of
 from unetfast.inpainting.mask import dilate
+from unetfast.inpainting.window import LARGEST_PX
 from unetfast.pipeline import stages
 from unetfast.pipeline.output import Output
 from unetfast.pipeline.remote import RemoteFile, RemoteOutput
@@ -235,7 +236,7 @@ class _Work:
     def cleaned(self, top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Return the filled pixels of some rows and which of them are masked."""
         settings, height = self.settings, self.height
-        reach = settings.window_px // 2 + 16
+        reach = (settings.window_px or LARGEST_PX) // 2 + 16
         while True:
             first, last = self._around(top, bottom, reach)
             mask = self.mask(first, last)
