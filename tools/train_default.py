@@ -30,6 +30,7 @@ from default_batches import SCENE_PX, Batches
 from default_data import Pair, RealData, load
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from unetfast import checkpoint
 from unetfast.data.synth import scenes
@@ -45,7 +46,7 @@ ARCH_ARGS: dict[str, Any] = {
     "widths": (48, 64, 64),
     "depths": (1, 2, 3),
     "dilations": (1, 2, 1),
-    "context": 32,
+    "context": 8,
 }
 RANKS = 2
 THRESHOLDS = np.arange(0.02, 0.99, 0.02)
@@ -120,7 +121,7 @@ def _input(images: Tensor) -> Tensor:
 def _released(path: Path, images: Sequence[NDArray[np.uint8]]) -> FastNet:
     """Take up a model's weights; the batch norms of an export settle on `images`, (H, W, 3) uint8.
 
-    A model of before the context gets one, which changes nothing yet.
+    A model of before the context gets one, which changes nothing yet; a wider context is narrowed.
     """
     start = read(TrainSettings(weights=str(path)))
     shown = _input(torch.from_numpy(np.stack(images)))
@@ -135,8 +136,11 @@ def _released(path: Path, images: Sequence[NDArray[np.uint8]]) -> FastNet:
     grown = FastNet(3, 1, **{**own, "context": ARCH_ARGS["context"]})
     for before, after in zip(_layers(net), _layers(grown), strict=True):
         after.load_state_dict(before.state_dict())
-    _settle_on(grown, shown)
-    return grown
+    if own.get("context"):
+        _narrow(_context(net), _context(grown), shown, net)
+    else:
+        _settle_on(grown, shown)
+    return grown.eval()
 
 
 def _layers(net: FastNet) -> list[nn.Module]:
@@ -144,6 +148,44 @@ def _layers(net: FastNet) -> list[nn.Module]:
     inside = {layer for part in net.modules() if isinstance(part, Context) for layer in part.modules()}
     kinds = (RepConv, nn.Conv2d)
     return [layer for layer in net.modules() if isinstance(layer, kinds) and layer not in inside]
+
+
+def _context(net: FastNet) -> Context:
+    return next(part for part in net.modules() if isinstance(part, Context))
+
+
+@torch.no_grad()
+def _narrow(wide: Context, slim: Context, images: Tensor, net: FastNet) -> None:
+    """Keep the channels of a context that say most on `images`, (N, 3, H, W) float32."""
+    spread: list[Tensor] = []
+    hooks = [
+        conv.register_forward_hook(lambda _, __, out: spread.append(out.std((0, 2, 3))))
+        for conv in wide.convs
+    ]
+    net.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    first, second = (conv for conv in wide.convs if isinstance(conv, RepConv))
+    new_first, new_second = (conv for conv in slim.convs if isinstance(conv, RepConv))
+    inner = new_first.kernel3.shape[0]
+    last = (wide.widen.weight[..., 0, 0].norm(dim=0) * spread[1]).topk(inner).indices
+    weight = second.kernel()[last].flatten(2).norm(dim=2).norm(dim=0)
+    kept = (weight * spread[0]).topk(inner).indices
+    _cut(first, new_first, kept, torch.arange(first.kernel3.shape[1]))
+    _cut(second, new_second, last, kept)
+    slim.widen.weight.copy_(wide.widen.weight[:, last])
+    assert slim.widen.bias is not None
+    assert wide.widen.bias is not None
+    slim.widen.bias.copy_(wide.widen.bias)
+
+
+def _cut(layer: RepConv, slim: RepConv, outside: Tensor, inside: Tensor) -> None:
+    """Give `slim` the kernels of `layer` from the channels `inside` to the channels `outside`."""
+    slim.kernel1.zero_()
+    identity = functional.pad(slim.get_buffer("identity"), (1, 1, 1, 1))
+    slim.kernel3.copy_(layer.kernel()[outside][:, inside] - identity)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(slim.norm, name).copy_(getattr(layer.norm, name)[outside])
 
 
 @torch.no_grad()

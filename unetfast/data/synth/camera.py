@@ -53,6 +53,8 @@ def _light(rng: Rng, image: Field) -> Field:
     contrast, middle = np.exp(rng.normal(0, 0.25)), image.mean()
     # An exposure that leaves the surface inside the sensor's range, so that its cracks stay visible.
     exposed = np.clip(middle * np.exp(rng.normal(0, 0.35)), 0.12, 0.82)
+    if chance(rng, 0.08):  # or one that a flash or somebody's editor drove out of it
+        contrast, exposed = contrast * rng.uniform(1.5, 3), rng.uniform(0.6, 1.0)
     cast = np.exp(rng.normal(0, 0.04, 3)).astype(np.float32)
     return np.asarray(np.clip(((image - middle) * contrast + exposed) * cast, 0, 1), np.float32)
 

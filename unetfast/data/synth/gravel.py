@@ -31,10 +31,12 @@ def gravel(rng: Rng, size_px: int, stone_px: float) -> Field:
     """
     tone = rng.uniform(0.25, 0.75)
     cast = 1 + rng.normal(0, 0.03, 3).astype(np.float32)
-    binder = tone * rng.uniform(0.25, 1.0) * (1 + rng.uniform(0.05, 0.35) * band(rng, size_px, 1.2))
+    loose = chance(rng, 0.3)  # ballast: stone on stone, and between them the dark
+    depth = rng.uniform(0.05, 0.5) if loose else rng.uniform(0.25, 1.0)
+    binder = tone * depth * (1 + rng.uniform(0.05, 0.35) * band(rng, size_px, 1.2))
     ground = binder
     # Small stones lie between the large ones, and in places nothing but binder.
-    for scale, share in ((0.35, rng.uniform(0, 0.8)), (1.0, rng.uniform(0.3, 1.0))):
+    for scale, share in ((0.35, rng.uniform(0, 0.8)), (1.0, 1.0 if loose else rng.uniform(0.3, 1.0))):
         shade, cover = _stones(rng, size_px, max(2.0, scale * stone_px), share)
         ground = ground * (1 - cover) + tone * shade * cover
     ground = ground * (1 + 0.06 * fractal(rng, size_px, size_px / 2))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unetfast.data.synth.masonry import masonry
 from unetfast.data.synth.noise import Field, Rng, chance, log_uniform
-from unetfast.data.synth.textures import asphalt, concrete, marble, plaster, wood
+from unetfast.data.synth.textures import asphalt, concrete, flaking, marble, plaster, wood
 
 __all__ = ["SURFACES", "patch", "surface"]
 
@@ -19,6 +19,7 @@ SURFACES: dict[str, tuple[Callable[[Rng, int], Field], float]] = {
     "asphalt": (asphalt, 3.0),
     "concrete": (concrete, 2.5),
     "plaster": (plaster, 2.0),
+    "flaking": (flaking, 2.0),
     "masonry": (masonry, 6.5),
     "marble": (marble, 0.4),
     "wood": (wood, 0.4),

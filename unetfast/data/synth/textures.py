@@ -1,4 +1,4 @@
-"""Materials, drawn: asphalt, concrete, plaster, wood, marble."""
+"""Materials, drawn: asphalt, concrete, plaster, flaking coats, wood, marble."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from unetfast.data.synth.noise import Field, Rng, band, chance, fractal, log_uniform, warp
 
-__all__ = ["asphalt", "concrete", "marble", "plaster", "tint", "wood"]
+__all__ = ["asphalt", "concrete", "flaking", "marble", "plaster", "tint", "wood"]
 
 
 def tint(rng: Rng, low: float, high: float, colour: float) -> Field:
@@ -82,6 +82,26 @@ def plaster(rng: Rng, size_px: int) -> Field:
     colour = tint(rng, 0.35, 0.97, 0.1 if chance(rng, 0.3) else 0.025)
     relief = 1 + lit + 0.02 * fractal(rng, size_px, size_px)
     return np.asarray(_flat(size_px, colour) * relief[..., None])
+
+
+def flaking(rng: Rng, size_px: int) -> Field:
+    """Draw a coat that came off in patches, or damp and lime on a wall: ragged borders, some of them dark."""
+    coat, bare = plaster(rng, size_px), (concrete if chance(rng, 0.7) else plaster)(rng, size_px)
+    if chance(rng, 0.5):  # a stain: the same wall, a little darker or lighter
+        bare = coat * rng.uniform(0.55, 1.15)
+    scale_px = log_uniform(rng, 15, 250)
+    height = fractal(rng, size_px, scale_px, 6, rng.uniform(0.5, 0.75)) - rng.uniform(-0.5, 1.5)
+    # Divided by its slope where it is coarse, the field is a distance from the border in pixels.
+    slope = np.hypot(*np.gradient(cv2.GaussianBlur(height, (0, 0), 2)))
+    away_px = height / (slope + 0.3 / scale_px)
+    cover = np.clip(away_px / log_uniform(rng, 0.8, 8) + 0.5, 0, 1)
+    wall = coat * (1 - cover[..., None]) + bare * cover[..., None]
+    if chance(rng, 0.6):  # the shadow of a thick coat, or the dried edge of a stain
+        edge = np.exp(-((away_px / log_uniform(rng, 0.8, 5)) ** 2))
+        if chance(rng, 0.6):
+            edge = edge * np.clip(0.5 + fractal(rng, size_px, 40, 3), 0, 1)
+        wall = wall * (1 + rng.uniform(-0.5, 0.15) * edge[..., None])
+    return np.asarray(wall, np.float32)
 
 
 def wood(rng: Rng, size_px: int) -> Field:
