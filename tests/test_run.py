@@ -87,7 +87,7 @@ def test_a_folder_becomes_cleaned_photos_and_masks(tmp_path: Path, model: Path) 
         image = photo(i)
         mask = dilate(darkness(image), 2)
         cleaned = imaging.read(tmp_path / "out" / f"p{i}.png").pixels
-        assert np.array_equal(cleaned, unetfast.inpaint(image, mask, 15, method="reference"))
+        assert np.array_equal(cleaned, unetfast.inpaint(image, mask, 0, method="reference"))
         assert np.array_equal(cleaned[~mask], image[~mask])
         saved = tmp_path / "out" / "masks" / f"p{i}.png"
         with Image.open(saved) as opened:
@@ -105,8 +105,8 @@ def test_grain_is_the_librarys_and_the_same_each_time(tmp_path: Path, model: Pat
     folder = folder_of_photos(tmp_path / "in", 1)
     run([str(folder)], tmp_path / "out", settings(grain=True), model=model)
     mask = dilate(darkness(photo(0)), 2)
-    expected = unetfast.inpaint(photo(0), mask, 15, grain=True)
-    assert not np.array_equal(expected, unetfast.inpaint(photo(0), mask, 15))
+    expected = unetfast.inpaint(photo(0), mask, 0, grain=True)
+    assert not np.array_equal(expected, unetfast.inpaint(photo(0), mask, 0))
     assert np.array_equal(imaging.read(tmp_path / "out" / "p0.png").pixels, expected)
 
 
@@ -222,7 +222,7 @@ def test_names_never_collide(tmp_path: Path, model: Path) -> None:
     summary = run([str(source)], tmp_path / "out", settings(recursive=True), model=model)
     assert (summary.done, summary.failed) == (len(pictures), 0)
     for name, line in entries(tmp_path / "out").items():
-        wanted = unetfast.inpaint(pictures[name], dilate(darkness(pictures[name]), 2), 15)
+        wanted = unetfast.inpaint(pictures[name], dilate(darkness(pictures[name]), 2), 0)
         assert np.array_equal(imaging.read(tmp_path / "out" / line["outputs"]["cleaned"]).pixels, wanted), (
             name
         )
@@ -412,7 +412,7 @@ def test_a_pipe_in_a_pipe_out(tmp_path: Path, model: Path) -> None:
         command, input=data.getvalue(), capture_output=True, timeout=120, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    wanted = unetfast.inpaint(photo(), dilate(darkness(photo()), 2), 15)
+    wanted = unetfast.inpaint(photo(), dilate(darkness(photo()), 2), 0)
     assert np.array_equal(imaging.read(done.stdout).pixels, wanted)
     bad = subprocess.run(command, input=b"no image", capture_output=True, timeout=120, check=False)
     assert bad.returncode == 1
