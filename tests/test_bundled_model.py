@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from importlib import resources
 from pathlib import Path
 
@@ -42,8 +41,7 @@ def segmenter():  # type: ignore[no-untyped-def]
 
 
 def test_it_is_small_and_has_a_card() -> None:
-    # What it takes in the wheel, which is compressed; tools/check_wheel.py reads it off a real one.
-    assert len(zlib.compress(MODEL.read_bytes())) <= 1_500_000
+    assert MODEL.stat().st_size <= 1_500_000
     card = MODEL.with_suffix(".md").read_text(encoding="utf-8")
     for word in (
         "MIT",

@@ -443,6 +443,13 @@ def test_each_pixel_gets_the_median_of_its_own_window(
     assert same_bits(image, expected)
 
 
+@pytest.mark.parametrize("method", ["telea", "ns"])
+def test_what_is_no_median_has_one_window(method: str) -> None:
+    rng = np.random.default_rng(4)
+    image, mask = make_image(rng, (60, 70, 3), "uint8", 99), make_mask(rng, (60, 70), 0.01)
+    assert same_bits(inpaint(image, mask, 0, method=method), inpaint(image, mask, 15, method=method))
+
+
 @pytest.mark.parametrize("method", MEDIANS)
 @given(case=cases(), threads=st.integers(1, 3))
 @settings(max_examples=30, deadline=None)

@@ -21,7 +21,7 @@ BUNDLED_LIMIT_BYTES = 1_500_000
 def main(path: str) -> int:
     """Return 0 when the wheel at `path` is complete, 1 otherwise."""
     with zipfile.ZipFile(path) as wheel:
-        sizes = {entry.filename: entry.compress_size for entry in wheel.infolist()}
+        sizes = {entry.filename: entry.file_size for entry in wheel.infolist()}
     missing = [
         pattern
         for pattern in NEEDED

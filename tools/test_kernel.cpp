@@ -50,7 +50,9 @@ bool one_case(int sample_type) {
     const auto size = static_cast<size_t>((height - 1) * stride + width * channels);
     const auto pixels = static_cast<size_t>(height * width);
     std::unique_ptr<T[]> image(new T[size]), target(new T[size]);
-    std::unique_ptr<uint8_t[]> mask(new uint8_t[pixels]);
+    std::unique_ptr<uint8_t[]> mask(new uint8_t[pixels]), only(new uint8_t[pixels]);
+    const bool in_part = pick(0, 3) == 0;
+    for (size_t i = 0; i < pixels; ++i) only[i] = !in_part || pick(0, 3) == 0;
     for (size_t i = 0; i < size; ++i) image[i] = static_cast<T>(pick(0, 70000)) - static_cast<T>(pick(0, 9));
     const ptrdiff_t density = pick(0, 100);
     for (size_t i = 0; i < pixels; ++i) mask[i] = pick(0, 99) < density;
@@ -71,12 +73,14 @@ bool one_case(int sample_type) {
     job.sample_type = sample_type;
     job.window_px = 2 * radius + 1;
     job.threads = static_cast<int>(pick(1, 4));
+    job.only = in_part ? only.get() : nullptr;
+    job.only_row_bytes = width;
     if (unetfast_inpaint_median(&job) != UNETFAST_OK) return false;
     for (ptrdiff_t y = 0; y < height; ++y)
         for (ptrdiff_t x = 0; x < width; ++x)
             for (int c = 0; c < channels; ++c) {
                 const ptrdiff_t at = y * stride + x * channels + c;
-                const T expected = mask[y * width + x]
+                const T expected = mask[y * width + x] && only[y * width + x]
                                        ? plain_median(image.get(), mask.get(), height, width, channels, stride, y,
                                                       x, c, radius)
                                        : image[at];
@@ -87,7 +91,7 @@ bool one_case(int sample_type) {
 
 bool refuses_bad_arguments() {
     uint8_t pixel[1] = {}, full[1] = {1};
-    unetfast_inpaint_job job{pixel, 1, pixel, 1, full, 1, 1, 1, 1, UNETFAST_UINT8, 3, 0, 1};
+    unetfast_inpaint_job job{pixel, 1, pixel, 1, full, 1, 1, 1, 1, UNETFAST_UINT8, 3, 0, 1, nullptr, 0};
     if (unetfast_inpaint_median(&job) != UNETFAST_NO_INTACT_PIXEL) return false;
     job.window_px = 2;
     if (unetfast_inpaint_median(&job) != UNETFAST_BAD_ARGUMENT) return false;

@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["STRIP_ROWS", "add_grain", "reach_of"]
 
-WINDOW_PX = 31  # where the windows follow the width
+WINDOW_PX = 15  # where the windows of the median follow the width
 CELL_PX = 16  # pixels that take their grain from one place, as texture; 8 tear stones apart
 STRIP_ROWS = 256  # handled at once, which bounds the memory
 TRIES = 8
@@ -42,7 +42,7 @@ def add_grain(
     masked : (H, W) bool array
         Which those are.
     window_px : int
-        The side of the window, odd; or 0: 31.
+        The side of the window, odd; or 0: 15.
     seed : int
         The same seed gives the same grain.
     first_row : int
@@ -73,28 +73,29 @@ def _add_to_strip(
     intact = ~masked
     if not intact.any():
         return
-    residual = _residuals(filled, intact, window_px)
     ys, xs = np.nonzero(masked[y0:y1])
     ys += y0
-    grain = _sources(intact, ys, xs, window_px, rng)
-    values = filled[ys, xs] + residual[grain]  # float32
+    source = _sources(intact, ys, xs, window_px, rng)
+    values = filled[ys, xs] + _residuals(filled, intact, window_px, source)  # float32
     if filled.dtype != np.float32:
         np.clip(np.rint(values), 0, np.iinfo(filled.dtype).max, out=values)
     filled[ys, xs] = values.astype(filled.dtype)
 
 
 def _residuals(
-    filled: np.ndarray[Any, Any], intact: np.ndarray[Any, Any], window_px: int
+    filled: np.ndarray[Any, Any],
+    intact: np.ndarray[Any, Any],
+    window_px: int,
+    at: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
 ) -> np.ndarray[Any, Any]:
-    """Return (H, W, C) float32: each intact pixel less the mean of the intact ones in its window."""
-    image: np.ndarray[Any, Any] = np.where(intact[:, :, np.newaxis], filled, 0).astype(np.float32)
+    """Return (N, C) float32: the intact pixels at those rows and columns less the mean around each."""
+    shown = cv2.copyTo(filled, intact.view(np.uint8))  # and zeros elsewhere
     side = (window_px, window_px)
     plain = cv2.BORDER_CONSTANT  # zeros: nothing intact outside
-    sums = cv2.boxFilter(image, -1, side, normalize=False, borderType=plain).reshape(image.shape)
-    counts = cv2.boxFilter(intact.astype(np.float32), -1, side, normalize=False, borderType=plain)
-    np.maximum(counts, 1, out=counts)
-    image -= sums / counts[:, :, np.newaxis]
-    return image
+    sums = cv2.boxFilter(shown, cv2.CV_32F, side, normalize=False, borderType=plain).reshape(filled.shape)
+    counts = cv2.boxFilter(intact.view(np.uint8), cv2.CV_32F, side, normalize=False, borderType=plain)
+    residuals: np.ndarray[Any, Any] = filled[at] - sums[at] / counts[at][:, np.newaxis]
+    return residuals
 
 
 def _sources(
