@@ -14,7 +14,7 @@ from unetfast.data.synth.noise import Field, Rng, band, chance, fractal, warp
 __all__ = ["gravel"]
 
 
-def gravel(rng: Rng, size_px: int, stone_px: float) -> Field:
+def gravel(rng: Rng, size_px: int, stone_px: float, *, loose: bool = False) -> Field:
     """Draw stones in a binder, lit from one side.
 
     Parameters
@@ -24,6 +24,8 @@ def gravel(rng: Rng, size_px: int, stone_px: float) -> Field:
         Side of the picture.
     stone_px : float
         Size of the largest stones.
+    loose : bool
+        Stone on stone, as ballast lies, and between them the dark.
 
     Returns
     -------
@@ -31,7 +33,6 @@ def gravel(rng: Rng, size_px: int, stone_px: float) -> Field:
     """
     tone = rng.uniform(0.25, 0.75)
     cast = 1 + rng.normal(0, 0.03, 3).astype(np.float32)
-    loose = chance(rng, 0.3)  # ballast: stone on stone, and between them the dark
     depth = rng.uniform(0.05, 0.5) if loose else rng.uniform(0.25, 1.0)
     binder = tone * depth * (1 + rng.uniform(0.05, 0.35) * band(rng, size_px, 1.2))
     ground = binder

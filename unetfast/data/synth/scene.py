@@ -49,7 +49,9 @@ def draw(
     """
     if near:
         stone_px = log_uniform(rng, 3, 30)
-        image = gravel(rng, size_px, stone_px)
+        loose = chance(rng, 0.12)
+        image = gravel(rng, size_px, stone_px, loose=loose)
+        cracked_share *= not loose  # nothing cracks there, and nobody could tell it from the gaps
         # Thinner ones cannot be told from the gaps between the stones.
         widths_px = (max(2.0, 0.4 * stone_px), 34.0)
     else:
