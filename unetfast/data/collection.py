@@ -283,7 +283,8 @@ def _encoding(
     wanted: LabelEncoding | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[LabelEncoding, list[str], Survey | None]:
-    from unetfast.data.decide import decide, suited, warn_if_inverted
+    from unetfast.data.decide import decide
+    from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
     from unetfast.data.polygons import class_names
     from unetfast.data.survey import survey
 
@@ -311,7 +312,7 @@ def _encoding(
         return known, ["read as the model was trained"], found
     decision = decide(found, root, mask_values=mask_values, ignore_label=ignore_label, hints=hints)
     if wanted is not None:
-        fitted = _with_classes_of(wanted, decision.encoding, told=bool(mask_values))
+        fitted = with_classes_of(wanted, decision.encoding, told=bool(mask_values))
         if fitted is None:
             raise DatasetError(
                 f"{root}: these masks do not use the values the model was trained with "
@@ -320,20 +321,6 @@ def _encoding(
             )
         return fitted, list(decision.reasons), found
     return decision.encoding, list(decision.reasons), found
-
-
-def _with_classes_of(wanted: LabelEncoding, found: LabelEncoding, *, told: bool) -> LabelEncoding | None:
-    """Give an encoding the classes of a model: by name where the user `told` them, or two for two."""
-    if len(found.classes) == len(wanted.classes) == 2:
-        return replace(found, classes=wanted.classes)
-    ids = {"background": 0, **{name: i for i, name in enumerate(wanted.classes)}}
-    if not told or not set(found.classes) <= set(ids):
-        return None
-    # "Does not count" stays what it is: it is no class.
-    of = dict(enumerate(ids[name] for name in found.classes))
-    table = tuple((code, of.get(id_, id_)) for code, id_ in found.table)
-    other = None if found.other is None else of.get(found.other, found.other)
-    return replace(found, table=table, other=other, classes=wanted.classes)
 
 
 def _encoding_of_outlines(
