@@ -89,6 +89,19 @@ def test_a_second_observer_is_no_image_without_a_mask(tmp_path: Path) -> None:
     ]
 
 
+def test_pictures_called_as_an_image_and_more_are_said_to_be_left_out(tmp_path: Path) -> None:
+    pairs(tmp_path, masks="masks/{}_mask.png")
+    for i in range(4):
+        save(tmp_path / f"images/{i}_aug.jpg", photo(i)[:, ::-1].copy())
+    found = open_dataset(tmp_path)
+    assert [sample.id for sample in found.samples] == ["0", "1", "2", "3"]
+    note = (
+        "4 pictures left out, without a mask and called as an image that has one, with a word more: "
+        "images/0_aug.jpg"
+    )
+    assert ("files", note) in found.decisions
+
+
 def test_better_name_of_two_sets_of_masks_wins_and_says_so(tmp_path: Path) -> None:
     pairs(tmp_path)
     for i in range(4):

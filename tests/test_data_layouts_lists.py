@@ -61,6 +61,35 @@ def test_a_file_that_is_missing_is_not_taken_from_another_folder(tmp_path: Path)
     np.testing.assert_array_equal(read_pair(found.samples[2], found.encoding, 3)[1], truth(9))
 
 
+def test_a_list_means_the_file_of_this_machine_as_a_table_does(tmp_path: Path) -> None:
+    """Not one of the same name in the data set."""
+    data = pairs(tmp_path / "data")
+    save(tmp_path / "elsewhere/masks/2.png", truth(9) * 255)
+    rows = [
+        f"images/{i}.jpg {tmp_path / 'elsewhere' if i == 2 else tmp_path / 'data'}/masks/{i}.png"
+        for i in range(4)
+    ]
+    (data / "train.txt").write_text("\n".join(rows))
+    found = open_dataset(data)
+    np.testing.assert_array_equal(read_pair(found.samples[2], found.encoding, 3)[1], truth(9))
+    save(tmp_path / "elsewhere/images/2.jpg", photo(9))
+    (data / "train.txt").write_text(f"images/0.jpg\n{tmp_path}/elsewhere/images/2.jpg\n")
+    with pytest.raises(DatasetError, match=r"train\.txt: names .*2\.jpg, which lies outside the data set"):
+        open_dataset(data)
+    (data / "train.txt").write_text("\n".join(f"{data}/images/{i}.jpg" for i in range(3)))
+    assert len(open_dataset(data).samples) == 3
+
+
+def test_ids_of_tables_are_paths_below_what_all_share(tmp_path: Path) -> None:
+    """They stand in per_image.csv, where nobody looks for the folders of a machine."""
+    for split in ("train", "val"):
+        pairs(tmp_path / split, 2)
+        rows = "".join(f"{split}/images/{i}.jpg,{tmp_path}/{split}/masks/{i}.png\n" for i in range(2))
+        (tmp_path / f"{split}.csv").write_text(f"image,mask\n{rows}")
+    ids = [sample.id for sample in open_dataset(tmp_path).samples]
+    assert ids == ["train-images-0", "train-images-1", "val-images-0", "val-images-1"]
+
+
 def test_names_that_differ_in_case_or_in_how_accents_are_stored(tmp_path: Path) -> None:
     """Windows does not tell X from x, and macOS takes letters with accents apart."""
     apart = [unicodedata.normalize(form, "Riß à ") for form in ("NFC", "NFD")]

@@ -80,6 +80,16 @@ def test_coco_draws_small_over_large(tmp_path: Path) -> None:
         open_dataset(tmp_path, mask_name="gap")
 
 
+def test_coco_whose_images_are_elsewhere(tmp_path: Path) -> None:
+    _coco(tmp_path)
+    for image in (tmp_path / "images").iterdir():
+        image.unlink()
+    with pytest.raises(
+        DatasetError, match=r"none of the \d images that annotations\.json names is in this folder"
+    ):
+        open_dataset(tmp_path)
+
+
 def test_roboflow_folders(tmp_path: Path) -> None:
     for split in ("train", "valid", "test"):
         _coco(tmp_path, f"{split}/_annotations.coco.json", split)

@@ -181,8 +181,8 @@ def open_dataset(
         decisions.append(
             (
                 "split",
-                f"names speak of tiles, such as {', '.join(tiles[0][:2])}: those of one photo "
-                "stay together where validation images are drawn",
+                f"names speak of tiles or copies of one photo, such as {', '.join(tiles[0][:2])}: those stay "
+                "together where validation images are drawn",
             )
         )
     return DataSet(

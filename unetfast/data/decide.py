@@ -139,8 +139,9 @@ class _Decider:
                 f"{low}={self.name} if {high} is the background",
             )
         smear = ", edges in between split at the middle (anti-aliased or JPEG masks)"
+        where = " of the alpha channel" if self.domain == "alpha" else ""
         self.reasons.append(
-            f"two values: {low} is background, {high} is foreground ({share:.2%} of pixels)"
+            f"two values{where}: {low} is background, {high} is foreground ({share:.2%} of pixels)"
             + (smear if self.levels.smeared else "")
         )
         names = ("background", self.name)
@@ -168,12 +169,10 @@ class _Decider:
             what = "class ids" if is_ids else "grey codes" if self.domain == "grey" else "codes"
             self.reasons.append(f"{what} {_listed(values)}, one class each, in this order")
         if values[0] != 0:
-            self.reasons.append(
-                f"{values[0]} takes the place of the background, as no mask holds 0; otherwise say which "
-                f"does, such as --mask-values {values[1]}=background"
-                + "".join(f",{value}=class_{value}" for value in values if value != values[1])
-                + (",255=ignore" if ignored else "")
+            flags = {str(value): f"class_{value}" for value in values} | (
+                {"255": "ignore"} if ignored else {}
             )
+            self._say_what_is_0("0", flags)
         if self.levels.smeared:
             self.reasons.append(
                 "their edges are smeared; such pixels take the class of the nearest clear pixel"
@@ -185,6 +184,17 @@ class _Decider:
         if len(values) == 2:  # ids 0 and 1 beside VOC's void
             names = ("background", self.name)
         return LabelEncoding(self.domain, "nearest" if self.levels.smeared else "exact", table, None, names)
+
+    def _say_what_is_0(self, usual: str, names: dict[str, str]) -> None:
+        """Name the value that becomes class 0 where no mask holds the usual one, and how to take another."""
+        first, other, *_ = names
+        told = ",".join(
+            f"{value}={'background' if value == other else name}" for value, name in names.items()
+        )
+        self.reasons.append(
+            f"{first} takes the place of the background, as no mask holds {usual}; otherwise say which does, "
+            f"such as --mask-values {told}"
+        )
 
     def _named_ids(self, values: list[int]) -> LabelEncoding:
         names: list[str] = list(self.hints["classes"])
@@ -231,6 +241,9 @@ class _Decider:
             )
         self.refuse.mixed_codes()
         values = sorted(values)  # black, 0x000000, comes first
+        ground = max(values, key=self.levels.counts.__getitem__)
+        if values[0] != 0 and 2 * self.levels.counts[ground] > self.levels.total:
+            values = [ground, *(value for value in values if value != ground)]  # such as white paper
         names = tuple(
             "background" if value == 0 else _COLOUR_NAMES.get(value, colour_text(value)) for value in values
         )
@@ -241,6 +254,8 @@ class _Decider:
             + ", ".join(f"{colour_text(value)} = {name}" for value, name in zip(values, names, strict=True))
             + (", edges smeared" if self.levels.smeared else "")
         )
+        if values[0] != 0:
+            self._say_what_is_0("black", dict(zip(map(colour_text, values), names, strict=True)))
         table = tuple((value, i) for i, value in enumerate(values))
         return LabelEncoding("colour", self._colour_rule(), table, None, names)
 

@@ -107,12 +107,17 @@ class Refusals:
 
     def mixed_alpha(self) -> None:
         """Refuse a set of which some masks are drawn in the alpha channel and others in their colours."""
-        alpha = sum(stat.kind == "alpha" for stat in self.found.stats)
-        opaque = sum(stat.kind != "alpha" and set(stat.counts) == {255} for stat in self.found.stats)
+        drawn = [stat for stat in self.found.stats if stat.kind == "alpha"]
+        # One that is opaque all over in the colour of the others is foreground all over.
+        paints = {stat.plain for stat in drawn}
+        opaque = sum(
+            stat.kind != "alpha" and set(stat.counts) == {255} and stat.plain not in paints
+            for stat in self.found.stats
+        )
         if opaque:
             raise DatasetError(
-                f"{self.root}: {alpha} masks are drawn in the alpha channel alone, {opaque} are opaque all "
-                "over and drawn in their colours; save them all in one way, or leave one kind out"
+                f"{self.root}: {len(drawn)} masks are drawn in the alpha channel alone, {opaque} are opaque "
+                "all over and drawn in their colours; save them all in one way, or leave one kind out"
             )
 
     def mixed_codes(self) -> None:

@@ -56,6 +56,11 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         raise DatasetError(
             f"{listing.root}: all {boxes} annotations in {', '.join(files)} are boxes without an outline"
         )
+    if missing and not shapes:
+        raise DatasetError(
+            f"{listing.root}: none of the {len(missing)} images that {', '.join(files)} names is in this "
+            f"folder, such as {missing[0].partition(': ')[2]}"
+        )
     if not used:
         return None
     known = [str(c.get("name")) for content in files.values() for c in sorted(content["categories"], key=_id)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.words import folder_parts, rank, shorter_stems, strip_word
-from unetfast.data.listing import Listing, composed
+from unetfast.data.listing import Listing, composed, natural
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
@@ -315,17 +315,28 @@ def _without_mask(images: list[_File], paired: set[_File]) -> tuple[list[str], l
     labelled = {image.name.rpartition("/")[0] for image in paired}
     # Image_01L_2ndHO.png beside Image_01L.jpg, whose mask is Image_01L_1stHO.png, is no image without a mask.
     known = {(image.name.rpartition("/")[0], image.stem) for image in paired}
-    missing = [
+    alone = [image for image in images if image not in paired]
+    more = {
         image.name
-        for image in images
-        if image not in paired
-        and not any((image.name.rpartition("/")[0], stem) in known for stem in shorter_stems(image.stem))
-    ]
+        for image in alone
+        if any((image.name.rpartition("/")[0], stem) in known for stem in shorter_stems(image.stem))
+    }
+    missing = [image.name for image in alone if image.name not in more]
     lone = [name for name in missing if name.rpartition("/")[0] in labelled]
     folders = sorted({name.rpartition("/")[0] for name in missing} - labelled)
     places = _some([folder or "." for folder in folders])
-    note = f"{len(missing) - len(lone)} images left out, in folders without any masks: {places}"
-    return lone, [note] if folders else []
+    notes = (
+        [f"{len(missing) - len(lone)} images left out, in folders without any masks: {places}"]
+        if folders
+        else []
+    )
+    if more:
+        example = min(more, key=natural)
+        notes.append(
+            f"{len(more)} pictures left out, without a mask and called as an image that has one, with a word "
+            f"more: {example}"
+        )
+    return lone, notes
 
 
 def _some(names: list[str]) -> str:
