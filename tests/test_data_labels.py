@@ -560,6 +560,27 @@ def test_legends_name_classes(tmp_path: Path) -> None:
         (root / name).unlink()
 
 
+def test_legends_of_labelme_and_roboflow(tmp_path: Path) -> None:
+    """LabelMe's first name is of -1; read as of 0 it made every class the one before it."""
+    root = _dataset(tmp_path / "labelme", lambda i: truth(i, classes=3))
+    (root / "labels.txt").write_text("__ignore__\n_background_\ncrack\nspall\n")
+    found = open_dataset(root)
+    assert found.classes == ("_background_", "crack", "spall")
+    np.testing.assert_array_equal(_labels(found), truth(0, classes=3))
+    root = _dataset(tmp_path / "roboflow", lambda i: truth(i, classes=3))
+    (root / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, crack\n2, spall\n")
+    assert open_dataset(root).classes == ("background", "crack", "spall")
+
+
+def test_most_pixels_are_foreground(tmp_path: Path) -> None:
+    found = open_dataset(_dataset(tmp_path, lambda i: 255 - truth(i) * 255))
+    assert "if the masks are inverted: --mask-values 0=foreground)" in " ".join(
+        dict(found.decisions).values()
+    )
+    told = open_dataset(tmp_path, mask_values=["0=foreground"])
+    np.testing.assert_array_equal(_labels(told), truth(0))
+
+
 def test_class_names_of_the_user(tmp_path: Path) -> None:
     root = _dataset(tmp_path, lambda i: truth(i, classes=3))
     assert open_dataset(root, classes=["a", "b", "c"]).classes == ("a", "b", "c")

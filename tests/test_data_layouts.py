@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -136,11 +137,36 @@ def test_nothing_found_says_what_is_there_and_what_was_looked_for(tmp_path: Path
     assert "a/*.png (1)" in message
     assert "--mask" in message
     assert all(name in message for name in LAYOUTS)
+    for name in ("images.zip", "masks.zip"):
+        (tmp_path / "a" / name).write_bytes(b"")
+    with pytest.raises(DatasetError, match="It holds 2 archives: unpack them side by side"):
+        open_dataset(tmp_path)
     with pytest.raises(DatasetError, match="no such file"):
         open_dataset(tmp_path / "missing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no files"):
         open_dataset(tmp_path / "empty")
+
+
+FOREIGN = {
+    "annotations.xml": ("<annotations><image/></annotations>", "holds outlines of CVAT: export the task as"),
+    "a.xml": ("<annotation><object><bndbox/></object></annotation>", "holds boxes, as for detection"),
+    "project.json": ('[{"id": 1, "data": {}, "annotations": []}]', "holds outlines of Label Studio"),
+    "ann/0.jpg.json": ('{"size": {}, "objects": []}', "holds outlines of Supervisely"),
+    "via.json": ('{"0.jpg123": {"filename": "0.jpg", "regions": []}}', "holds outlines of the VGG Image"),
+    "a.geojson": ('{"type": "FeatureCollection", "features": []}', "holds outlines as GeoJSON"),
+    "x.nii.gz": ("x", "is one of volumes: save their slices as PNG or TIFF"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_annotations_of_other_tools_are_named(name: str, tmp_path: Path) -> None:
+    content, said = FOREIGN[name]
+    save(tmp_path / "images/0.jpg", photo())
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DatasetError, match=rf"{re.escape(name)} {said}"):
+        open_dataset(tmp_path)
 
 
 def test_layout_can_be_overruled_and_unknown_ones_are_refused(tmp_path: Path) -> None:

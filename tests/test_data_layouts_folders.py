@@ -45,6 +45,8 @@ NAMINGS = {
     "one folder a sample": ("sample{}/image.png", "sample{}/mask.png"),
     "carvana": ("train/fff{}_01.jpg", "train_masks/fff{}_01_mask.gif"),
     "drive gif": ("training/images/{}_training.tif", "training/1st_manual/{}_manual1.gif"),
+    "nnU-Net": ("imagesTr/case_{}_0000.png", "labelsTr/case_{}.png"),
+    "photo's whole name": ("images/{}.jpg", "masks/{}.jpg.png"),
     "nuclei": ("{0}abc/images/{0}abc.png", "{0}abc/masks/1f.png"),
 }  # fmt: skip
 
@@ -100,6 +102,12 @@ def test_pictures_called_as_an_image_and_more_are_said_to_be_left_out(tmp_path: 
         "images/0_aug.jpg"
     )
     assert ("files", note) in found.decisions
+
+
+def test_test_folders_of_nnunet_are_no_training_images(tmp_path: Path) -> None:
+    pairs(tmp_path, 2, "imagesTr/a{}_0000.png", "labelsTr/a{}.png")
+    pairs(tmp_path, 2, "imagesTs/b{}_0000.png", "labelsTs/b{}.png")
+    assert [sample.split for sample in open_dataset(tmp_path).samples] == ["train", "train", "test", "test"]
 
 
 def test_better_name_of_two_sets_of_masks_wins_and_says_so(tmp_path: Path) -> None:

@@ -196,6 +196,29 @@ def test_csv_with_splits(delimiter: str, tmp_path: Path) -> None:
     assert len(open_dataset(listed).samples) == 2
 
 
+def test_bare_names_in_a_table_mean_the_image_and_its_mask(tmp_path: Path) -> None:
+    """Both are called 0.png; a table whose splits were dropped in silence drew validation images anew."""
+    pairs(tmp_path, masks="masks/{}.jpg")
+    sets = ("Train", "training", "Valid", "TEST")
+    rows = "".join(f"{i}.jpg,{i}.jpg,{split}\n" for i, split in enumerate(sets))
+    (tmp_path / "meta.csv").write_text(f"image,label,set\n{rows}")
+    found = open_dataset(tmp_path)
+    assert [sample.split for sample in found.samples] == ["train", "train", "val", "test"]
+    assert {sample.masks[0].path.parent.name for sample in found.samples} == {"masks"}
+
+
+def test_numbered_folds_are_no_splits(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    rows = "".join(f"images/{i}.jpg,masks/{i}.png,{i % 2}\n" for i in range(4))
+    (tmp_path / "folds.csv").write_text(f"img_path,mask_path,fold\n{rows}")
+    found = open_dataset(tmp_path)
+    assert {sample.split for sample in found.samples} == {None}
+    assert (
+        "files",
+        "its folds are numbers, not train, val or test: validation images are drawn anew",
+    ) in found.decisions
+
+
 def test_csv_of_deepglobe(tmp_path: Path) -> None:
     pairs(tmp_path, 4, "train/{}_sat.png", "train/{}_mask.png")
     save(tmp_path / "valid/9_sat.png", photo(9))

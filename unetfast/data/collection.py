@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unetfast.data.layouts import LAYOUTS, Found, paired
+from unetfast.data.layouts.foreign import foreign
 from unetfast.data.listing import Listing, list_files
 from unetfast.data.validation import draw, same_source
 from unetfast.errors import ConfigError, DatasetError
@@ -223,7 +224,7 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
             return name, found
     looked = "\n".join(f"  {name:10} {_looks_for(name)}" for name in named)
     mask = f" with masks called {mask_name!r}" if mask_name else ""
-    close = paired.near_miss(listing, mask_name)
+    close = paired.near_miss(listing, mask_name) or foreign(listing)
     raise DatasetError(
         f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close}\n"
         f"Looked for:\n{looked}\n"
@@ -255,6 +256,8 @@ def _what(listing: Listing) -> str:
     hint = ""
     if archives and listing.zipped:
         hint = f" It holds another archive, {archives[0]}: unpack it and pass that one."
+    elif archives[1:]:
+        hint = f" It holds {len(archives)} archives: unpack them side by side in one folder."
     elif archives:
         hint = f" An archive is read in place: pass {listing.root / archives[0]} itself."
     return f"Found {len(listing.names)} files: {shown}{rest}.{hint}"

@@ -139,9 +139,10 @@ class _Decider:
                 f"{low}={self.name} if {high} is the background",
             )
         smear = ", edges in between split at the middle (anti-aliased or JPEG masks)"
+        told = f"; if the masks are inverted: --mask-values {low}={self.name}" if share > 0.5 else ""
         where = " of the alpha channel" if self.domain == "alpha" else ""
         self.reasons.append(
-            f"two values{where}: {low} is background, {high} is foreground ({share:.2%} of pixels)"
+            f"two values{where}: {low} is background, {high} is foreground ({share:.2%} of pixels{told})"
             + (smear if self.levels.smeared else "")
         )
         names = ("background", self.name)

@@ -80,7 +80,9 @@ def _two(resolver: Resolver, line: str, beside: str) -> tuple[FileRef, FileRef] 
 
 
 def _both(resolver: Resolver, parts: list[str], beside: str) -> tuple[FileRef, FileRef] | None:
-    image, mask = (resolver.ref(part, beside) for part in parts)
+    image, mask = (
+        resolver.ref(part, beside, role) for part, role in zip(parts, ("image", "mask"), strict=True)
+    )
     # The same where only one file of the name is there.
     return (image, mask) if image and mask and image != mask else None
 

@@ -243,12 +243,17 @@ def _set_name(image: _File, mask: _File, ending: str) -> str:
     return " ".join(filter(None, (mask.role_folder, *own, ending.rstrip("0123456789 _-.()"))))
 
 
+def _without_channel(file: _File) -> str | None:
+    """Return the stem without nnU-Net's number of the first channel; images of one channel have no other."""
+    return file.stem[:-5] if file.stem.endswith("_0000") else None
+
+
 class _Lookups:
     """Finds a mask's image: by stem, then by stem without role words, near it first, then anywhere."""
 
     def __init__(self, images: list[_File]) -> None:
         self._tables: list[dict[tuple[object, ...], list[_File]]] = []
-        for stem_of in (lambda f: f.stem, lambda f: strip_word(f.stem, "image")):
+        for stem_of in (lambda f: f.stem, lambda f: strip_word(f.stem, "image"), _without_channel):
             table: dict[tuple[object, ...], list[_File]] = defaultdict(list)
             for image in images:
                 if (stem := stem_of(image)) is not None:

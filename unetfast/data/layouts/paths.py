@@ -36,7 +36,7 @@ class Resolver:
             folder.split("/", depth)[-1] for folder in folders for depth in range(folder.count("/") + 1)
         }
 
-    def name(self, text: str, beside: str = "") -> str | None:
+    def name(self, text: str, beside: str = "", role: str | None = None) -> str | None:
         """Return the name in the listing, or None.
 
         Parameters
@@ -45,16 +45,18 @@ class Resolver:
             The path as it is written.
         beside : str
             Name of the file that says so.
+        role : {"image", "mask"}, optional
+            What it is; it decides where folders of both hold a file of this name.
         """
-        name, file = self._listed(_clean(text), beside), self._file(text, beside)
+        name, file = self._listed(_clean(text), beside, role), self._file(text, beside)
         if name is None or file is None:
             return name
         inside = self._listing.root / name
         return name if inside == file or inside.samefile(file) else None
 
-    def ref(self, text: str, beside: str = "") -> FileRef | None:
+    def ref(self, text: str, beside: str = "", role: str | None = None) -> FileRef | None:
         """Return the file, which may lie outside the folder where a list or table on disk says so."""
-        name = self.name(text, beside)
+        name = self.name(text, beside, role)
         if name is not None:
             return self._listing.ref(name)
         file = self._file(text, beside)
@@ -68,7 +70,7 @@ class Resolver:
         except (OSError, ValueError):  # too long or with a zero byte: no path at all
             return None
 
-    def _listed(self, path: str, beside: str) -> str | None:
+    def _listed(self, path: str, beside: str, role: str | None) -> str | None:
         path = path.removeprefix("./")
         folder = beside.rpartition("/")[0]
         for candidate in ([f"{folder}/{path}"] if folder else []) + [path]:
@@ -83,6 +85,8 @@ class Resolver:
             if len(found) > 1:
                 exact = "/" + "/".join(parts[start:])
                 found = [name for name in found if ("/" + name).endswith(exact)]
+            if len(found) > 1 and role:
+                found = [name for name in found if _folder_role(name) == role] or found
             if found:
                 elsewhere = start > 0 and "/".join(folded[start - 1 : -1]) in self._folders
                 return found[0] if len(found) == 1 and not elsewhere else None
@@ -91,6 +95,14 @@ class Resolver:
 
 def _clean(text: str) -> str:
     return text.strip().strip("\"';").replace("\\", "/")
+
+
+def _folder_role(name: str) -> str | None:
+    """Return what the deepest folder that says so holds."""
+    from unetfast.data.layouts.words import folder_parts
+
+    roles = (folder_parts(folder).role for folder in reversed(name.split("/")[:-1]))
+    return next((role for role in roles if role), None)
 
 
 def _folded(name: str) -> str:

@@ -124,7 +124,9 @@ def _samples(
         if cells[at_mask].strip().lower() in ("", "nan", "none", "na"):
             unlabelled += 1
             continue
-        image, mask = resolver.ref(cells[at_image], name), resolver.ref(cells[at_mask], name)
+        image, mask = (
+            resolver.ref(cells[at], name, role) for at, role in ((at_image, "image"), (at_mask, "mask"))
+        )
         mask = None if mask == image else mask  # the only file of this name that is there
         if image is None or mask is None:
             missing.append(
@@ -143,7 +145,8 @@ def _samples(
         raise DatasetError(f"{listing.root / name}: lists no image with a mask{lacking}")
     if not masks or (len(missing) > len(masks) and not listing.focus):
         return None
-    if unknown:
+    numbers = bool(unknown) and all(word.isdigit() for word in unknown) and not any(splits.values())
+    if unknown and not numbers:
         words = ", ".join(sorted(unknown)[:5])
         raise DatasetError(f"{listing.root}: {name}: the split must be train, val or test; got {words}")
     ids = file_ids(masks)
@@ -151,4 +154,6 @@ def _samples(
     notes = [f"pairs listed in {name}"]
     if unlabelled:
         notes.append(f"{unlabelled} rows without a mask are left out")
+    if numbers:
+        notes.append("its folds are numbers, not train, val or test: validation images are drawn anew")
     return Found(samples, missing, [], notes)
