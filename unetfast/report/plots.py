@@ -57,7 +57,7 @@ def curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 15 else ""
     for ax, name in zip(axes, ("loss", "dice", "iou"), strict=False):
-        # Of changing weights on changed crops, half of them centred on foreground: validation is often better.
+        # Of changing weights, on changed crops that seek foreground: validation is often better.
         trained = [row[f"train_{name}"] for row in rows]
         ax.plot(epochs, trained, color=BLUE, marker=marker, ms=3, label="train (during the epoch)")
         values = np.array([row[f"val_{name}"] for row in rows], dtype=float)
