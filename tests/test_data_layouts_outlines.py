@@ -256,6 +256,30 @@ def test_coco_says_what_it_left_out(tmp_path: Path) -> None:
         open_dataset(root)
 
 
+def test_images_with_boxes_alone_are_no_background(tmp_path: Path) -> None:
+    file = _coco(tmp_path / "coco")
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"]:
+        if annotation["image_id"] == 1:
+            annotation["segmentation"] = []
+    file.write_text(json.dumps(content))
+    yolo = tmp_path / "yolo"
+    (yolo / "labels").mkdir(parents=True)
+    for i in range(3):
+        save(yolo / f"images/{i}.png", photo(i))
+        outline = "0.5 0.5 0.2 0.2" if i == 1 else "0.1 0.1 0.5 0.1 0.5 0.5"
+        (yolo / f"labels/{i}.txt").write_text(f"0 {outline}\n")
+    for root in (tmp_path / "coco", yolo):
+        with pytest.raises(DatasetError, match=r"1 images have no mask: .*1\.png \(boxes alone\)"):
+            open_dataset(root)
+        ids = [sample.id for sample in open_dataset(root, skip_unmatched=True).samples]
+        assert "1" not in ids
+        assert {"0", "2"} <= set(ids)
+    # Of a class that is not asked for, the image is background.
+    (yolo / "labels/1.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+    assert len(open_dataset(yolo, mask_name="class_0").samples) == 3
+
+
 YAMLS = {
     "list": "train: ../train/images\nnc: 2\nnames: ['crack', \"pot hole\"]  # two\n",
     "dashes": "names:\n- crack\n- pot hole\nnc: 2\n",
