@@ -243,6 +243,22 @@ def _opaque_or_alpha(i: int) -> Labels:
     return np.dstack([white] * 3 + [white * 0 + 255] if i % 2 else [white * 0 + 255] * 3 + [white])
 
 
+def _alpha(i: int, *, paint: int) -> Labels:
+    return np.dstack([np.full((H, W, 3), paint, np.uint8), truth(i) * 255])
+
+
+def test_alpha_masks_may_be_foreground_all_over(tmp_path: Path) -> None:
+    full = np.full((H, W, 4), 255, np.uint8)
+    root = _dataset(tmp_path, lambda i: full if i == 3 else _alpha(i, paint=255))
+    found = open_dataset(root)
+    assert _labels(found, 3).all()
+    np.testing.assert_array_equal(_labels(found, 2), truth(2))
+    # Black and opaque beside others that are drawn in white may as well be background all over.
+    save(root / "masks/3.png", np.dstack([np.zeros((H, W, 3), np.uint8), full[:, :, 3]]))
+    with pytest.raises(DatasetError, match="4 masks are drawn in the alpha channel alone, 1 are opaque"):
+        open_dataset(root)
+
+
 def _parts(i: int) -> Labels:
     """Four of twelve classes, each in one piece, as organs, fields and parts of a thing are; 255 is void."""
     labels = np.zeros((H, W), np.uint8)
@@ -413,7 +429,42 @@ def test_label_ids_of_other_integers_in_tiff(kind: Any, tmp_path: Path) -> None:
     if kind is not np.uint32:
         broken = open_dataset(tmp_path, mask_values=["1-65535=nucleus"])
         assert broken.survey is not None
-        assert str(broken.survey.stats[0].error).endswith("0.tif: values -1 .. 1; 0 .. 65535 are read")
+        error = str(broken.survey.stats[0].error)
+        assert "0.tif: values -1 .. 1; masks hold 0 .. 65535 (write what does not count as 255" in error
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])
+def test_ids_in_arrays_of_any_type(kind: Any, tmp_path: Path) -> None:
+    """Training code keeps masks of 0.0, 1.0 and 2.0, or of 0.0 and 255.0, in .npy files."""
+    for name, values in (("ids", (0, 1, 2)), ("grey", (0, 255))):
+        root = tmp_path / name
+        (root / "masks").mkdir(parents=True)
+        for i in range(5):
+            save(root / f"images/{i}.png", photo(i))
+            labels = truth(i, classes=len(values))
+            np.save(root / f"masks/{i}.npy", np.array(values, kind)[labels][None, :, :])
+        found = open_dataset(root)
+        assert len(found.classes) == len(values)
+        np.testing.assert_array_equal(_labels(found, 3), truth(3, classes=len(values)))
+    np.save(root / "masks/0.npy", truth(0).astype(kind) - 1)
+    broken = open_dataset(root).survey
+    assert broken is not None
+    assert "0.npy: values -1 .. 0; masks hold 0 .. 65535" in str(broken.stats[0].error)
+
+
+def test_colours_without_black_say_which_is_class_0_and_how_to_change_it(tmp_path: Path) -> None:
+    on_white = np.array([[255, 255, 255], [0, 0, 255], [255, 0, 0]], np.uint8)
+    found = open_dataset(_dataset(tmp_path / "white", lambda i: on_white[truth(i, classes=3)]))
+    assert found.classes == ("white", "blue", "red")  # most pixels are white
+    np.testing.assert_array_equal(_labels(found), truth(0, classes=3))
+    told = (
+        "#ffffff takes the place of the background, as no mask holds black; otherwise say which does, such "
+        "as --mask-values #ffffff=white,#0000ff=background,#ff0000=red"
+    )
+    assert told in [reason for _, reason in found.decisions]
+    other = open_dataset(tmp_path / "white", mask_values=[told.rpartition(" ")[2]])
+    assert other.classes == ("background", "white", "red")
+    np.testing.assert_array_equal(_labels(other), np.array([1, 0, 2])[truth(0, classes=3)])
 
 
 def test_ignore_label_beside_mask_values(tmp_path: Path) -> None:
@@ -507,6 +558,27 @@ def test_legends_name_classes(tmp_path: Path) -> None:
         assert found.classes == ("Red thing", "Nothing", "Green", "Blue", "Never"), name
         np.testing.assert_array_equal(_labels(found), np.array([1, 0, 2, 3])[truth(0, classes=4)])
         (root / name).unlink()
+
+
+def test_legends_of_labelme_and_roboflow(tmp_path: Path) -> None:
+    """LabelMe's first name is of -1; read as of 0 it made every class the one before it."""
+    root = _dataset(tmp_path / "labelme", lambda i: truth(i, classes=3))
+    (root / "labels.txt").write_text("__ignore__\n_background_\ncrack\nspall\n")
+    found = open_dataset(root)
+    assert found.classes == ("_background_", "crack", "spall")
+    np.testing.assert_array_equal(_labels(found), truth(0, classes=3))
+    root = _dataset(tmp_path / "roboflow", lambda i: truth(i, classes=3))
+    (root / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, crack\n2, spall\n")
+    assert open_dataset(root).classes == ("background", "crack", "spall")
+
+
+def test_most_pixels_are_foreground(tmp_path: Path) -> None:
+    found = open_dataset(_dataset(tmp_path, lambda i: 255 - truth(i) * 255))
+    assert "if the masks are inverted: --mask-values 0=foreground)" in " ".join(
+        dict(found.decisions).values()
+    )
+    told = open_dataset(tmp_path, mask_values=["0=foreground"])
+    np.testing.assert_array_equal(_labels(told), truth(0))
 
 
 def test_class_names_of_the_user(tmp_path: Path) -> None:

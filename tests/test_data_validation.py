@@ -17,6 +17,10 @@ from unetfast.data.validation import draw, same_source
         ([f"w{p}_row{y}_col{x}" for p in range(6) for y in (0, 1) for x in (0, 1)], 6),
         ([f"wall_{p}_tile{t}" for p in range(6) for t in range(4)], 6),
         ([f"{p}-{t}" for p in range(60) for t in range(3)], 60),
+        # copies that were turned or mirrored beforehand
+        ([f"{p}{copy}" for p in range(6) for copy in ("", "_aug", "_flip_2")], 6),
+        ([f"x{p}_jpg.rf.{copy * 32}" for p in range(6) for copy in "0af"], 6),
+        ([f"photo{i}" for i in ("", "_1", "_2", "_3")], 0),
         # dates and times, running numbers, kinds: no two tiles of anything
         ([f"IMG_2016022{i}_08101{i}" for i in range(9)], 0),
         ([f"{i:03}" for i in range(40)], 0),

@@ -179,7 +179,7 @@ def test_eval_on_the_command_line(
     done = unetfast_command("eval", checkpoint_file, tmp_path, "-o", out, "--tolerance", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith(f"{out}/")
-    assert "samples: 3 (3 without a split)" in done.stderr
+    assert "samples: 3 (no split given)" in done.stderr
     assert "masks: two values: 0 is background, 255 is foreground" in done.stderr
     assert {p.name for p in out.iterdir()} == {
         "metrics.json",

@@ -187,6 +187,7 @@ def _summary(found: DataSet) -> list[tuple[str, str]]:
         if split in splits
     )
     channels = {1: "grey", 3: "RGB"}.get(found.channels, f"{found.channels} channels")
+    named = named if any(splits) else "no split given"
     return [("samples", f"{len(found.samples)} ({named}), {channels}"), *found.decisions]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unetfast.data.layouts import LAYOUTS, Found, paired
+from unetfast.data.layouts.foreign import foreign
 from unetfast.data.listing import Listing, list_files
 from unetfast.data.validation import draw, same_source
 from unetfast.errors import ConfigError, DatasetError
@@ -181,8 +182,8 @@ def open_dataset(
         decisions.append(
             (
                 "split",
-                f"names speak of tiles, such as {', '.join(tiles[0][:2])}: those of one photo "
-                "stay together where validation images are drawn",
+                f"names speak of tiles or copies of one photo, such as {', '.join(tiles[0][:2])}: those stay "
+                "together where validation images are drawn",
             )
         )
     return DataSet(
@@ -223,7 +224,7 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
             return name, found
     looked = "\n".join(f"  {name:10} {_looks_for(name)}" for name in named)
     mask = f" with masks called {mask_name!r}" if mask_name else ""
-    close = paired.near_miss(listing, mask_name)
+    close = paired.near_miss(listing, mask_name) or foreign(listing)
     raise DatasetError(
         f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close}\n"
         f"Looked for:\n{looked}\n"
@@ -255,6 +256,8 @@ def _what(listing: Listing) -> str:
     hint = ""
     if archives and listing.zipped:
         hint = f" It holds another archive, {archives[0]}: unpack it and pass that one."
+    elif archives[1:]:
+        hint = f" It holds {len(archives)} archives: unpack them side by side in one folder."
     elif archives:
         hint = f" An archive is read in place: pass {listing.root / archives[0]} itself."
     return f"Found {len(listing.names)} files: {shown}{rest}.{hint}"
@@ -283,7 +286,8 @@ def _encoding(
     wanted: LabelEncoding | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[LabelEncoding, list[str], Survey | None]:
-    from unetfast.data.decide import decide, suited, warn_if_inverted
+    from unetfast.data.decide import decide
+    from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
     from unetfast.data.polygons import class_names
     from unetfast.data.survey import survey
 
@@ -311,7 +315,7 @@ def _encoding(
         return known, ["read as the model was trained"], found
     decision = decide(found, root, mask_values=mask_values, ignore_label=ignore_label, hints=hints)
     if wanted is not None:
-        fitted = _with_classes_of(wanted, decision.encoding, told=bool(mask_values))
+        fitted = with_classes_of(wanted, decision.encoding, told=bool(mask_values))
         if fitted is None:
             raise DatasetError(
                 f"{root}: these masks do not use the values the model was trained with "
@@ -320,20 +324,6 @@ def _encoding(
             )
         return fitted, list(decision.reasons), found
     return decision.encoding, list(decision.reasons), found
-
-
-def _with_classes_of(wanted: LabelEncoding, found: LabelEncoding, *, told: bool) -> LabelEncoding | None:
-    """Give an encoding the classes of a model: by name where the user `told` them, or two for two."""
-    if len(found.classes) == len(wanted.classes) == 2:
-        return replace(found, classes=wanted.classes)
-    ids = {"background": 0, **{name: i for i, name in enumerate(wanted.classes)}}
-    if not told or not set(found.classes) <= set(ids):
-        return None
-    # "Does not count" stays what it is: it is no class.
-    of = dict(enumerate(ids[name] for name in found.classes))
-    table = tuple((code, of.get(id_, id_)) for code, id_ in found.table)
-    other = None if found.other is None else of.get(found.other, found.other)
-    return replace(found, table=table, other=other, classes=wanted.classes)
 
 
 def _encoding_of_outlines(

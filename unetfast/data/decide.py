@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from unetfast.data.labels import IGNORE, NEAR, LabelEncoding
-from unetfast.data.levels import MOST_CLASSES, Levels, distances
+from unetfast.data.labels import IGNORE, LabelEncoding
+from unetfast.data.levels import INVERTED, MOST_CLASSES, Levels
 from unetfast.data.masks import colour_text
+from unetfast.data.refusals import Refusals
 from unetfast.data.survey import Survey
 from unetfast.data.user_values import UserValues, encode_as_told, is_void
 from unetfast.errors import DatasetError
 
-__all__ = ["Decision", "decide", "suited", "warn_if_inverted"]
+__all__ = ["Decision", "decide"]
 
-log = logging.getLogger(__name__)
-
-_INVERTED = 0.8  # a foreground larger than this share is more likely the background
 _VOC_VOID = 0xE0E0C0  # Pascal VOC draws index 255, "does not count", in this colour
 
 
@@ -100,76 +95,23 @@ def decide(
     return Decision(encoding, tuple(reasons))
 
 
-def suited(encoding: LabelEncoding, found: Survey) -> LabelEncoding | None:
-    """Fit an encoding, say a model's, to masks that store the values it knows.
-
-    Parameters
-    ----------
-    encoding : LabelEncoding
-    found : Survey
-
-    Returns
-    -------
-    LabelEncoding or None
-        The encoding itself; or with its values split in between, where these masks have smeared
-        edges; None where they hold other values.
-    """
-    if encoding.domain != found.domain or not found.counts:
-        return None
-    known = sorted(code for code, _ in encoding.table)
-    if set(found.counts) <= set(known):
-        return encoding
-    levels = Levels(found.domain, found.counts, found.flat, found.between, lossy=found.lossy)
-    if levels.smeared and levels.centres:
-        apart = distances(found.domain, levels.centres, known)
-        hit = {known[i] for i in apart.argmin(axis=1)}
-        if (apart.min(axis=1) <= NEAR).all() and len(hit) == len(levels.centres):
-            table = tuple((code, id_) for code, id_ in encoding.table if code in hit)
-            rule = "threshold" if len(table) == 2 and found.domain != "colour" else "nearest"
-            return replace(encoding, rule=rule, table=table, other=None)
-    foreground = {code for code, id_ in encoding.table if 0 < id_ < IGNORE}
-    return encoding if encoding.other is not None and foreground & set(found.counts) else None
-
-
-def warn_if_inverted(encoding: LabelEncoding, found: Survey, root: Path) -> None:
-    """Say so where masks that are read as a model's were may be inverted against them."""
-    if len(encoding.classes) != 2:
-        return
-    codes = np.array(list(found.counts), np.int32)
-    ids, numbers = encoding.ids_of(codes), np.array(list(found.counts.values()))
-    share = numbers[ids == 1].sum() / max(1, numbers[(ids == 0) | (ids == 1)].sum())
-    background = next((code for code, id_ in encoding.table if id_ == 0), None)
-    if share > _INVERTED and background is not None:
-        name = encoding.classes[1]
-        value = colour_text(background) if encoding.domain == "colour" else str(background)
-        log.warning(
-            "%s: %.0f %% of all pixels are %s; if these masks are inverted: --mask-values %s=%s",
-            root,
-            100 * share,
-            name,
-            value,
-            name,
-        )
-
-
 class _Decider:
     """The rules by which values that nobody explained are read."""
 
     def __init__(self, found: Survey, root: Path, levels: Levels, hints: Mapping[str, Any]) -> None:
         self.found, self.root, self.levels, self.hints = found, root, levels, hints
-        self.domain = found.domain
+        self.domain, self.name = found.domain, str(hints.get("name", "foreground"))
+        self.refuse = Refusals(found, root, levels, self.name)
         self.reasons: list[str] = []
 
     def decide(self) -> tuple[LabelEncoding, list[str]]:
         values = self.levels.centres
-        if len(self.levels.counts) == 1:
-            self._refuse_constant()
+        self.refuse.constant()
         if self.domain == "alpha":
-            self._check_all_alpha()
-        if self.levels.doubtful:
-            self._refuse_doubtful()
+            self.refuse.mixed_alpha()
+        self.refuse.thin_or_edge()
         if self.levels.smeared:
-            self._check_smear()
+            self.refuse.unclear()
         if self.domain == "colour":
             encoding = self._colours(values)
         elif self.hints.get("classes") and self._ids_fit_names(values):
@@ -179,7 +121,7 @@ class _Decider:
         else:
             encoding = self._several(values)
         if len(encoding.classes) > 254:
-            self._refuse("more than 254 classes", "1-65535=object")
+            self.refuse.several_readings("more than 254 classes", "1-65535=object")
         return encoding, self.reasons
 
     # two values
@@ -190,32 +132,33 @@ class _Decider:
         if self.levels.smeared:
             middle = (low + high) // 2
             share = sum(n for v, n in self.levels.counts.items() if v > middle) / self.levels.total
-        if share > _INVERTED:
-            name = self.hints.get("name", "foreground")
-            self._refuse(
+        if share > INVERTED:
+            self.refuse.several_readings(
                 f"{share:.0%} of all pixels are {high}, so the masks may be inverted",
-                f"{high}={name}",
-                f"{low}={name} if {high} is the background",
+                f"{high}={self.name}",
+                f"{low}={self.name} if {high} is the background",
             )
         smear = ", edges in between split at the middle (anti-aliased or JPEG masks)"
+        told = f"; if the masks are inverted: --mask-values {low}={self.name}" if share > 0.5 else ""
+        where = " of the alpha channel" if self.domain == "alpha" else ""
         self.reasons.append(
-            f"two values: {low} is background, {high} is foreground ({share:.2%} of pixels)"
+            f"two values{where}: {low} is background, {high} is foreground ({share:.2%} of pixels{told})"
             + (smear if self.levels.smeared else "")
         )
-        names = ("background", str(self.hints.get("name", "foreground")))
+        names = ("background", self.name)
         return LabelEncoding(self.domain, "threshold", ((low, 0), (high, 1)), None, names)
 
     # three and more grey values or palette indices
 
     def _several(self, values: list[int]) -> LabelEncoding:
-        self._check_depths(values)
+        self.refuse.mixed_depths(values)
         ids = [value for value in values if value != 255]
         is_ids = max(ids) < MOST_CLASSES and not self.levels.smeared
-        self._check_instances(values)
+        self.refuse.objects(values)
         if is_ids and 255 in values:
             voc = any(stat.palette.get(255) == _VOC_VOID for stat in self.found.stats)
             if len(ids) == 2 and not voc:
-                self._refuse_one_and_255(ids)
+                self.refuse.one_and_255(ids)
             self.reasons.append(
                 f"class ids {_listed(ids)}; 255 does not count, as is usual beside ids"
                 " (otherwise: --mask-values 255=NAME and the others)"
@@ -227,12 +170,10 @@ class _Decider:
             what = "class ids" if is_ids else "grey codes" if self.domain == "grey" else "codes"
             self.reasons.append(f"{what} {_listed(values)}, one class each, in this order")
         if values[0] != 0:
-            self.reasons.append(
-                f"{values[0]} takes the place of the background, as no mask holds 0; otherwise say which "
-                f"does, such as --mask-values {values[1]}=background"
-                + "".join(f",{value}=class_{value}" for value in values if value != values[1])
-                + (",255=ignore" if ignored else "")
+            flags = {str(value): f"class_{value}" for value in values} | (
+                {"255": "ignore"} if ignored else {}
             )
+            self._say_what_is_0("0", flags)
         if self.levels.smeared:
             self.reasons.append(
                 "their edges are smeared; such pixels take the class of the nearest clear pixel"
@@ -242,8 +183,19 @@ class _Decider:
             "background" if i == 0 and value == 0 else f"class_{value}" for i, value in enumerate(values)
         )
         if len(values) == 2:  # ids 0 and 1 beside VOC's void
-            names = ("background", str(self.hints.get("name", "foreground")))
+            names = ("background", self.name)
         return LabelEncoding(self.domain, "nearest" if self.levels.smeared else "exact", table, None, names)
+
+    def _say_what_is_0(self, usual: str, names: dict[str, str]) -> None:
+        """Name the value that becomes class 0 where no mask holds the usual one, and how to take another."""
+        first, other, *_ = names
+        told = ",".join(
+            f"{value}={'background' if value == other else name}" for value, name in names.items()
+        )
+        self.reasons.append(
+            f"{first} takes the place of the background, as no mask holds {usual}; otherwise say which does, "
+            f"such as --mask-values {told}"
+        )
 
     def _named_ids(self, values: list[int]) -> LabelEncoding:
         names: list[str] = list(self.hints["classes"])
@@ -275,10 +227,12 @@ class _Decider:
             names = tuple(legend[code] for code in kept)
             return LabelEncoding("colour", self._colour_rule(), table, None, names)
         if len(values) > MOST_CLASSES:
-            self._refuse(f"{len(values)} colours", "#ff0000=NAME", "and so on for each colour")
+            self.refuse.several_readings(
+                f"{len(values)} colours", "#ff0000=NAME", "and so on for each colour"
+            )
         if len(values) == 2 and 0 not in values:
             a, b = (colour_text(value) for value in values)
-            self._refuse(
+            self.refuse.several_readings(
                 f"two colours, {a} and {b}, and neither is black", f"{a}=foreground", f"{b}=foreground"
             )
         if {0x000001, 0x000100, 0x010000} >= set(values):
@@ -286,182 +240,28 @@ class _Decider:
                 f"{self.root}: each channel of the masks is 0 or 1, one for each class; save class ids "
                 "instead (the number of the channel that is 1)"
             )
-        self._check_one_code()
+        self.refuse.mixed_codes()
         values = sorted(values)  # black, 0x000000, comes first
+        ground = max(values, key=self.levels.counts.__getitem__)
+        if values[0] != 0 and 2 * self.levels.counts[ground] > self.levels.total:
+            values = [ground, *(value for value in values if value != ground)]  # such as white paper
         names = tuple(
             "background" if value == 0 else _COLOUR_NAMES.get(value, colour_text(value)) for value in values
         )
         if len(values) == 2:
-            names = ("background", str(self.hints.get("name", "foreground")))
+            names = ("background", self.name)
         self.reasons.append(
             "colours "
             + ", ".join(f"{colour_text(value)} = {name}" for value, name in zip(values, names, strict=True))
             + (", edges smeared" if self.levels.smeared else "")
         )
+        if values[0] != 0:
+            self._say_what_is_0("black", dict(zip(map(colour_text, values), names, strict=True)))
         table = tuple((value, i) for i, value in enumerate(values))
         return LabelEncoding("colour", self._colour_rule(), table, None, names)
 
-    def _check_one_code(self) -> None:
-        """Refuse a set of which some masks are colour-coded and others use grey codes of their own."""
-        coloured = [stat for stat in self.found.stats if stat.kind != "grey"]
-        known = {code for stat in coloured for code in stat.counts}
-        strange = [stat for stat in self.found.stats if stat.kind == "grey" and not set(stat.counts) <= known]
-        if strange and not self.levels.smeared:
-            self._refuse(
-                f"{len(coloured)} masks are coded in colours, {len(strange)} in greys that those do not hold",
-                "#ff0000=NAME,#1d1d1d=NAME and so on for each colour and grey",
-                "leave one kind out",
-            )
-
     def _colour_rule(self) -> str:
         return "nearest" if self.levels.smeared else "exact"
-
-    # refusals
-
-    def _check_smear(self) -> None:
-        if not self.levels.clear:
-            told = self._upper_half()
-            if self.domain == "colour":
-                told = f"{colour_text(self._far_colour())}=foreground"
-            self._refuse(
-                f"{len(self.levels.counts)} different values without clear levels; are these masks, or "
-                "photographs or probability maps?",
-                told,
-            )
-
-    def _upper_half(self) -> str:
-        highest = max(self.levels.counts)
-        top = next((full for full in (255, 65535) if full // 2 < highest <= full), highest)
-        return f"{(top + 1) // 2}-{top}=foreground"
-
-    def _far_colour(self) -> int:
-        """Return the most frequent colour that is not the smear of the first."""
-        codes, most = list(self.levels.counts), self.levels.counts.most_common(2)
-        first = most[0][0]
-        if 20 * most[1][1] < most[0][1] < 0.5 * self.levels.total:
-            return first  # marks drawn on photographs
-        far = distances("colour", codes, [first])[:, 0] > 127
-        others = Counter({code: self.levels.counts[code] for code in np.array(codes)[far].tolist()})
-        found = others.most_common(1)[0][0] if others else first
-        near = distances("colour", list(others), [found])[:, 0] <= NEAR if others else np.array([True])
-        if sum(np.array(list(others.values()))[near]) < 0.1 * sum(others.values()):
-            raise DatasetError(
-                f"{self.root}: {len(codes)} colours, none of which stands out: these are photographs, not "
-                "masks. (Another folder: --mask NAME; of cut-out photos, save the alpha channel as the mask)"
-            )
-        return found
-
-    def _check_instances(self, values: list[int]) -> None:
-        """Refuse ids that count objects: 1..n in each file, with n different from file to file."""
-        numbers = [{v for v in stat.counts if v} for stat in self.found.stats if stat.error is None]
-        numbers = [ids for ids in numbers if ids]
-        counting = sum(ids == set(range(1, len(ids) + 1)) for ids in numbers)
-        sizes = {len(ids) for ids in numbers}
-        few = len(numbers) < 4  # of few masks, 1, 2 and 1 .. 4 may well be classes
-        enough = min(3, len(numbers)) if len(numbers) < 10 else max(3, len(numbers) // 10)
-        counts_up = (
-            counting >= 0.9 * len(numbers) > 1 and len(sizes) >= enough and max(sizes) > (8 if few else 3)
-        )
-        many = len(values) > MOST_CLASSES and not self.levels.smeared
-        if self.domain == "colour" or not (counts_up or many or self._are_scattered(numbers)):
-            return
-        why = "each mask counts up from 1" if counts_up else "few masks share one"
-        self._refuse(
-            f"{len(values)} values, and {why}: they look like numbers of objects, not classes",
-            # 255 beside lower ones alone: what does not count, rather than object 255
-            "1-254=object,255=ignore" if max(values) == 255 and 254 not in values else "1-65535=object",
-            "name each value that is a class, such as 1=NAME,2=NAME",
-        )
-
-    def _are_scattered(self, numbers: list[set[int]]) -> bool:
-        """Whether most values are in one mask alone, far apart, and each is one connected piece.
-
-        Classes recur, and their ids are dense: parts, fields and organs are one piece each, too.
-        """
-        pieces = [stat.objects for stat in self.found.stats if stat.objects is not None]
-        shared = Counter(id_ for ids in numbers for id_ in ids)
-        usual = float(np.median(list(shared.values()))) if shared else 0.0
-        return (
-            len(shared) > 8
-            and len(pieces) >= 3
-            and sum(pieces) >= 0.8 * len(pieces)
-            and usual <= max(1.0, 0.05 * len(numbers))
-            and max(shared) > 3 * len(shared)
-        )
-
-    def _check_depths(self, values: list[int]) -> None:
-        """Refuse foreground that is 255 in some files and 65535, or 1, in others."""
-        if len(values) != 3 or values[0] != 0 or values[1] not in (1, 255) or values[2] != 65535:
-            return
-        _, low, high = values
-        if not any({low, high} <= set(stat.counts) for stat in self.found.stats):
-            name = self.hints.get("name", "foreground")
-            self._refuse(
-                f"some masks hold 0 and {low}, others 0 and {high}",
-                f"{low}={name},{high}={name}",
-                f"{low}=one,{high}=other",
-            )
-
-    def _check_all_alpha(self) -> None:
-        """Refuse a set of which some masks are drawn in the alpha channel and others in their colours."""
-        alpha = sum(stat.kind == "alpha" for stat in self.found.stats)
-        opaque = sum(stat.kind != "alpha" and set(stat.counts) == {255} for stat in self.found.stats)
-        if opaque:
-            raise DatasetError(
-                f"{self.root}: {alpha} masks are drawn in the alpha channel alone, {opaque} are opaque all "
-                "over and drawn in their colours; save them all in one way, or leave one kind out"
-            )
-
-    def _refuse_doubtful(self) -> None:
-        low, high = self.levels.doubtful[0], max(self.levels.counts)
-        thin = ", ".join(map(str, self.levels.doubtful))
-        name = self.hints.get("name", "foreground")
-        named = ",".join(
-            f"{code}={'thin' if code in self.levels.doubtful else name}"
-            for code in sorted(self.levels.counts)[1:]
-        )
-        self._refuse(
-            f"{thin} fills no area and mostly does not lie between two others: a class of thin lines, or "
-            "thin lines of which all is edge",
-            named,
-            f"{low}-{high}={name}",
-        )
-
-    def _refuse_one_and_255(self, ids: list[int]) -> None:
-        low, high = ids
-        together = any({high, 255} <= set(stat.counts) for stat in self.found.stats)
-        name = self.hints.get("name", "foreground")
-        what = (
-            f"masks hold {low}, {high} and 255: 255 may mean 'does not count', or foreground"
-            if together
-            else f"some masks hold {low} and {high}, others {low} and 255"
-        )
-        flags = f"{high}={name},255=ignore", f"{high}={name},255={name}"
-        self._refuse(what, *(flags if together else flags[::-1]))
-
-    def _refuse_constant(self) -> None:
-        (value,) = self.levels.counts
-        raise DatasetError(
-            f"{self.root}: every pixel of all {len(self.found.stats)} masks is {self._text(value)}: "
-            "there is nothing to learn. Are these the right masks? (another folder: --mask NAME)"
-        )
-
-    def _refuse(self, what: str, *flags: str) -> None:
-        first, *others = flags
-        alternatives = "".join(f", or {flag}" for flag in others)
-        raise DatasetError(
-            f"{self.root}: the masks can be read in more than one way: {what}. Found {self._found()}. "
-            f"Say what the values mean: --mask-values {first}{alternatives}"
-        )
-
-    def _found(self) -> str:
-        most = self.levels.counts.most_common(8)
-        shares = ", ".join(f"{self._text(code)} ({n / self.levels.total:.2%})" for code, n in most)
-        rest = len(self.levels.counts) - len(most)
-        return shares + (f" and {rest} more" if rest > 0 else "")
-
-    def _text(self, code: int) -> str:
-        return colour_text(code) if self.domain == "colour" else str(code)
 
 
 def _listed(values: list[int]) -> str:

@@ -394,6 +394,13 @@ def _balance(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
     train = [look.counts for sample, look in good if sample.split not in ("val", "test")]
     if not good:
         return  # none could be read, which is said
+    if not train:
+        text = (
+            f"all {len(good)} images with masks are of validation or test by their names, none is left to "
+            "train on; a .csv with the columns image,mask,split says otherwise"
+        )
+        yield Finding("error", "split", text)
+        return
     shares = _shares(train, dataset.classes)
     if not any(share.images for share in shares[1:]):
         yield Finding("error", "classes", "no training mask holds anything but background")

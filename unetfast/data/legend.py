@@ -1,4 +1,4 @@
-"""Files that name classes: class_dict.csv, codes.txt, label_colors.txt, labelmap.txt."""
+"""Files that name classes: class_dict.csv, codes.txt, label_colors.txt, labelmap.txt, _classes.csv."""
 
 from __future__ import annotations
 
@@ -32,16 +32,27 @@ def legend(listing: Listing) -> dict[str, Any]:
                 return {"colours": colours, "legend": by_name[known]}
     for known in _NAME_LISTS:
         if known in by_name:
-            names = [
-                line.strip()
-                for line in (listing.text_or_none(by_name[known], _FEW) or "").splitlines()
-                if line.strip()
-            ]
+            text = listing.text_or_none(by_name[known], _FEW) or ""
+            names = [line.strip() for line in text.splitlines() if line.strip()]
+            if names[:1] == ["__ignore__"]:
+                names = names[1:]  # LabelMe counts from -1, which masks store as 255
             if 2 <= len(names) <= 255 and all(
                 re.fullmatch(r"[^\s/\\.]+( [^\s/\\.]+){0,3}", n) for n in names
             ):
                 return {"classes": names, "legend": by_name[known]}
+    for name in listing.names:
+        if name.rpartition("/")[2].lower() == "_classes.csv" and (
+            names := _roboflow(listing.text_or_none(name, _FEW) or "")
+        ):
+            return {"classes": names, "legend": name}
     return {}
+
+
+def _roboflow(text: str) -> list[str]:
+    """Read Roboflow's table of ``Pixel Value, Class``, where its values count up from 0."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines())]
+    values = [row[0] for row in rows[1:]] if all(len(row) == 2 for row in rows) else []
+    return [row[1] for row in rows[1:]] if values == [str(i) for i in range(len(values))] else []
 
 
 def _colours(text: str) -> dict[int, str]:

@@ -11,9 +11,10 @@ import numpy as np
 from unetfast.data.labels import NEAR
 from unetfast.data.masks import unpack
 
-__all__ = ["MOST_CLASSES", "Levels", "distances"]
+__all__ = ["INVERTED", "MOST_CLASSES", "Levels", "distances"]
 
 MOST_CLASSES = 64  # found without being told; more are instances, a soft map or a photograph
+INVERTED = 0.8  # a foreground larger than this share is more likely the background
 
 _FEW = 3  # values beside those that fill areas; smear leaves more
 

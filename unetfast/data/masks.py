@@ -16,7 +16,17 @@ from unetfast.errors import DatasetError, require
 from unetfast.imaging import MaskFile, read_bytes, read_mask
 from unetfast.spec import FileRef, Sample
 
-__all__ = ["DOMAINS", "codes", "colour_text", "kind_of", "mat_arrays", "pack", "read_masks", "unpack"]
+__all__ = [
+    "DOMAINS",
+    "codes",
+    "colour_text",
+    "kind_of",
+    "mat_arrays",
+    "pack",
+    "plain_colour",
+    "read_masks",
+    "unpack",
+]
 
 DOMAINS = ("grey", "index", "colour", "alpha", "polygons")
 
@@ -107,9 +117,20 @@ def kind_of(mask: MaskFile) -> str:
     if mask.values.ndim == 2:
         return "grey"
     colour, alpha = _split_alpha(mask)
-    if alpha is not None and alpha.min() != alpha.max() and (colour == colour[0, 0]).all():
+    if alpha is not None and alpha.min() != alpha.max() and plain_colour(mask) is not None:
         return "alpha"
     return "grey" if _is_grey(colour) else "colour"
+
+
+def plain_colour(mask: MaskFile) -> int | None:
+    """Return the packed colour of every pixel, where a file with an alpha channel has but one."""
+    if mask.palette is not None or mask.values.ndim == 2:
+        return None
+    colour, alpha = _split_alpha(mask)
+    if alpha is None or (colour != colour[0, 0]).any():
+        return None
+    first = colour[:1, :1]
+    return int(pack(first if first.shape[2] == 3 else np.repeat(first, 3, axis=2))[0, 0])
 
 
 def _split_alpha(mask: MaskFile) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.data.masks import codes, kind_of, read_masks
+from unetfast.data.masks import codes, kind_of, plain_colour, read_masks
 from unetfast.errors import UnetfastError
 from unetfast.imaging import MaskFile
 from unetfast.spec import Sample
@@ -49,6 +49,8 @@ class MaskStats:
         None where there are fewer than three.
     palette : dict of int to int
         Packed colour of each index in use.
+    plain : int or None
+        The packed colour of every pixel, where a file with an alpha channel has but one.
     lossy : bool
         It is a JPEG or WebP file.
     error : str or None
@@ -62,6 +64,7 @@ class MaskStats:
     between: dict[int, int] = field(default_factory=dict)
     objects: bool | None = None
     palette: dict[int, int] = field(default_factory=dict)
+    plain: int | None = None
     lossy: bool = False
     error: str | None = None
 
@@ -196,6 +199,7 @@ def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey"
         _between(found) if kind != "colour" and 3 <= len(values) <= 8 else {},
         _are_pieces(found, values) if kind != "colour" else None,
         palette,
+        plain_colour(masks[0]),
         lossy,
     )
 

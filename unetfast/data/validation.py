@@ -19,15 +19,17 @@ _PLACES = (
     re.compile(r"(.*\w)[ _.-]+[a-z]{0,5}(\d+)[ _.-]+[a-z]{0,5}(\d+)", re.IGNORECASE),
     re.compile(r"(.*\d.*?)[ _.-]+[a-z]{0,5}(\d+)", re.IGNORECASE),
 )
+_COPY = re.compile(r"(.+)[._]rf[._][0-9a-f]{16,}", re.IGNORECASE)  # Roboflow's name of a changed copy
 _LARGEST = 0.25  # of the images may come from one source; otherwise the numbers mean something else
 _FEWEST = 5  # sources
 
 
 def same_source(names: Sequence[str]) -> list[list[str]]:
-    """Return groups of names that say they were cut out of one source: ``photo7_0_360``, ``photo7_360_0``.
+    """Return groups of names that say they come of one source: ``photo7_0_360``, ``photo7_360_0``.
 
     The end of a name counts as the place of a tile only where the same places come again and again:
-    in ``20160222_081011`` the numbers are a date and a time, and no two images share them.
+    in ``20160222_081011`` the numbers are a date and a time, and no two images share them. A changed
+    copy has its source's name and a word more, as ``photo7_flip`` beside ``photo7``, or Roboflow's hash.
 
     Parameters
     ----------
@@ -51,7 +53,22 @@ def same_source(names: Sequence[str]) -> list[list[str]]:
         repeated = len(places) <= 0.5 * len(names)
         if repeated and len(sources) >= _FEWEST and 1 < largest <= max(2, _LARGEST * len(names)):
             return [group for group in sources.values() if len(group) > 1]
-    return []
+    return _copies(names)
+
+
+def _copies(names: Sequence[str]) -> list[list[str]]:
+    known = set(names)
+    sources: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        copy = _COPY.fullmatch(name)
+        sources[copy[1] if copy else _source(name, known)].append(name)
+    return [group for group in sources.values() if len(group) > 1]
+
+
+def _source(name: str, known: set[str]) -> str:
+    """Return the shortest known name that this one begins with, and adds a word to; else itself."""
+    cuts = (match.start() for match in re.finditer(r"[ _.-]+(?=[ _.-]*[^\W\d_])", name))
+    return next((name[:cut] for cut in cuts if name[:cut] in known), name)
 
 
 def draw(

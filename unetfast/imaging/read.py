@@ -310,6 +310,8 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
     head = header(data, name)
     if head.format == "tiff" and (labels := _wide_labels(data, name, max_pixels)) is not None:
         return labels
+    if head.format == "npy" and (labels := _npy_labels(data, name, max_pixels)) is not None:
+        return labels
     indexed = (head.format == "png" and data[25:26] == b"\x03") or head.format == "bmp"
     if not indexed:
         return _stored(read(data if isinstance(source, bytes) else source, max_pixels=max_pixels))
@@ -343,12 +345,30 @@ def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
             raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc
         orientation = tiff.orientation_of(page)
         white_is_0 = page.photometric == 0
-    if kind.kind == "f" and (white_is_0 or not (values == np.rint(values)).all()):
+    if kind.kind == "f" and (white_is_0 or not _are_whole(values)):
         return None  # shares of 0..1, what has to be inverted, or no mask
+    return MaskFile(orient(_ids(values, name), orientation), None, "I;16")
+
+
+def _npy_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
+    """Read label ids of any type that NumPy has: training code keeps masks of 0.0, 1.0, 2.0 and of int64."""
+    values = stack.npy_array(data, name, max_pixels)
+    if values.shape[2] != 1 or values.dtype.kind not in "iuf" or not _are_whole(values):
+        return None  # several channels, booleans, fractions
+    return MaskFile(_ids(values[:, :, 0], name), None, "I;16")
+
+
+def _are_whole(values: NDArray[Any]) -> bool:
+    return values.dtype.kind != "f" or bool((values == np.rint(values)).all())
+
+
+def _ids(values: NDArray[Any], name: str) -> NDArray[np.uint16]:
     if values.min() < 0 or values.max() > 65535:
-        raise ImageError(f"{name}: values {values.min()} .. {values.max()}; 0 .. 65535 are read")
-    turned = orient(values.astype(np.uint16), orientation)
-    return MaskFile(turned, None, "I;16")
+        raise ImageError(
+            f"{name}: values {values.min():g} .. {values.max():g}; masks hold 0 .. 65535 (write what does "
+            "not count as 255, and say --ignore-label 255)"
+        )
+    return values.astype(np.uint16)
 
 
 def _read_gif_mask(data: bytes, name: str, max_pixels: int) -> MaskFile:
@@ -386,7 +406,7 @@ def _stored(picture: Picture) -> MaskFile:
                 f"{picture.name}: {parts.size} of {values.size} mask values are fractions such as "
                 f"{parts.max():g}, as of probabilities; save it as whole numbers, or as 8 bits from 0 to 255"
             )
-        values = values.astype(np.uint8)  # NumPy writes masks of 0 and 1 as float, too
+        values = values.astype(np.uint8)  # 0 and 1, of several channels
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     if values.dtype != np.uint8:
         mode = {"L": "I;16"}.get(mode, mode + ";16")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError
 from unetfast.imaging.formats import check_pixels
 
-__all__ = ["MAX_CHANNELS", "channels_last", "npy_to_pixels", "pages_to_pixels"]
+__all__ = ["MAX_CHANNELS", "channels_last", "npy_array", "npy_to_pixels", "pages_to_pixels"]
 
 MAX_CHANNELS = 64
 
@@ -31,6 +31,17 @@ def npy_to_pixels(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
     ImageError
         For another rank, type or range; for object arrays, which could run code.
     """
+    return _narrowed(npy_array(data, name, max_pixels), name)
+
+
+def npy_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
+    """Decode a ``.npy`` file as it is stored, (H, W, C), with the channels as in :func:`npy_to_pixels`.
+
+    Raises
+    ------
+    ImageError
+        For another rank or type; for object arrays, which could run code.
+    """
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)
@@ -49,7 +60,7 @@ def npy_to_pixels(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
         values = np.load(file, allow_pickle=False)
     except (ValueError, EOFError) as exc:
         raise ImageError(f"{name}: damaged or cut off: {exc}") from exc
-    return _narrowed(channels_last(values, name), name)
+    return channels_last(values, name)
 
 
 def _header_2_0(file: io.BytesIO) -> Any:

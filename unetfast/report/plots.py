@@ -57,12 +57,12 @@ def curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 15 else ""
     for ax, name in zip(axes, ("loss", "dice", "iou"), strict=False):
-        ax.plot(
-            epochs, [row[f"train_{name}"] for row in rows], color=BLUE, marker=marker, ms=3, label="train"
-        )
+        # Of changing weights, on changed crops that seek foreground: validation is often better.
+        trained = [row[f"train_{name}"] for row in rows]
+        ax.plot(epochs, trained, color=BLUE, marker=marker, ms=3, label="train (during the epoch)")
         values = np.array([row[f"val_{name}"] for row in rows], dtype=float)
         if np.isfinite(values).any():
-            ax.plot(epochs, values, color=ORANGE, marker=marker, ms=3, label="validation")
+            ax.plot(epochs, values, color=ORANGE, marker=marker, ms=3, label="validation (after it)")
         if name == "dice" and np.isfinite(values).any():
             best = int(np.nanargmax(values))
             ax.plot(epochs[best], values[best], "*", color=RED, ms=11, label=f"best {values[best]:.3f}")
@@ -119,7 +119,7 @@ def compare(
     figure.suptitle(title)
     axes = figure.subplots(len(rows), 4, squeeze=False, height_ratios=heights)
     missed = "missed" if len(classes) == 2 else f"predicted {_shortened(classes[0])}"
-    wrong = f"errors: red {'invented' if len(classes) == 2 else 'wrong class'}, blue {missed}"
+    wrong = f"green right, red {'invented' if len(classes) == 2 else 'wrong class'}, blue {missed}"
     for ax, name in zip(axes[0], ("image", "truth", "prediction", wrong), strict=True):
         ax.set_title(name, fontsize=10)
     for line, (caption, image, truth, prediction) in zip(axes, rows, strict=True):

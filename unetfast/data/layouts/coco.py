@@ -6,6 +6,7 @@ One file or one a split. Polygons and run-length encodings are read; boxes alone
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     shapes: dict[str, list[Any]] = {}
     splits: dict[str, str | None] = {}
     missing: list[str] = []
+    boxed: set[str] = set()  # images with annotations that have no outline
     boxes = lost = 0
     for name, content in files.items():
         split = split_in(name)
@@ -42,13 +44,15 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             if isinstance(exc, DatasetError):
                 raise
             raise DatasetError(f"{listing.ref(name)}: not as COCO writes it: {exc!r}") from exc
-        boxes += only_boxes
+        boxes += sum(only_boxes.values())
         for entry in content["images"]:
             image = resolver.name(str(entry.get("file_name", "")), name)
             if image is None:
                 missing.append(f"{name}: {entry.get('file_name')}")
                 continue
             shapes.setdefault(image, []).extend(by_image.get(entry.get("id"), []))
+            if entry.get("id") in only_boxes:
+                boxed.add(image)
             if splits.setdefault(image, split or split_in(image)) != (split or split_in(image)):
                 raise DatasetError(f"{listing.root}: {image} is listed in two splits")
     used = {shape[0] for found in shapes.values() for shape in found}
@@ -56,8 +60,16 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         raise DatasetError(
             f"{listing.root}: all {boxes} annotations in {', '.join(files)} are boxes without an outline"
         )
+    if missing and not shapes:
+        raise DatasetError(
+            f"{listing.root}: none of the {len(missing)} images that {', '.join(files)} names is in this "
+            f"folder, such as {missing[0].partition(': ')[2]}; pass the folder that holds both"
+        )
     if not used:
         return None
+    for image in [image for image in shapes if image in boxed and not shapes[image]]:
+        missing.append(f"{image} (boxes alone)")  # its objects would be taken for background
+        del shapes[image]
     known = [str(c.get("name")) for content in files.values() for c in sorted(content["categories"], key=_id)]
     classes = ("background", *[name for name in dict.fromkeys(known) if name in used])
     ids = unique_ids(list(shapes))
@@ -94,8 +106,8 @@ def _id(entry: Mapping[str, Any]) -> int:
 
 def _shapes(
     listing: Listing, name: str, content: Mapping[str, Any], mask: str | None
-) -> tuple[dict[Any, list[Any]], int]:
-    """Return the shapes of each image id, and the number of annotations that are only boxes."""
+) -> tuple[dict[Any, list[Any]], Counter[Any]]:
+    """Return the shapes of each image id, and how many of its annotations are only boxes."""
     categories = {entry.get("id"): str(entry.get("name")) for entry in content["categories"]}
     wanted = set(categories.values())
     if mask is not None:
@@ -106,7 +118,7 @@ def _shapes(
             )
         wanted = asked
     by_image: dict[Any, list[Any]] = {}
-    boxes = 0
+    boxes: Counter[Any] = Counter()
     for entry in content["annotations"]:
         category = categories.get(entry.get("category_id"))
         if category is None:
@@ -115,7 +127,7 @@ def _shapes(
             continue
         outline = _outline(entry.get("segmentation"))
         if outline is None:
-            boxes += 1
+            boxes[entry.get("image_id")] += 1
         else:
             by_image.setdefault(entry.get("image_id"), []).append((category, outline))
     return by_image, boxes

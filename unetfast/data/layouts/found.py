@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from unetfast.data.listing import natural
-from unetfast.spec import Sample
+from unetfast.spec import FileRef, Sample
 
-__all__ = ["Found", "split_of", "unique_ids"]
+__all__ = ["Found", "file_ids", "split_of", "unique_ids"]
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -71,3 +73,13 @@ def unique_ids(names: list[str]) -> dict[str, str]:
     if len(set(ids.values())) < len(ids):
         ids = {name: f"{i:06d}-{name.replace('/', '-')}" for i, name in enumerate(sorted(names, key=natural))}
     return ids
+
+
+def file_ids(images: Collection[FileRef]) -> dict[FileRef, str]:
+    """Give files anywhere ids as :func:`unique_ids` does, of their paths below the folder that all share."""
+    paths = {image: (image.member or str(image.path)).replace("\\", "/").split("/") for image in images}
+    levels = zip(*(parts[:-1] for parts in paths.values()), strict=False)
+    shared = sum(1 for _ in takewhile(lambda folders: len(set(folders)) == 1, levels))
+    names = {image: "/".join(parts[shared:]) for image, parts in paths.items()}
+    ids = unique_ids(list(names.values()))
+    return {image: ids[name] for image, name in names.items()}

@@ -10,11 +10,11 @@ import re
 from dataclasses import replace
 
 from unetfast.data.layouts import paired
-from unetfast.data.layouts.found import Found, split_of, unique_ids
+from unetfast.data.layouts.found import Found, file_ids, split_of
 from unetfast.data.layouts.paths import Resolver, split_in
 from unetfast.data.listing import IMAGE_ENDINGS, Listing, composed
 from unetfast.errors import DatasetError
-from unetfast.spec import Sample
+from unetfast.spec import FileRef, Sample
 
 __all__ = ["find"]
 
@@ -43,7 +43,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 def _pairs(listing: Listing, lines: dict[str, list[str]]) -> Found | None:
     """Read lists of two paths a line."""
     resolver = Resolver(listing)
-    pairs: dict[str, tuple[str, str | None]] = {}
+    pairs: dict[FileRef, tuple[FileRef, str | None]] = {}
     missing: list[str] = []
     used, unused = [], []
     for name, content in lines.items():
@@ -65,15 +65,12 @@ def _pairs(listing: Listing, lines: dict[str, list[str]]) -> Found | None:
                 raise DatasetError(f"{listing.root}: {image} is listed for {before[1]} and for {split}")
     if not pairs:
         return None
-    ids = unique_ids(list(pairs))
-    samples = [
-        Sample(ids[image], listing.ref(image), (listing.ref(mask),), split)
-        for image, (mask, split) in pairs.items()
-    ]
+    ids = file_ids(pairs)
+    samples = [Sample(ids[image], image, (mask,), split) for image, (mask, split) in pairs.items()]
     return Found(samples, missing, [], [f"pairs listed in {', '.join(used)}", *unused])
 
 
-def _two(resolver: Resolver, line: str, beside: str) -> tuple[str, str] | None:
+def _two(resolver: Resolver, line: str, beside: str) -> tuple[FileRef, FileRef] | None:
     for separator in (None, "\t", ",", ";"):
         parts = [part for part in line.split(separator) if part.strip(" ;,")]
         if len(parts) == 2 and (pair := _both(resolver, parts, beside)):
@@ -82,8 +79,10 @@ def _two(resolver: Resolver, line: str, beside: str) -> tuple[str, str] | None:
     return next((pair for a, b in cuts if (pair := _both(resolver, [line[:a], line[b:]], beside))), None)
 
 
-def _both(resolver: Resolver, parts: list[str], beside: str) -> tuple[str, str] | None:
-    image, mask = (resolver.name(part, beside) for part in parts)
+def _both(resolver: Resolver, parts: list[str], beside: str) -> tuple[FileRef, FileRef] | None:
+    image, mask = (
+        resolver.ref(part, beside, role) for part, role in zip(parts, ("image", "mask"), strict=True)
+    )
     # The same where only one file of the name is there.
     return (image, mask) if image and mask and image != mask else None
 
@@ -162,8 +161,13 @@ class _Known:
         return None
 
     def _at(self, path: str, beside: str) -> Sample | None:
-        image = self._resolver.name(path, beside)
-        return self._by_image.get(self._listing.ref(image)) if image else None
+        image = self._resolver.ref(path, beside)
+        if image is not None and self._resolver.name(path, beside) is None:
+            raise DatasetError(
+                f"{self._listing.ref(beside)}: names {path}, which lies outside the data set; write the mask "
+                "of each image beside it in the line, or pass the folder that holds both"
+            )
+        return self._by_image.get(image) if image else None
 
 
 def _is_trainval(name: str) -> bool:

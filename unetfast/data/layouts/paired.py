@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.words import folder_parts, rank, shorter_stems, strip_word
-from unetfast.data.listing import Listing, composed
+from unetfast.data.listing import Listing, composed, natural
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
@@ -243,12 +243,17 @@ def _set_name(image: _File, mask: _File, ending: str) -> str:
     return " ".join(filter(None, (mask.role_folder, *own, ending.rstrip("0123456789 _-.()"))))
 
 
+def _without_channel(file: _File) -> str | None:
+    """Return the stem without nnU-Net's number of the first channel; images of one channel have no other."""
+    return file.stem[:-5] if file.stem.endswith("_0000") else None
+
+
 class _Lookups:
     """Finds a mask's image: by stem, then by stem without role words, near it first, then anywhere."""
 
     def __init__(self, images: list[_File]) -> None:
         self._tables: list[dict[tuple[object, ...], list[_File]]] = []
-        for stem_of in (lambda f: f.stem, lambda f: strip_word(f.stem, "image")):
+        for stem_of in (lambda f: f.stem, lambda f: strip_word(f.stem, "image"), _without_channel):
             table: dict[tuple[object, ...], list[_File]] = defaultdict(list)
             for image in images:
                 if (stem := stem_of(image)) is not None:
@@ -315,17 +320,28 @@ def _without_mask(images: list[_File], paired: set[_File]) -> tuple[list[str], l
     labelled = {image.name.rpartition("/")[0] for image in paired}
     # Image_01L_2ndHO.png beside Image_01L.jpg, whose mask is Image_01L_1stHO.png, is no image without a mask.
     known = {(image.name.rpartition("/")[0], image.stem) for image in paired}
-    missing = [
+    alone = [image for image in images if image not in paired]
+    more = {
         image.name
-        for image in images
-        if image not in paired
-        and not any((image.name.rpartition("/")[0], stem) in known for stem in shorter_stems(image.stem))
-    ]
+        for image in alone
+        if any((image.name.rpartition("/")[0], stem) in known for stem in shorter_stems(image.stem))
+    }
+    missing = [image.name for image in alone if image.name not in more]
     lone = [name for name in missing if name.rpartition("/")[0] in labelled]
     folders = sorted({name.rpartition("/")[0] for name in missing} - labelled)
     places = _some([folder or "." for folder in folders])
-    note = f"{len(missing) - len(lone)} images left out, in folders without any masks: {places}"
-    return lone, [note] if folders else []
+    notes = (
+        [f"{len(missing) - len(lone)} images left out, in folders without any masks: {places}"]
+        if folders
+        else []
+    )
+    if more:
+        example = min(more, key=natural)
+        notes.append(
+            f"{len(more)} pictures left out, without a mask and called as an image that has one, with a word "
+            f"more: {example}"
+        )
+    return lone, notes
 
 
 def _some(names: list[str]) -> str:

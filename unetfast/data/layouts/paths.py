@@ -17,8 +17,9 @@ class Resolver:
     Such paths are relative to the data set, to the file that holds them, or absolute on the
     machine of whoever made it: then the longest end of the path that exists here is taken, where
     only one file has it. But where the folder that the path names is here and lacks the file, a file
-    of the same name in another folder is not it. Upper and lower case, and composed and decomposed
-    letters, are told apart only where that decides.
+    of the same name in another folder is not it; and a path that leads to a file of this machine means
+    that file, whatever lies in the data set under the same name. Upper and lower case, and composed and
+    decomposed letters, are told apart only where that decides.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ class Resolver:
             folder.split("/", depth)[-1] for folder in folders for depth in range(folder.count("/") + 1)
         }
 
-    def name(self, text: str, beside: str = "") -> str | None:
+    def name(self, text: str, beside: str = "", role: str | None = None) -> str | None:
         """Return the name in the listing, or None.
 
         Parameters
@@ -44,8 +45,32 @@ class Resolver:
             The path as it is written.
         beside : str
             Name of the file that says so.
+        role : {"image", "mask"}, optional
+            What it is; it decides where folders of both hold a file of this name.
         """
-        path = text.strip().strip("\"';").replace("\\", "/")
+        name, file = self._listed(_clean(text), beside, role), self._file(text, beside)
+        if name is None or file is None:
+            return name
+        inside = self._listing.root / name
+        return name if inside == file or inside.samefile(file) else None
+
+    def ref(self, text: str, beside: str = "", role: str | None = None) -> FileRef | None:
+        """Return the file, which may lie outside the folder where a list or table on disk says so."""
+        name = self.name(text, beside, role)
+        if name is not None:
+            return self._listing.ref(name)
+        file = self._file(text, beside)
+        return FileRef(file) if file else None
+
+    def _file(self, text: str, beside: str) -> Path | None:
+        """Return the file of this machine that the path leads to from the file that says so."""
+        path = (self._listing.root / beside).parent / _clean(text)
+        try:
+            return path if not self._listing.zipped and path.is_file() else None
+        except (OSError, ValueError):  # too long or with a zero byte: no path at all
+            return None
+
+    def _listed(self, path: str, beside: str, role: str | None) -> str | None:
         path = path.removeprefix("./")
         folder = beside.rpartition("/")[0]
         for candidate in ([f"{folder}/{path}"] if folder else []) + [path]:
@@ -60,25 +85,24 @@ class Resolver:
             if len(found) > 1:
                 exact = "/" + "/".join(parts[start:])
                 found = [name for name in found if ("/" + name).endswith(exact)]
+            if len(found) > 1 and role:
+                found = [name for name in found if _folder_role(name) == role] or found
             if found:
                 elsewhere = start > 0 and "/".join(folded[start - 1 : -1]) in self._folders
                 return found[0] if len(found) == 1 and not elsewhere else None
         return None
 
-    def ref(self, text: str, beside: str = "") -> FileRef | None:
-        """Return the file, which may lie outside the folder where a table on disk says so."""
-        path = (self._listing.root / beside).parent / text.strip()
-        try:
-            there = not self._listing.zipped and path.is_file()
-        except (OSError, ValueError):  # too long or with a zero byte: no path at all
-            there = False
-        inside = path.resolve().is_relative_to(self._listing.root.resolve()) if there else False
-        if there and Path(text.strip()).is_absolute() and not inside:
-            return FileRef(path)  # itself, not one of the same name in the data set
-        name = self.name(text, beside)
-        if name is not None:
-            return self._listing.ref(name)
-        return FileRef(path) if there else None
+
+def _clean(text: str) -> str:
+    return text.strip().strip("\"';").replace("\\", "/")
+
+
+def _folder_role(name: str) -> str | None:
+    """Return what the deepest folder that says so holds."""
+    from unetfast.data.layouts.words import folder_parts
+
+    roles = (folder_parts(folder).role for folder in reversed(name.split("/")[:-1]))
+    return next((role for role in roles if role), None)
 
 
 def _folded(name: str) -> str:

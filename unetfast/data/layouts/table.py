@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from unetfast.data.layouts.found import Found, split_of, unique_ids
+from unetfast.data.layouts.found import Found, file_ids, split_of
 from unetfast.data.layouts.paths import Resolver, split_in
 from unetfast.data.layouts.words import role_of, tokens
 from unetfast.data.listing import Listing
@@ -53,9 +53,9 @@ def _together(listing: Listing, tables: list[tuple[str, Found]]) -> Found:
     twice = [image for image, count in Counter(sample.image for sample in samples).items() if count > 1]
     if twice:
         raise DatasetError(f"{listing.root}: {twice[0]} is in two of the tables {names}")
-    ids = unique_ids([_path(sample.image) for sample in samples])
+    ids = file_ids([sample.image for sample in samples])
     return Found(
-        [replace(sample, id=ids[_path(sample.image)].rpartition("/")[2]) for sample in samples],
+        [replace(sample, id=ids[sample.image]) for sample in samples],
         [name for _, found in tables for name in found.no_mask],
         [],
         list(dict.fromkeys(note for _, found in tables for note in found.notes)),
@@ -124,7 +124,9 @@ def _samples(
         if cells[at_mask].strip().lower() in ("", "nan", "none", "na"):
             unlabelled += 1
             continue
-        image, mask = resolver.ref(cells[at_image], name), resolver.ref(cells[at_mask], name)
+        image, mask = (
+            resolver.ref(cells[at], name, role) for at, role in ((at_image, "image"), (at_mask, "mask"))
+        )
         mask = None if mask == image else mask  # the only file of this name that is there
         if image is None or mask is None:
             missing.append(
@@ -143,19 +145,15 @@ def _samples(
         raise DatasetError(f"{listing.root / name}: lists no image with a mask{lacking}")
     if not masks or (len(missing) > len(masks) and not listing.focus):
         return None
-    if unknown:
+    numbers = bool(unknown) and all(word.isdigit() for word in unknown) and not any(splits.values())
+    if unknown and not numbers:
         words = ", ".join(sorted(unknown)[:5])
         raise DatasetError(f"{listing.root}: {name}: the split must be train, val or test; got {words}")
-    ids = unique_ids([_path(image) for image in masks])
-    samples = [
-        Sample(ids[_path(image)].rpartition("/")[2], image, tuple(found), splits[image])
-        for image, found in masks.items()
-    ]
+    ids = file_ids(masks)
+    samples = [Sample(ids[image], image, tuple(found), splits[image]) for image, found in masks.items()]
     notes = [f"pairs listed in {name}"]
     if unlabelled:
         notes.append(f"{unlabelled} rows without a mask are left out")
+    if numbers:
+        notes.append("its folds are numbers, not train, val or test: validation images are drawn anew")
     return Found(samples, missing, [], notes)
-
-
-def _path(image: FileRef) -> str:
-    return (image.member or str(image.path)).replace("\\", "/")

@@ -25,11 +25,12 @@ _IMAGE_NAMES = (
 )
 # A set so named is a picture of the masks, or something else than classes.
 _SECONDARY_NAMES = (
-    "color colour colors colours colored coloured vis viz visual overlay overlays preview instance instances "
-    "object objects polygon polygons boundary boundaries edge edges contour contours derived depth "
-    "superpixels superpixel heatmap skeleton human"
+    "color colour colors colours colored coloured vis viz visual visualization visualisation overlay "
+    "overlays preview instance instances object objects polygon polygons boundary boundaries edge edges "
+    "contour contours derived depth superpixels superpixel heatmap skeleton human"
 )
 _IMAGE_WORDS, _SECONDARY = frozenset(_IMAGE_NAMES.split()), frozenset(_SECONDARY_NAMES.split())
+_SHORT_SPLITS = {"tr": "train", "ts": "test"}
 _FILLERS = frozenset(["data", "set", "dataset", "crop", "crops", "part", "split", "all", "fold"])
 # A folder with one of these names the whole data set, not its masks: "crack_segmentation_dataset".
 _WHOLE = frozenset(["dataset", "datasets", "project", "database"])
@@ -84,6 +85,8 @@ def folder_parts(name: str) -> NameParts:
     words = tokens(name)
     role = role_of(words)
     split = next((split for word in words if (split := split_of(word))), None)
+    if role and split is None:  # nnU-Net's imagesTr and labelsTs
+        split = next((_SHORT_SPLITS[word] for word in words if word in _SHORT_SPLITS), None)
     if (
         role is None
         and split

@@ -58,6 +58,14 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         )
     if not used:
         return None
+    # Their objects would be taken for background.
+    boxed = {
+        sample.id
+        for sample in samples
+        if not sample.polygons and any(names[i] in wanted for i, rings in lines[sample.id] if not rings)
+    }
+    alone = [f"{sample.image.name} (boxes alone)" for sample in samples if sample.id in boxed]
+    samples = [sample for sample in samples if sample.id not in boxed]
     bare = found.no_mask
     background = [
         Sample(id_, listing.ref(name), split=_split(name), reader="polygons")
@@ -69,7 +77,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     if boxes:
         notes.append(f"{boxes} lines are boxes without an outline, and are left out")
     classes = ("background", *[name for name in names if name in used])
-    return Found([*samples, *background], [], found.no_image, notes, {"classes": classes})
+    return Found([*samples, *background], alone, found.no_image, notes, {"classes": classes})
 
 
 def _is_label(text: str) -> bool:

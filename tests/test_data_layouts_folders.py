@@ -1,0 +1,282 @@
+"""Images and masks told by the names of folders and files, as people leave them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from drawn_data import pairs, photo, save, truth
+
+from unetfast.data import open_dataset
+from unetfast.data.labels import read_pair
+from unetfast.errors import DatasetError
+
+# Images and masks as in data sets that are out there; {} is the number of the sample.
+NAMINGS = {
+    "plain": ("images/{}.jpg", "masks/{}.png"),
+    "singular": ("image/{}.png", "label/{}.png"),
+    "upper case": ("Images/IMG_{}.JPG", "GroundTruth/IMG_{}.png"),
+    "camvid": ("train/{}.png", "trainannot/{}.png"),
+    "camvid of Kaggle": ("train/a_{}.png", "train_labels/a_{}_L.png"),
+    "fast.ai": ("images/0016E5_{}.png", "labels/0016E5_{}_P.png"),
+    "deepcrack": ("train_img/{}.jpg", "train_lab/{}.png"),
+    "isic": ("ISIC2018_Training_Input/ISIC_{}.jpg", "ISIC2018_Task1_GroundTruth/ISIC_{}_segmentation.png"),
+    "one folder": ("{}.jpg", "{}_mask.png"),
+    "one folder, sat": ("{}_sat.jpg", "{}_mask.png"),
+    "one folder, twins": ("crop/{}.jpg", "crop/{}.png"),
+    "one folder, first word": ("all/image_{}.png", "all/mask_{}.png"),
+    "one folder, glued": ("all/img{}.png", "all/mask{}.png"),
+    "split below": ("images/training/ADE_{}.jpg", "annotations/training/ADE_{}.png"),
+    "split above": ("data/train/images/{}.png", "data/train/masks/{}.png"),
+    "cityscapes": ("leftImg8bit/val/bonn/b_{}_leftImg8bit.png", "gtFine/val/bonn/b_{}_gtFine_labelIds.png"),
+    "voc": ("VOC/JPEGImages/2007_{}.jpg", "VOC/SegmentationClass/2007_{}.png"),
+    "drive": ("training/images/{}_training.tif", "training/1st_manual/{}_manual1.png"),
+    "chase": ("Image_{}L.jpg", "Image_{}L_1stHO_mask.png"),
+    "patient folders": ("TCGA_CS_4941/TCGA_{}.tif", "TCGA_CS_4941/TCGA_{}_mask.tif"),
+    "masks inside": ("photos/{}.jpg", "photos/masks/{}.png"),
+    "images at the top": ("{}.jpg", "masks/{}.png"),
+    "name of the whole": ("crack_mask_dataset/images/{}.jpg", "crack_mask_dataset/masks/{}.jpg"),
+    "spaces": ("Original Images/photo ({}).png", "Mask Images/photo ({}).png"),
+    "unnamed masks": ("images/{}.jpg", "cracks/{}.png"),
+    "unicode": ("fotos/größe {}.jpg", "masks/größe {}.png"),
+    "ph2": ("IMD{0}/IMD{0}_Dermoscopic_Image/IMD{0}.bmp", "IMD{0}/IMD{0}_lesion/IMD{0}_lesion.bmp"),
+    "one folder a sample": ("sample{}/image.png", "sample{}/mask.png"),
+    "carvana": ("train/fff{}_01.jpg", "train_masks/fff{}_01_mask.gif"),
+    "drive gif": ("training/images/{}_training.tif", "training/1st_manual/{}_manual1.gif"),
+    "nnU-Net": ("imagesTr/case_{}_0000.png", "labelsTr/case_{}.png"),
+    "photo's whole name": ("images/{}.jpg", "masks/{}.jpg.png"),
+    "nuclei": ("{0}abc/images/{0}abc.png", "{0}abc/masks/1f.png"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_namings_of_the_wild(naming: str, tmp_path: Path) -> None:
+    images, masks = NAMINGS[naming]
+    found = open_dataset(pairs(tmp_path, 4, images, masks))
+    assert len(found.samples) == 4
+    assert found.classes[0] == "background"
+    assert len(found.classes) == 2
+    assert len({sample.id for sample in found.samples}) == 4
+    for sample in found.samples:
+        number = next(i for i in range(4) if sample.image.path == tmp_path / images.format(i))
+        image, labels = read_pair(sample, found.encoding, 3)
+        if not sample.image.name.lower().endswith("jpg"):
+            np.testing.assert_array_equal(image, photo(number), err_msg=sample.id)
+        if "jpg" not in masks:
+            np.testing.assert_array_equal(labels, truth(number), err_msg=sample.id)
+
+
+def test_manual_truth_is_not_the_field_of_view(tmp_path: Path) -> None:
+    """DRIVE: images/21_training.tif, 1st_manual/21_manual1.gif and mask/21_training_mask.gif."""
+    for i in range(6):
+        save(tmp_path / f"training/images/{i}_training.tif", photo(i))
+        save(tmp_path / f"training/1st_manual/{i}_manual1.png", truth(i) * 255)
+        save(tmp_path / f"training/mask/{i}_training_mask.png", 255 - truth(i) * 255)
+    found = open_dataset(tmp_path)
+    assert {sample.masks[0].path.parent.name for sample in found.samples} == {"1st_manual"}
+    assert "mask" in dict(found.decisions)["files"]
+
+
+def test_a_second_observer_is_no_image_without_a_mask(tmp_path: Path) -> None:
+    """CHASE_DB1: Image_01L.jpg, Image_01L_1stHO.png, Image_01L_2ndHO.png."""
+    for i in range(4):
+        save(tmp_path / f"Image_{i:02}L.jpg", photo(i))
+        for observer in ("1stHO", "2ndHO"):
+            save(tmp_path / f"Image_{i:02}L_{observer}.png", truth(i) * 255)
+    found = open_dataset(tmp_path, mask_name="2ndHO")
+    assert [sample.masks[0].name for sample in found.samples] == [
+        f"Image_{i:02}L_2ndHO.png" for i in range(4)
+    ]
+
+
+def test_pictures_called_as_an_image_and_more_are_said_to_be_left_out(tmp_path: Path) -> None:
+    pairs(tmp_path, masks="masks/{}_mask.png")
+    for i in range(4):
+        save(tmp_path / f"images/{i}_aug.jpg", photo(i)[:, ::-1].copy())
+    found = open_dataset(tmp_path)
+    assert [sample.id for sample in found.samples] == ["0", "1", "2", "3"]
+    note = (
+        "4 pictures left out, without a mask and called as an image that has one, with a word more: "
+        "images/0_aug.jpg"
+    )
+    assert ("files", note) in found.decisions
+
+
+def test_test_folders_of_nnunet_are_no_training_images(tmp_path: Path) -> None:
+    pairs(tmp_path, 2, "imagesTr/a{}_0000.png", "labelsTr/a{}.png")
+    pairs(tmp_path, 2, "imagesTs/b{}_0000.png", "labelsTs/b{}.png")
+    assert [sample.split for sample in open_dataset(tmp_path).samples] == ["train", "train", "test", "test"]
+
+
+def test_better_name_of_two_sets_of_masks_wins_and_says_so(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    for i in range(4):
+        save(tmp_path / f"masks_color/{i}.png", photo(99))
+    found = open_dataset(tmp_path)
+    assert found.samples[0].masks[0].path.parent.name == "masks"
+    assert any("masks_color" in text for _, text in found.decisions)
+
+
+def test_equal_sets_of_masks_are_refused_and_mask_settles_it(tmp_path: Path) -> None:
+    pairs(tmp_path, masks="leftMask/{}.png")
+    for i in range(4):
+        save(tmp_path / f"rightMask/{i}.png", np.roll(truth(i), 9, axis=1) * 255)
+    with pytest.raises(DatasetError, match=r"several sets of masks: .*leftMask.*--mask leftMask"):
+        open_dataset(tmp_path)
+    right = open_dataset(tmp_path, mask_name="rightMask")
+    assert len(right.samples) == 4
+    assert right.samples[0].masks[0].path.parent.name == "rightMask"
+    both = open_dataset(tmp_path, mask_name="leftMask,rightMask")
+    labels = read_pair(both.samples[0], both.encoding, 3)[1]
+    np.testing.assert_array_equal(labels, truth(0) | np.roll(truth(0), 9, axis=1))
+
+
+def test_several_masks_of_one_image_are_merged(tmp_path: Path) -> None:
+    """BUSI: benign (1)_mask.png and benign (1)_mask_1.png."""
+    for i in range(3):
+        save(tmp_path / f"benign/benign ({i}).png", photo(i))
+        save(tmp_path / f"benign/benign ({i})_mask.png", truth(i) * 255)
+    save(tmp_path / "benign/benign (0)_mask_1.png", np.roll(truth(0), 9, axis=1) * 255)
+    found = open_dataset(tmp_path)
+    assert [len(sample.masks) for sample in found.samples] == [2, 1, 1]
+    labels = read_pair(found.samples[0], found.encoding, 3)[1]
+    np.testing.assert_array_equal(labels, truth(0) | np.roll(truth(0), 9, axis=1))
+
+
+def test_a_mask_that_fits_two_images_says_so(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    save(tmp_path / "images/2.bmp", photo(8))
+    with pytest.raises(DatasetError, match=r"masks/2\.png \(fits images/2\.bmp, images/2\.jpg\)"):
+        open_dataset(tmp_path)
+
+
+def test_dsb2018_merges_objects(tmp_path: Path) -> None:
+    for i in range(3):
+        name = f"{i:064x}"
+        save(tmp_path / f"stage1_train/{name}/images/{name}.png", photo(i))
+        labels = truth(i, classes=4)
+        for k in (1, 2, 3):
+            save(tmp_path / f"stage1_train/{name}/masks/{k}f.png", (labels == k) * np.uint8(255))
+    save(tmp_path / "stage1_test/ffff/images/ffff.png", photo(9))
+    found = open_dataset(tmp_path)
+    assert found.layout == "dsb2018"
+    assert len(found.samples) == 3
+    assert found.samples[0].split == "train"
+    np.testing.assert_array_equal(read_pair(found.samples[1], found.encoding, 3)[1], truth(1, classes=4) > 0)
+
+
+def test_isic_leaves_superpixels_alone(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"ISIC-2017_Training_Data/ISIC_000000{i}.jpg", photo(i))
+        save(tmp_path / f"ISIC-2017_Training_Data/ISIC_000000{i}_superpixels.png", photo(i + 50))
+        save(
+            tmp_path / f"ISIC-2017_Training_Part1_GroundTruth/ISIC_000000{i}_segmentation.png", truth(i) * 255
+        )
+    found = open_dataset(tmp_path)
+    assert found.layout == "isic"
+    assert len(found.samples) == 3
+    assert found.classes == ("background", "lesion")
+
+
+def _variants(root: Path) -> Path:
+    for i in range(3):
+        for k, kind in enumerate(("CRACK", "LANE", "POTHOLE")):
+            save(root / f"train/10{i}_RS/10{i}_RS_{kind}.png", np.roll(truth(i), k, axis=0) * 255)
+        save(root / f"train/10{i}_RS/10{i}_RS_RAW.jpg", photo(i))
+    return root
+
+
+def test_several_masks_a_sample_need_a_word(tmp_path: Path) -> None:
+    _variants(tmp_path)
+    with pytest.raises(DatasetError, match="CRACK, LANE, POTHOLE; say which with --mask"):
+        open_dataset(tmp_path)
+    found = open_dataset(tmp_path, mask_name="LANE")
+    assert found.layout == "variants"
+    assert found.classes == ("background", "lane")
+    np.testing.assert_array_equal(
+        read_pair(found.samples[0], found.encoding, 3)[1], np.roll(truth(0), 1, axis=0)
+    )
+    with pytest.raises(DatasetError, match="masks called 'ROAD'"):
+        open_dataset(tmp_path, mask_name="ROAD")
+
+
+def test_labelme_exports_take_the_label(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"scan{i}_json/img.png", photo(i))
+        save(tmp_path / f"scan{i}_json/label.png", truth(i) * 255)
+        save(tmp_path / f"scan{i}_json/label_viz.png", photo(i + 9))
+    found = open_dataset(tmp_path)
+    assert found.layout == "variants"
+    assert found.samples[0].masks[0].name == "label.png"
+
+
+def test_names_that_nearly_fit_are_shown(tmp_path: Path) -> None:
+    pairs(tmp_path, masks="masks/00{}.png")
+    with pytest.raises(DatasetError, match=r"4 files are images, such as images/0\.jpg.*masks/000\.png"):
+        open_dataset(tmp_path)
+
+
+def test_folders_that_could_be_classes_are_said_to_be_places(tmp_path: Path) -> None:
+    pairs(tmp_path / "crack")
+    pairs(tmp_path / "spall")
+    assert (
+        "files",
+        "the folders crack, spall are places, not classes: their masks mean the same",
+    ) in open_dataset(tmp_path).decisions
+
+
+def test_merged_masks_are_named(tmp_path: Path) -> None:
+    """A copy that the mouse made, say."""
+    pairs(tmp_path)
+    save(tmp_path / "masks/2 (1).png", truth(9) * 255)
+    notes = [text for topic, text in open_dataset(tmp_path).decisions if topic == "files"]
+    assert notes == ["1 images have several masks, which are merged, such as masks/2 (1).png and masks/2.png"]
+
+
+def test_masks_in_folders_of_classes_are_not_merged_in_silence(tmp_path: Path) -> None:
+    pairs(tmp_path, masks="masks/crack/{}.png")
+    for i in range(4):
+        save(tmp_path / f"masks/spall/{i}.png", np.roll(truth(i), 9, axis=1) * 255)
+    with pytest.raises(DatasetError, match=r"'masks crack' .*'masks spall' .*--mask crack"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path, mask_name="spall").samples) == 4
+
+
+def test_ome_tiff_beside_plain_masks(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"images/{i}.ome.tif", photo(i))
+        save(tmp_path / f"masks/{i}.tif", truth(i) * 255)
+    assert len(open_dataset(tmp_path).samples) == 3
+
+
+def test_masks_for_machines_not_for_people(tmp_path: Path) -> None:
+    """As Supervisely writes them."""
+    for i in range(3):
+        save(tmp_path / f"ds0/img/{i}.png", photo(i))
+        save(tmp_path / f"ds0/masks_machine/{i}.png", truth(i))
+        save(tmp_path / f"ds0/masks_human/{i}.png", photo(i + 10))
+    found = open_dataset(tmp_path)
+    assert {sample.masks[0].path.parent.name for sample in found.samples} == {"masks_machine"}
+
+
+def test_mat_of_crackforest_and_of_others(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"cfd/image/00{i}.jpg", photo(i))
+        segmentation = truth(i) + 1
+        segmentation[:4, :4] = 3
+        inner = {"Segmentation": segmentation, "Boundaries": truth(i)}
+        (tmp_path / "cfd/groundTruth").mkdir(exist_ok=True)
+        scipy.io.savemat(tmp_path / f"cfd/groundTruth/00{i}.mat", {"groundTruth": inner})
+        save(tmp_path / f"other/img/{i}.jpg", photo(i))
+        scipy.io.savemat(tmp_path / f"other/{i}.mat", {"mask": truth(i)})
+    cfd = open_dataset(tmp_path / "cfd")
+    assert cfd.layout == "mat"
+    assert cfd.classes == ("background", "crack")
+    np.testing.assert_array_equal(read_pair(cfd.samples[0], cfd.encoding, 3)[1], truth(0))
+    other = open_dataset(tmp_path / "other")
+    np.testing.assert_array_equal(read_pair(other.samples[0], other.encoding, 3)[1], truth(0))
+    (tmp_path / "other/0.mat").write_bytes(b"not a mat file")
+    with pytest.raises(DatasetError, match=r"0\.mat: not a readable"):
+        read_pair(other.samples[0], other.encoding, 3)

@@ -1,0 +1,89 @@
+"""Annotations of tools that are not read: the message that nothing was found says what to export instead."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from unetfast.data.listing import Listing
+
+__all__ = ["foreign"]
+
+_LOOKED_AT = 5  # files of a kind
+_MOST_BYTES = 16 * 2**20
+
+_ENDINGS = {
+    (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm"): "volumes: save their slices as PNG or TIFF",
+    (
+        ".heic",
+        ".heif",
+        ".avif",
+        ".dng",
+        ".cr2",
+        ".nef",
+        ".arw",
+    ): "photos in a format that is not read: save them as JPEG, PNG or TIFF",
+    (".czi", ".lif", ".nd2", ".oib", ".vsi", ".svs", ".ndpi", ".mrxs"): "microscope files: save them as TIFF",
+    (
+        ".npz",
+        ".h5",
+        ".hdf5",
+        ".pt",
+        ".pkl",
+        ".tfrecord",
+    ): "arrays in a container: save one .npy, PNG or TIFF an image and a mask",
+    (".rar", ".7z", ".tar", ".tar.gz", ".tgz"): "archives that are not read: unpack them, or pack a .zip",
+}
+
+
+def foreign(listing: Listing) -> str:
+    """Say what files are there that another tool reads, and what to export from it; or nothing.
+
+    Parameters
+    ----------
+    listing : Listing
+
+    Returns
+    -------
+    str
+        A sentence that begins with a space, or "".
+    """
+    for name in listing.ending(".xml")[:_LOOKED_AT]:
+        text = listing.text_or_none(name, _MOST_BYTES) or ""
+        if "<annotations" in text:
+            return (
+                f' {name} holds outlines of CVAT: export the task as "COCO 1.0" or "Segmentation mask 1.1".'
+            )
+        if "<bndbox" in text:
+            return f" {name} holds boxes, as for detection; masks or outlines are needed."
+    for name in listing.ending(".json", ".geojson")[:_LOOKED_AT]:
+        try:
+            said = _tool(json.loads(listing.text_or_none(name, _MOST_BYTES) or "null"))
+        except (json.JSONDecodeError, RecursionError):
+            continue
+        if said:
+            return f" {name} holds {said}."
+    for endings, what in _ENDINGS.items():
+        if found := [name for name in listing.names if name.lower().endswith(endings)]:
+            return (
+                f" {found[0]} and {len(found) - 1} more are {what}."
+                if found[1:]
+                else f" {found[0]} is one of {what}."
+            )
+    return ""
+
+
+def _tool(content: Any) -> str | None:
+    first = content[0] if isinstance(content, list) and content else content
+    if not isinstance(first, dict):
+        return None
+    if "data" in first and ("annotations" in first or "completions" in first):
+        return "outlines of Label Studio: export it as COCO, or brush labels as PNG with a .csv of pairs"
+    if "objects" in first and "size" in first:
+        return 'outlines of Supervisely: export the project with its app "Export as masks"'
+    if first.get("type") in ("FeatureCollection", "Feature"):
+        return "outlines as GeoJSON, as of QuPath: export labelled tiles (LabeledImageServer)"
+    regions = first.get("_via_img_metadata") or first
+    if any(isinstance(entry, dict) and "regions" in entry for entry in regions.values()):
+        return "outlines of the VGG Image Annotator: export them as COCO"
+    return None

@@ -1,0 +1,63 @@
+"""Numbers of objects, told from class ids."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from unetfast.data.levels import MOST_CLASSES, Levels
+from unetfast.data.survey import MaskStats
+
+__all__ = ["number_objects"]
+
+
+def number_objects(stats: Sequence[MaskStats], values: Sequence[int], levels: Levels) -> str | None:
+    """Return why values look like numbers of objects, or None where they do not.
+
+    Parameters
+    ----------
+    stats : sequence of MaskStats
+        Of each sample.
+    values : sequence of int
+        The values that are meant.
+    levels : Levels
+        Of the whole set.
+
+    Returns
+    -------
+    str or None
+    """
+    ids_of = [{v for v in stat.counts if v} for stat in stats if stat.error is None]
+    ids_of = [ids for ids in ids_of if ids]
+    if _count_up(ids_of):
+        return "each mask counts up from 1"
+    many = len(values) > MOST_CLASSES and not levels.smeared
+    return "few masks share one" if many or _are_scattered(stats, ids_of) else None
+
+
+def _count_up(ids_of: Sequence[set[int]]) -> bool:
+    """Whether masks hold 1..n, with n different from file to file."""
+    counting = sum(ids == set(range(1, len(ids) + 1)) for ids in ids_of)
+    sizes = {len(ids) for ids in ids_of}
+    few = len(ids_of) < 4  # of few masks, 1, 2 and 1 .. 4 may well be classes
+    enough = min(3, len(ids_of)) if len(ids_of) < 10 else max(3, len(ids_of) // 10)
+    return counting >= 0.9 * len(ids_of) > 1 and len(sizes) >= enough and max(sizes) > (8 if few else 3)
+
+
+def _are_scattered(stats: Sequence[MaskStats], ids_of: Sequence[set[int]]) -> bool:
+    """Whether most values are in one mask alone, far apart, and each is one connected piece.
+
+    Classes recur, and their ids are dense: parts, fields and organs are one piece each, too.
+    """
+    pieces = [stat.objects for stat in stats if stat.objects is not None]
+    shared = Counter(id_ for ids in ids_of for id_ in ids)
+    usual = float(np.median(list(shared.values()))) if shared else 0.0
+    return (
+        len(shared) > 8
+        and len(pieces) >= 3
+        and sum(pieces) >= 0.8 * len(pieces)
+        and usual <= max(1.0, 0.05 * len(ids_of))
+        and max(shared) > 3 * len(shared)
+    )
