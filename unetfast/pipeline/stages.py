@@ -197,7 +197,7 @@ def clean(job: Job, context: Context) -> None:
         if job.mask.all():
             raise ImageError(f"{job.item.path}: every pixel was found: nothing is left to fill from")
         job.cleaned = inpaint(
-            job.picture.pixels,
+            job.picture.samples,
             job.mask,
             settings.window_px,
             method=settings.method,
@@ -219,7 +219,7 @@ def encode_result(kind: str, job: Job, context: Context, classes: int) -> bytes:
         # Beside a cleaned photo the mask says exactly which pixels were replaced.
         binary = classes == 2 or settings.inpaint
         return encode_mask(job.mask if binary else job.labels)
-    cleaned = job.picture.pixels if job.cleaned is None else job.cleaned
+    cleaned = job.picture.samples if job.cleaned is None else job.cleaned
     made = patched(job.picture, cleaned, job.mask, jpeg_mode=settings.jpeg, verify=settings.verify)
     job.entry["how"] = made.how
     return made.data

@@ -216,6 +216,12 @@ class _Work:
             return self.rows.read(top, bottom)
         return orient(self.rows.read(0, self.rows.height), self.orientation)[top:bottom]
 
+    def samples(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return what is filled and written back of some rows: the inks of CMYK, else the pixels."""
+        if self.orientation == 1:
+            return self.rows.samples(top, bottom)
+        return orient(self.rows.samples(0, self.rows.height), self.orientation)[top:bottom]
+
     def labels(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return the class ids of some rows, as the whole image would have them."""
         shape, rows = (self.height, self.width), (top, bottom)
@@ -241,14 +247,14 @@ class _Work:
             mask = self.mask(first, last)
             core = slice(top - first, bottom - first)
             if not mask[core].any():
-                return self.read(top, bottom), mask[core]
+                return self.samples(top, bottom), mask[core]
             # A pixel deep inside a masked region is filled from its rim, however far that is.
             if (first, last) == (0, height) or float(distance_to_clear(mask)[core].max()) <= reach:
                 break
             reach *= 4
         if mask.all():
             raise ImageError(f"{self.name}: every pixel was found: nothing is left to fill from")
-        pixels = self.read(first, last)
+        pixels = self.samples(first, last)
         filled = inpaint(pixels, mask, settings.window_px, method=settings.method, threads=settings.threads)
         if settings.grain:
             add_grain(filled, mask, settings.window_px, 0, first_row=first)
