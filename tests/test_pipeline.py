@@ -203,6 +203,21 @@ def test_bad_shards_are_refused(text: str) -> None:
         parse_shard(text)
 
 
+def test_names_of_full_length_leave_room_for_an_ending(tmp_path: Path) -> None:
+    long = ["a" * 251 + ending for ending in (".jpg", ".png")] + [
+        "\u00e4" * 125 + "x.jpg",
+        "b" * 247 + ".jpg",
+    ]
+    touch(tmp_path, *long)
+    stems = {item.relative: item.stem for item in listed(tmp_path)}
+    assert stems.pop(long[3]) == long[3]  # 251 bytes, and .png: it fits
+    assert len(set(stems.values())) == 3
+    for stem in stems.values():
+        assert 240 < len(os.fsencode(stem)) <= 251
+        (tmp_path / f"{stem}.png").touch()
+    assert stems == {item.relative: item.stem for item in listed(tmp_path, include=long[:3])}
+
+
 # -- journal
 
 
