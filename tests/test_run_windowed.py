@@ -99,6 +99,40 @@ def test_grain_and_scale_in_windows_equal_as_a_whole(
         assert np.array_equal(imaging.read(tmp_path / "bands" / name).pixels, whole), name
 
 
+@pytest.mark.parametrize("kind", ["tiled", "stripped"])
+@pytest.mark.parametrize("mode", [{}, {"grain": True}, {"scale": 0.5}], ids=str)
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+def test_mirrored_and_upside_down_in_windows_equal_as_a_whole(
+    orientation: int, mode: dict[str, Any], kind: str, tmp_path: Path, model: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    stored, options = cracked(1000, 201), {**KINDS[kind], "extratags": [(274, "H", 1, orientation, True)]}
+    tifffile.imwrite(tmp_path / "in" / "a.tif", stored, photometric="rgb", **options)
+    run([str(tmp_path / "in")], tmp_path / "whole", settings(**mode), model=model)
+    run([str(tmp_path / "in")], tmp_path / "bands", settings(max_memory="900kB", **mode), model=model)
+    assert entries(tmp_path / "bands")["a.tif"]["how"].startswith("TIFF in windows: only")
+    mask = imaging.read_mask(tmp_path / "bands" / "masks" / "a.png").values
+    assert np.array_equal(mask, imaging.read_mask(tmp_path / "whole" / "masks" / "a.png").values)
+    cleaned = tifffile.imread(tmp_path / "bands" / "a.tif")
+    assert np.array_equal(cleaned, tifffile.imread(tmp_path / "whole" / "a.tif"))
+    changed = (cleaned != stored).any(axis=2)
+    assert changed.sum() > 1000
+    assert not changed[imaging.unorient(mask, orientation) == 0].any()
+
+
+def test_cmyk_in_windows_equals_as_a_whole(tmp_path: Path, model: Path) -> None:
+    inks = 255 - np.dstack([cracked(400, 201), np.full((400, 201), 250, np.uint8)])
+    path = book(tmp_path / "in" / "a.tif", (inks, {"photometric": "separated", "rowsperstrip": 16}))
+    run([str(path)], tmp_path / "whole", settings(), model=model)
+    run([str(path)], tmp_path / "bands", settings(max_memory="900kB"), model=model)
+    assert entries(tmp_path / "bands")["a.tif"]["how"].startswith("TIFF in windows: only")
+    cleaned = tifffile.imread(tmp_path / "bands" / "a.tif")
+    assert np.array_equal(cleaned, tifffile.imread(tmp_path / "whole" / "a.tif"))
+    mask = imaging.read_mask(tmp_path / "bands" / "masks" / "a.png").values
+    assert mask.sum() > 500
+    assert np.array_equal(cleaned, unetfast.inpaint(inks, mask != 0, 15))
+
+
 def grey16(seed: int) -> np.ndarray:
     return photo(seed, 150, 90).mean(axis=2).astype(np.uint16) * 257
 
@@ -210,7 +244,11 @@ def test_pages_that_fit_into_memory_are_as_pictures_of_their_own(
     ("options", "mode", "words"),
     [
         ({}, {"method": "telea"}, "--method telea needs the whole picture in memory; raise --max-memory"),
-        ({"extratags": [(274, "H", 1, 6, True)]}, {}, "a turned TIFF needs the whole picture in memory"),
+        (
+            {"extratags": [(274, "H", 1, 6, True)]},
+            {},
+            "a TIFF turned by a quarter needs the whole",
+        ),
     ],
 )
 def test_what_windows_cannot_do_is_refused(

@@ -10,8 +10,9 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,6 +43,7 @@ __all__ = ["identify", "parse_bytes", "process", "results", "takes"]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 MOST_ROWS = 4096
+_QUARTER_TURN, _UPSIDE_DOWN = 5, (3, 4)  # EXIF orientations: from 5 on rows are columns
 
 
 def parse_bytes(text: str) -> int:
@@ -174,7 +176,7 @@ class _Work:
     ----------
     rows : Rows
     orientation : int
-        EXIF's; other than 1 only of a page that is held as a whole.
+        EXIF's; a page that is turned by a quarter (5 to 8) is held as a whole.
     height, width : int
         Upright.
     band : int
@@ -194,13 +196,13 @@ class _Work:
         else:
             self.band = _band_rows(page, settings, name)
             self._refuse_what_needs_the_whole()
-        if self.orientation >= 5:
+        if self.orientation >= _QUARTER_TURN:
             self.height, self.width = self.width, self.height
             self.band = self.height
 
     def _refuse_what_needs_the_whole(self) -> None:
         needs = {
-            "a turned TIFF": self.orientation != 1,
+            "a TIFF turned by a quarter": self.orientation >= _QUARTER_TURN,
             "a model that resizes its input": self.segmenter.spec.preprocess.resize_px is not None,
             # Its fronts meet in an order that rows far away decide.
             f"--method {self.settings.method}": self.settings.inpaint
@@ -212,15 +214,27 @@ class _Work:
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return the pixels of some rows."""
-        if self.orientation == 1:
-            return self.rows.read(top, bottom)
-        return orient(self.rows.read(0, self.rows.height), self.orientation)[top:bottom]
+        return self._upright(self.rows.read, top, bottom)
 
     def samples(self, top: int, bottom: int) -> NDArray[Any]:
         """Return what is filled and written back of some rows: the inks of CMYK, else the pixels."""
-        if self.orientation == 1:
-            return self.rows.samples(top, bottom)
-        return orient(self.rows.samples(0, self.rows.height), self.orientation)[top:bottom]
+        return self._upright(self.rows.samples, top, bottom)
+
+    def _upright(self, read: Callable[[int, int], NDArray[Any]], top: int, bottom: int) -> NDArray[Any]:
+        if self.orientation >= _QUARTER_TURN:
+            return orient(read(0, self.rows.height), self.orientation)[top:bottom]
+        return orient(read(*self.stored(top, bottom)), self.orientation)
+
+    def stored(self, top: int, bottom: int) -> tuple[int, int]:
+        """Return where some rows lie in the file; not of a picture that is turned by a quarter."""
+        from_below = self.orientation in _UPSIDE_DOWN
+        return (self.height - bottom, self.height - top) if from_below else (top, bottom)
+
+    def bands(self) -> Iterator[tuple[int, int]]:
+        """Yield the rows of each band, cut where the strips or tiles in the file end."""
+        first = self.height % self.band if self.orientation in _UPSIDE_DOWN else 0
+        edges = [0, *range(first or self.band, self.height, self.band), self.height]
+        yield from pairwise(edges)
 
     def labels(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return the class ids of some rows, as the whole image would have them."""
@@ -364,8 +378,7 @@ def _bands(
 ) -> int:
     """Process every band of a page and hand its mask or class ids to `put`; return its masked pixels."""
     masked = 0
-    for top in range(0, work.height, work.band):
-        bottom = min(top + work.band, work.height)
+    for top, bottom in work.bands():
         if target.file is None:
             labels = work.labels(top, bottom)
             mask = labels != 0
@@ -383,6 +396,7 @@ def _bands(
 def _replace(
     segments: Segments, work: _Work, pixels: NDArray[Any], mask: NDArray[np.bool_], top: int
 ) -> None:
+    top = 0 if work.orientation >= _QUARTER_TURN else work.stored(top, top + len(pixels))[0]
     pixels, mask = unorient(pixels, work.orientation), unorient(mask, work.orientation)
     for box in work.rows.boxes:
         if top <= box.top < top + len(pixels):
