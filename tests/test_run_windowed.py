@@ -260,6 +260,18 @@ def test_what_windows_cannot_do_is_refused(
     assert entries(tmp_path / "out")["a.tif"]["reason"].startswith(f"{path}: {words}")
 
 
+def test_grain_of_a_very_wide_picture_is_refused_where_memory_is_short(tmp_path: Path, model: Path) -> None:
+    wide = np.full((600, 4000, 3), 170, np.uint8)
+    path = book(tmp_path / "in" / "a.tif", (wide, {"rowsperstrip": 16, "compression": "zlib"}))
+    for memory, mode, failed in (("30MB", True, 1), ("30MB", False, 0), ("270MB", True, 0)):
+        chosen = settings(max_memory=memory, grain=mode)
+        assert run([str(path)], tmp_path / memory, chosen, model=model).failed == failed
+        assert (entries(tmp_path / memory)["a.tif"]["status"] == "failed") == failed
+    run([str(path)], tmp_path / "30MB", settings(max_memory="30MB", grain=True), model=model)
+    reason = entries(tmp_path / "30MB")["a.tif"]["reason"]
+    assert reason.startswith(f"{path}: --grain needs 0.1 GB for 526 rows of 4000 px, more than half of")
+
+
 def test_a_page_that_cannot_be_read_is_named(tmp_path: Path, model: Path) -> None:
     path = book(tmp_path / "in" / "a.tif", (photo(), {}), (photo()[..., 0].astype(np.int32), {}))
     assert run([str(path)], tmp_path / "out", settings(), model=model).failed == 1

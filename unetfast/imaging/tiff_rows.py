@@ -27,7 +27,8 @@ class Rows:
 
     Attributes
     ----------
-    height, width : int
+    height, width, channels : int
+        Channels: samples a pixel.
     cell_px : int
         Rows of one strip or tile; reading whole ones costs least.
     """
@@ -35,7 +36,7 @@ class Rows:
     def __init__(self, file: BinaryIO, page: Any, name: str) -> None:
         check_kind(page, name)
         self._file, self._page, self._name = file, page, name
-        self.height, self.width = page.imagelength, page.imagewidth
+        self.height, self.width, self.channels = page.imagelength, page.imagewidth, page.samplesperpixel
         self.boxes = list(boxes(page))
         self.cell_px = max(box.bottom - box.top for box in self.boxes)
 

@@ -43,6 +43,7 @@ __all__ = ["identify", "parse_bytes", "process", "results", "takes"]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 MOST_ROWS = 4096
+GRAIN_BYTES = 10**8  # what --grain may take however small --max-memory is
 _QUARTER_TURN, _UPSIDE_DOWN = 5, (3, 4)  # EXIF orientations: from 5 on rows are columns
 
 
@@ -211,6 +212,18 @@ class _Work:
         for what, needed in needs.items():
             if needed:
                 raise ImageError(f"{self.name}: {what} needs the whole picture in memory; raise --max-memory")
+        if self.settings.inpaint and self.settings.grain:
+            self._refuse_too_wide_for_grain()
+
+    def _refuse_too_wide_for_grain(self) -> None:
+        rows = STRIP_ROWS + 2 * reach_of(self.settings.window_px)
+        needed = rows * self.width * max(12 * self.rows.channels + 4, 4 * self.rows.channels + 50)
+        # As much again for the bands.
+        if needed > max(parse_bytes(self.settings.max_memory) // 2, GRAIN_BYTES):
+            raise ImageError(
+                f"{self.name}: --grain needs {needed / 1e9:.1f} GB for {rows} rows of {self.width} px, more "
+                f"than half of --max-memory {self.settings.max_memory}; raise it, or leave out --grain"
+            )
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return the pixels of some rows."""
