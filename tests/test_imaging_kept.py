@@ -360,6 +360,24 @@ def test_a_jpeg_says_what_it_has_no_more() -> None:
     assert "; progressive made sequential" in cleaned(progressive).how
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_metadata_behind_the_first_scan_of_a_jpeg_is_kept(progressive: bool) -> None:
+    pytest.importorskip("jpeglib")
+    plain = encoded(Image.fromarray(RGB), "JPEG", quality=90, progressive=progressive, comment=b"first")
+    note, exif = b"\xff\xfe\x00\x06late", b"\xff\xe1\x00\x0aExif\0\0XY"
+    data = plain[:-2] + note + exif + plain[-2:]
+    if progressive:  # between two scans too
+        between = plain.index(b"\xff\xc4", plain.index(b"\xff\xda"))
+        data = plain[:between] + exif + plain[between:-2] + note + plain[-2:]
+    made = cleaned(data)
+    assert "left out" not in made.how
+    kept = [s for s in metadata.jpeg_segments(made.data).head if metadata.is_metadata(*s)]
+    before = [s for s in metadata.jpeg_segments(plain).head if metadata.is_metadata(*s)]
+    late = [(0xFE, b"late"), (0xE1, b"Exif\0\0XY")]
+    assert kept == before + (late[::-1] if progressive else late)
+    assert jpeg.coefficient_difference(data, made.data, MASK) == ""
+
+
 PALETTE_TIFFS: dict[str, dict[str, Any]] = {
     "strips": {"rowsperstrip": 7, "compression": "lzw"},
     "tiles": {"tile": (16, 32), "compression": "zlib", "predictor": True},

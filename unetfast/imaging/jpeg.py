@@ -135,6 +135,7 @@ def patch(source: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> 
     ValueError
         When the file's components do not match the picture.
     """
+    source = metadata.jpeg_gathered(source)
     blocks = _new_blocks(source, pixels, mask)
     return _spliced(source if _frame(source)[0] else _sequential(source), blocks)
 
@@ -304,4 +305,4 @@ def coefficient_difference(before: bytes, after: bytes, mask: NDArray[np.bool_])
 
 
 def _metadata(data: bytes) -> list[tuple[int, bytes]]:
-    return [s for s in metadata.jpeg_segments(data).head if is_metadata(*s)]
+    return [s for s in metadata.jpeg_segments(metadata.jpeg_gathered(data)).head if is_metadata(*s)]

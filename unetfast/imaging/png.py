@@ -107,7 +107,9 @@ def _indices(
     source: bytes, colours: bytes, alpha: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
     """Return the index of each pixel's colour: its own where that did not change, else the nearest."""
-    with pillow.opened(source, "png") as image:
+    # Without the chunks that Pillow has limits and opinions of.
+    needed = [c for c in metadata.png_chunks(source) if c[0] in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]
+    with pillow.opened(metadata.png_file(needed), "png") as image:
         indices = np.array(image)
     palette = np.frombuffer(colours, np.uint8).reshape(-1, 3)
     if pixels.shape[2] == 4:
