@@ -434,14 +434,20 @@ def test_a_palette_of_two_colours_is_read_and_kept() -> None:
 
 
 def low_tiff(
-    values: np.ndarray, bits: int, photometric: int, order: str, compress: int, colours: np.ndarray | None
+    values: np.ndarray,
+    bits: int,
+    photometric: int,
+    order: str,
+    compress: int,
+    colours: np.ndarray | None,
+    ahead: bytes = b"",
 ) -> bytes:
     """Return (H, W) values of so many bits as a TIFF file in strips of 7 rows."""
     packers = {1: bytes, 5: imagecodecs.lzw_encode, 8: zlib.compress}
     spread = ((values[..., None] >> np.arange(bits - 1, -1, -1)) & 1).astype(np.uint8)
     lines = np.packbits(spread.reshape(len(values), -1), axis=1)
     strips = [bytes(packers[compress](lines[y : y + 7].tobytes())) for y in range(0, len(lines), 7)]
-    body, places = b"", []
+    body, places = ahead, []
     for part in strips:
         places.append(8 + len(body))
         body += part + b"\0" * (len(part) % 2)
@@ -576,3 +582,16 @@ def test_pillows_own_limit_of_pixels_is_none_of_ours(monkeypatch: pytest.MonkeyP
     assert imaging.read_mask(palette).mode == "P"
     with pytest.raises(ImageError, match=r"^<bytes>: cannot be decoded: Image size"):  # and not "damaged"
         imaging.read(encoded(Image.fromarray(RGB), "WEBP"))
+
+
+def test_a_cloud_optimized_geotiff_says_that_it_was_changed() -> None:
+    words = (
+        "LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
+        "BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
+    )
+    ghost = f"GDAL_STRUCTURAL_METADATA_SIZE={len(words):06} bytes\n{words}".encode()
+    data = low_tiff(GREY >> 4, 4, 1, "<", 8, None, ahead=ghost + b"\0" * (len(ghost) % 2))
+    made = cleaned(data)
+    assert made.data[8 : 8 + len(ghost)] == ghost.replace(b"=NO\n ", b"=YES\n")
+    assert made.how.endswith("; the order of a Cloud Optimized GeoTIFF is given up")
+    assert np.array_equal(imaging.read(made.data).pixels[~MASK], imaging.read(data).pixels[~MASK])

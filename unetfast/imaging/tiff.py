@@ -24,6 +24,7 @@ __all__ = [
     "check_kind",
     "colours_of",
     "is_stack",
+    "layout_of",
     "normal_values",
     "opened",
     "orientation_of",
@@ -89,9 +90,18 @@ def remarks(pages: list[Any]) -> str:
     every = list(pages[0].parent.pages)
     copies = sum(map(_reduced, every)) + sum(len(other.subifds or ()) for other in every)
     words = f"; {copies} smaller copies in the file stay as they were" if copies else ""
+    handle = pages[0].parent.filehandle
+    handle.seek(0)
+    if layout_of(handle.read(1024)):
+        words += "; the order of a Cloud Optimized GeoTIFF is given up"
     if any(page.photometric == 3 for page in pages):
         words += "; what is new has the nearest colours of the palette"
     return words
+
+
+def layout_of(head: bytes) -> bool:
+    """Tell from the first bytes of a file whether GDAL laid it out for reading over a network."""
+    return any(head[start:].startswith(b"GDAL_STRUCTURAL_METADATA_SIZE=") for start in (8, 16))
 
 
 def orientation_of(page: Any) -> int:

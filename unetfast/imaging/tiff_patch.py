@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError
 from unetfast.imaging.low_bits import from_8_bits, packed
 from unetfast.imaging.palette import nearest
-from unetfast.imaging.tiff import colours_of, opened, remarks
+from unetfast.imaging.tiff import colours_of, layout_of, opened, remarks
 
 __all__ = ["Box", "Segments", "boxes", "patch", "refuse_unpatchable", "stored_values"]
 
 # none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: what can be written without loss
+_UNCHANGED, _CHANGED = b"KNOWN_INCOMPATIBLE_EDITION=NO\n ", b"KNOWN_INCOMPATIBLE_EDITION=YES\n"
 _LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
 
 
@@ -130,6 +131,7 @@ class Segments:
         """Write where the strips or tiles lie now."""
         if self.replaced:
             _write_tables(self._file, self._page, self._offsets, self._counts, self._name)
+            _declare_edition(self._file)
 
 
 def refuse_unpatchable(page: Any, name: str) -> None:
@@ -215,6 +217,20 @@ def _end(file: BinaryIO) -> int:
         file.write(b"\0")
         end += 1
     return end
+
+
+def _declare_edition(file: BinaryIO) -> None:
+    """Tell readers of a Cloud Optimized GeoTIFF that its strips or tiles lie elsewhere now.
+
+    GDAL takes a tile's size from the four bytes before it as long as the file's beginning says that
+    nobody changed it; there is room for the other answer.
+    """
+    file.seek(0)
+    head = file.read(1024)
+    place = head.find(_UNCHANGED)
+    if layout_of(head) and place >= 0:
+        file.seek(place)
+        file.write(_CHANGED)
 
 
 def _write_tables(file: BinaryIO, page: Any, offsets: list[int], counts: list[int], name: str) -> None:

@@ -133,7 +133,7 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output | R
                     raise _DiscardError
         except _DiscardError:
             del wanted["cleaned"], sizes["cleaned"]
-        others = remarks(pages)
+        others = remarks(pages) if masked else ""
     job.entry.update(masked_px=masked, outputs=wanted, bytes=sizes)
     if refused is not None:
         raise refused
