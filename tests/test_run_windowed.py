@@ -211,6 +211,18 @@ def test_a_page_that_cannot_be_cleaned_leaves_the_masks(tmp_path: Path, model: P
     assert run([str(blank)], tmp_path / "out", settings(), model=model).done == 1
 
 
+@pytest.mark.parametrize("taken", ["masks/a.tif", "a.tif"])
+def test_a_result_that_cannot_get_its_name_leaves_none_unnamed(
+    taken: str, tmp_path: Path, model: Path
+) -> None:
+    path = book(tmp_path / "in" / "a.tif", (photo(0), {}), (photo(1), {}))
+    (tmp_path / "out" / taken).mkdir(parents=True)
+    assert run([str(path)], tmp_path / "out", settings(), model=model).failed == 1
+    entry = entries(tmp_path / "out")["a.tif"]
+    assert entry["reason"] == f"{path}: {tmp_path / 'out' / taken}: cannot be written: Is a directory"
+    assert sorted(tree(tmp_path / "out")) == sorted(entry.get("outputs", {}).values())
+
+
 def test_one_large_page_that_cannot_be_cleaned_leaves_its_mask(tmp_path: Path, model: Path) -> None:
     path = book(tmp_path / "in" / "a.tif", (photo(height=300), {"compression": "jpeg", "rowsperstrip": 16}))
     for memory in ("2GB", "500kB"):

@@ -90,10 +90,6 @@ def identify(job: Job, context: Context) -> None:
     stages.identify(job, context, digest.hexdigest())
 
 
-class _DiscardError(Exception):
-    """Leaves the block of a file that is not to be kept."""
-
-
 def process(job: Job, context: Context, segmenter: Segmenter, output: Output | RemoteOutput) -> None:
     """Take a photo through all stages and complete its line of the journal.
 
@@ -118,25 +114,21 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output | R
         ]
         job.entry.update(height=works[0].height, width=works[0].width)
         binary = settings.inpaint or len(segmenter.spec.classes) == 2
-        files = {
-            kind: stack.enter_context(output.open(path)) for kind, path in wanted.items() if kind == "mask"
-        }
-        try:
-            with ExitStack() as cleaning:
-                if "cleaned" in wanted:
-                    files["cleaned"] = cleaning.enter_context(output.open(wanted["cleaned"]))
-                masked, refused = _pages(works, files, source, name, binary=binary)
-                if _state(source) != unchanged or unchanged != job.state:
-                    raise ImageError(f"{name}: changed while it was read; run again")
-                sizes = {kind: file.seek(0, 2) for kind, file in files.items()}
-                if refused is not None:
-                    raise _DiscardError
-        except _DiscardError:
-            del wanted["cleaned"], sizes["cleaned"]
+        files: dict[str, BinaryIO] = {}
+        with ExitStack() as cleaning, ExitStack() as marking:
+            for kind, path in wanted.items():
+                files[kind] = (cleaning if kind == "cleaned" else marking).enter_context(output.open(path))
+            masked, refused = _pages(works, files, source, name, binary=binary)
+            if _state(source) != unchanged or unchanged != job.state:
+                raise ImageError(f"{name}: changed while it was read; run again")
+            sizes = {kind: file.seek(0, 2) for kind, file in files.items()}
+            marking.close()  # the mask gets its name first, and stays whatever becomes of the cleaned file
+            marks = {kind: wanted[kind] for kind in files if kind != "cleaned"}
+            job.entry.update(masked_px=masked, outputs=marks, bytes={kind: sizes[kind] for kind in marks})
+            if refused is not None:
+                raise refused
         others = remarks(pages) if masked else ""
-    job.entry.update(masked_px=masked, outputs=wanted, bytes=sizes)
-    if refused is not None:
-        raise refused
+    job.entry.update(outputs=wanted, bytes=sizes)
     job.entry["status"] = "done"
     what = "of several pages" if several else "this large"
     job.entry["how"] = "".join(
