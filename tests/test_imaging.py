@@ -268,7 +268,7 @@ def test_cmyk_is_not_inverted(source: str) -> None:
     blue = Image.new("RGB", (32, 32), (30, 60, 220)).convert("CMYK")
     options = {"quality": 100} if source == "JPEG" else {}
     picture = imaging.read(encoded(blue, source, **options))
-    assert picture.cmyk
+    assert picture.inks is not None
     assert np.abs(picture.pixels.astype(int) - [30, 60, 220]).max() <= 4
 
 

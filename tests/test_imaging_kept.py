@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import Any
 
+import cv2
 import imagecodecs
 import numpy as np
 import pytest
+import simplejpeg
 import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from unetfast import imaging
-from unetfast.errors import ImageError
-from unetfast.imaging import metadata
+from unetfast.errors import ImageError, MissingDependencyError
+from unetfast.imaging import jpeg, metadata
 
 HEIGHT, WIDTH = 23, 37
 RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -137,7 +140,7 @@ def test_of_a_bmp_only_the_bits_of_masked_pixels_change(name: str) -> None:
         assert near <= ((shown - wanted) ** 2).sum(axis=1).min()  # the nearest colour the file has
 
 
-def test_a_bmp_with_alpha_stays_one_and_a_packed_one_keeps_its_resolution() -> None:
+def test_a_bmp_with_alpha_stays_one() -> None:
     head = struct.pack("<IIIIIIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, 0, 0, 0, 0)[:16]
     rows = FOUR[::-1].tobytes()
     info = struct.pack("<IiiHHIIiiII", 56, WIDTH, HEIGHT, 1, 32, 3, len(rows), 2835, 2835, 0, 0) + head
@@ -145,13 +148,31 @@ def test_a_bmp_with_alpha_stays_one_and_a_packed_one_keeps_its_resolution() -> N
     assert imaging.read(data).pixels.shape == (HEIGHT, WIDTH, 4)
     assert (pillow(cleaned(data).data, "RGBA")[MASK] == (*FILL, 77)).all()
 
-    runs = b"".join(b"".join(bytes((1, v)) for v in row) + b"\0\0" for row in GREY[::-1]) + b"\0\1"
-    info = struct.pack("<IiiHHIIiiII", 40, WIDTH, HEIGHT, 1, 8, 1, len(runs), 11811, 5000, 256, 0)
-    data = b"BM" + struct.pack("<IHHI", 54 + 1024 + len(runs), 0, 0, 54 + 1024) + info + GREYS + runs
+
+@pytest.mark.parametrize(("bits", "shades"), [(8, True), (8, False), (4, False)])
+def test_a_packed_bmp_keeps_its_palette_and_all_else(bits: int, shades: bool) -> None:
+    indices = GREY >> (8 - bits)
+    runs = b"".join(b"".join(bytes((1, v << (8 - bits))) for v in row) + b"\0\0" for row in indices[::-1])
+    runs += b"\0\1"
+    colours = GREYS[: 4 << bits] if shades else np.random.default_rng(1).bytes(4 << bits)
+    start = 14 + 124 + len(colours)
+    head = struct.pack("<IiiHHIIiiII", 124, WIDTH, HEIGHT, 1, bits, 9 - bits if bits == 8 else 2, len(runs),
+                       11811, 5000, 1 << bits, 0)  # fmt: skip
+    head = head.ljust(112, b"\0") + struct.pack("<II", start - 14 + len(runs), 7) + bytes(4)
+    head += colours
+    data = b"BM" + struct.pack("<IHHI", start + len(runs) + 7, 0, 0, start) + head + runs + b"profile"
     made = cleaned(data)
-    assert "run-length" in made.how
-    assert struct.unpack_from("<ii", made.data, 38) == (11811, 5000)
-    assert np.array_equal(pillow(made.data)[~MASK], pillow(data)[~MASK])
+    assert made.how.endswith("run-length coding undone")
+    unpacked = bytearray(data[:start])
+    size = len(made.data) - start - 7
+    struct.pack_into("<I", unpacked, 2, len(made.data))
+    struct.pack_into("<II", unpacked, 30, 0, size)  # not compressed
+    struct.pack_into("<I", unpacked, 126, start - 14 + size)
+    assert made.data[:start] == unpacked
+    assert made.data[-7:] == b"profile"
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(made.data)) as after:
+        assert np.array_equal(np.asarray(before)[~MASK], np.asarray(after)[~MASK])
+        assert not np.array_equal(np.asarray(before)[MASK], np.asarray(after)[MASK])
 
 
 def test_unknown_kinds_are_not_called_damaged() -> None:
@@ -221,14 +242,110 @@ def test_a_png_keeps_what_still_holds_and_names_what_does_not() -> None:
     assert made.how == "PNG: lossless outside the mask; left out: iDOT, 8 bytes behind the picture"
 
 
-def test_a_background_of_other_pixels_goes_with_them() -> None:
-    info = PngInfo()
-    info.add(b"bKGD", b"\1")
-    data = encoded(Image.fromarray(RGB).quantize(16), "PNG", pnginfo=info)
+def png(
+    samples: np.ndarray, depth: int, colour_type: int, *chunks: tuple[bytes, bytes], interlaced: bool = False
+) -> bytes:
+    """Return (H, W, C) samples as a PNG file, written by hand from the format's description."""
+
+    def packed(rows: np.ndarray) -> bytes:
+        bits = (rows[..., None] >> np.arange(depth - 1, -1, -1)) & 1
+        lines = np.packbits(bits.astype(np.uint8).reshape(len(rows), -1), axis=1)
+        return b"".join(b"\0" + line.tobytes() for line in lines)
+
+    starts, steps = ("00", "04", "40", "02", "20", "01", "10"), ("88", "88", "84", "44", "42", "22", "21")
+    passes = [(*map(int, start), *map(int, step)) for start, step in zip(starts, steps, strict=True)]
+    parts = [samples[y::dy, x::dx] for y, x, dy, dx in passes] if interlaced else [samples]
+    head = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], depth, colour_type, 0, 0, interlaced)
+    body = zlib.compress(b"".join(packed(part) for part in parts))
+    return metadata.png_file([(b"IHDR", head), *chunks, (b"IDAT", body), (b"IEND", b"")])
+
+
+SIXTEEN = np.dstack([RGB, GREY]).astype(np.uint16) * 257 + 3
+SIXTEEN[SIXTEEN > 65000] = 65000
+
+
+def colours(count: int) -> tuple[bytes, bytes]:
+    return b"PLTE", np.random.default_rng(2).integers(0, 256, (count, 3), np.uint8).tobytes()
+
+
+def key(*values: int) -> tuple[bytes, bytes]:
+    return b"tRNS", struct.pack(f">{len(values)}H", *values)
+
+
+PNGS = {
+    "palette-8": png(GREY[..., None], 8, 3, colours(256), (b"bKGD", b"\1"), (b"prVt", b"x")),
+    "palette-8-alpha": png(GREY[..., None], 8, 3, colours(256), (b"tRNS", bytes(range(256)))),
+    "palette-8-some-alpha": png(GREY[..., None] // 2, 8, 3, colours(128), (b"tRNS", b"\0\x80")),
+    "palette-4": png(GREY[..., None] >> 4, 4, 3, colours(16)),
+    "palette-4-interlaced": png(GREY[..., None] >> 4, 4, 3, colours(16), interlaced=True),
+    "palette-2": png(GREY[..., None] >> 6, 2, 3, colours(4)),
+    "palette-1": png(GREY[..., None] >> 7, 1, 3, colours(2), (b"tRNS", b"\0")),
+    "grey-1": png(GREY[..., None] >> 7, 1, 0),
+    "grey-1-key": png(GREY[..., None] >> 7, 1, 0, key(1)),
+    "grey-2": png(GREY[..., None] >> 6, 2, 0, (b"sBIT", b"\2")),
+    "grey-4": png(GREY[..., None] >> 4, 4, 0),
+    "grey-4-key": png(GREY[..., None] >> 4, 4, 0, key(5)),
+    "grey-8-key": png(GREY[..., None], 8, 0, key(int(GREY[0, 0]))),
+    "grey-16-key": png(SIXTEEN[..., :1], 16, 0, key(int(SIXTEEN[0, 0, 0]))),
+    "rgb-8-key": png(RGB, 8, 2, key(*map(int, RGB[0, 0]))),
+    "rgb-8-suggested-palette": png(RGB, 8, 2, colours(9)),
+    "rgb-16-key": png(SIXTEEN[..., :3], 16, 2, key(*map(int, SIXTEEN[0, 0, :3]))),
+    "rgba-16-interlaced": png(SIXTEEN, 16, 6, interlaced=True),
+}
+
+
+@pytest.mark.parametrize("name", PNGS)
+def test_a_png_stays_of_its_kind(name: str) -> None:
+    data = PNGS[name]
+    picture = imaging.read(data)
+    rng = np.random.default_rng(0)
+    # Under the mask other pixels of the picture, so that every kind holds them exactly, half of them old.
+    pixels = picture.pixels.copy()
+    pixels[MASK] = pixels[rng.integers(0, HEIGHT, MASK.sum()), rng.integers(0, WIDTH, MASK.sum())]
+    made = imaging.patched(picture, pixels, MASK)
+    old, new = dict(metadata.png_chunks(data)), dict(metadata.png_chunks(made.data))
+    assert new[b"IHDR"][:12] == old[b"IHDR"][:12]
+    assert {k: v for k, v in new.items() if k not in (b"IHDR", b"IDAT")} == {
+        k: v for k, v in old.items() if k not in (b"IHDR", b"IDAT")
+    }
+    assert ("palette" in made.how) == name.startswith("palette")
+    assert ("interlacing" in made.how) == name.endswith("interlaced")
+    assert np.array_equal(imaging.read(made.data).pixels, pixels)
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(made.data)) as after:
+        assert after.mode == before.mode
+        first, second = np.asarray(before), np.asarray(after)  # indices, where there is a palette
+    assert np.array_equal(first[~MASK], second[~MASK])
+    assert not np.array_equal(first[MASK], second[MASK])
+    files = (np.frombuffer(file, np.uint8) for file in (data, made.data))
+    first, second = (cv2.imdecode(file, cv2.IMREAD_UNCHANGED) for file in files)
+    assert np.array_equal(first[~MASK], second[~MASK])
+
+
+@pytest.mark.parametrize("name", ["grey-4-key", "grey-8-key", "rgb-8-key", "rgb-16-key"])
+def test_what_is_opaque_stays_so_whatever_its_colour(name: str) -> None:
+    picture = imaging.read(PNGS[name])
+    top = np.iinfo(picture.pixels.dtype).max
+    clear = picture.pixels[picture.pixels[..., -1] == 0][0]
+    pixels = picture.pixels.copy()
+    pixels[MASK] = (*clear[:-1], top)  # the transparent colour, but opaque
+    after = imaging.read(imaging.patched(picture, pixels, MASK).data).pixels
+    assert (after[MASK, -1] == top).all()
+    step = {"grey-4-key": 17, "rgb-16-key": 1}.get(name, 1)
+    assert np.abs(after[MASK].astype(int) - pixels[MASK]).max() <= step
+    pixels[MASK, -1] = 0
+    assert (imaging.read(imaging.patched(picture, pixels, MASK).data).pixels[MASK] == clear).all()
+
+
+def test_a_palette_png_takes_the_nearest_colours_and_keeps_equal_ones_apart() -> None:
+    table = np.random.default_rng(3).integers(0, 256, (256, 3), np.uint8)
+    table[128:] = table[:128]  # each colour twice: an index says more than its colour
+    data = png(GREY[..., None], 8, 3, (b"PLTE", table.tobytes()))
     made = cleaned(data)
-    assert b"bKGD" not in dict(metadata.png_chunks(made.data))
-    assert made.how.endswith("left out: bKGD")
-    assert np.array_equal(pillow(made.data)[~MASK], pillow(data)[~MASK])
+    with Image.open(io.BytesIO(made.data)) as image:
+        indices = np.asarray(image)
+    assert np.array_equal(indices[~MASK], GREY[~MASK])
+    distances = ((table.astype(int) - FILL) ** 2).sum(axis=1)
+    assert (distances[indices[MASK]] == distances.min()).all()
 
 
 # -- JPEG
@@ -241,6 +358,24 @@ def test_a_jpeg_says_what_it_has_no_more() -> None:
     progressive = encoded(Image.fromarray(RGB), "JPEG", progressive=True)
     assert metadata.jpeg_end(progressive) == len(progressive)
     assert "; progressive made sequential" in cleaned(progressive).how
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_metadata_behind_the_first_scan_of_a_jpeg_is_kept(progressive: bool) -> None:
+    pytest.importorskip("jpeglib")
+    plain = encoded(Image.fromarray(RGB), "JPEG", quality=90, progressive=progressive, comment=b"first")
+    note, exif = b"\xff\xfe\x00\x06late", b"\xff\xe1\x00\x0aExif\0\0XY"
+    data = plain[:-2] + note + exif + plain[-2:]
+    if progressive:  # between two scans too
+        between = plain.index(b"\xff\xc4", plain.index(b"\xff\xda"))
+        data = plain[:between] + exif + plain[between:-2] + note + plain[-2:]
+    made = cleaned(data)
+    assert "left out" not in made.how
+    kept = [s for s in metadata.jpeg_segments(made.data).head if metadata.is_metadata(*s)]
+    before = [s for s in metadata.jpeg_segments(plain).head if metadata.is_metadata(*s)]
+    late = [(0xFE, b"late"), (0xE1, b"Exif\0\0XY")]
+    assert kept == before + (late[::-1] if progressive else late)
+    assert jpeg.coefficient_difference(data, made.data, MASK) == ""
 
 
 PALETTE_TIFFS: dict[str, dict[str, Any]] = {
@@ -293,3 +428,170 @@ def test_a_palette_of_two_colours_is_read_and_kept() -> None:
     cleaned = np.where(mask[:, :, None], np.array([40, 200, 60], np.uint8), picture.pixels)
     after = imaging.read(imaging.patched(picture, cleaned, mask).data).pixels
     assert np.array_equal(after, np.where(mask[:, :, None], colours[1], picture.pixels))
+
+
+# -- TIFF of fewer bits than a byte, written here by hand from the description of the format
+
+
+def low_tiff(
+    values: np.ndarray,
+    bits: int,
+    photometric: int,
+    order: str,
+    compress: int,
+    colours: np.ndarray | None,
+    ahead: bytes = b"",
+) -> bytes:
+    """Return (H, W) values of so many bits as a TIFF file in strips of 7 rows."""
+    packers = {1: bytes, 5: imagecodecs.lzw_encode, 8: zlib.compress}
+    spread = ((values[..., None] >> np.arange(bits - 1, -1, -1)) & 1).astype(np.uint8)
+    lines = np.packbits(spread.reshape(len(values), -1), axis=1)
+    strips = [bytes(packers[compress](lines[y : y + 7].tobytes())) for y in range(0, len(lines), 7)]
+    body, places = ahead, []
+    for part in strips:
+        places.append(8 + len(body))
+        body += part + b"\0" * (len(part) % 2)
+    entries = {256: [values.shape[1]], 257: [values.shape[0]], 258: [bits], 259: [compress]}
+    entries |= {262: [photometric], 273: places, 277: [1], 278: [7], 279: [len(part) for part in strips]}
+    if colours is not None:
+        entries[320] = (colours.T.astype(int) * 257).ravel().tolist()
+    tags = b""
+    for tag, numbers in sorted(entries.items()):
+        kind, letter = (4, "I") if tag in (273, 279) else (3, "H")
+        data = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
+        if len(data) > 4:
+            place, body = 8 + len(body), body + data
+            data = struct.pack(order + "I", place)
+        tags += struct.pack(order + "HHI", tag, kind, len(numbers)) + data.ljust(4, b"\0")
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8 + len(body))
+    return head + body + struct.pack(order + "H", len(entries)) + tags + bytes(4)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("compress", [1, 5, 8], ids=["plain", "lzw", "deflate"])
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("photometric", [0, 1, 3], ids=["white-is-0", "black-is-0", "palette"])
+def test_a_tiff_of_few_bits_stays_one(photometric: int, bits: int, compress: int, order: str) -> None:
+    values = GREY >> (8 - bits)
+    table = np.random.default_rng(1).integers(0, 256, (1 << bits, 3), np.uint8)
+    data = low_tiff(values, bits, photometric, order, compress, table if photometric == 3 else None)
+    picture = imaging.read(data)
+    if photometric == 3:
+        assert np.array_equal(picture.pixels, table[values])
+    else:
+        grey = values * (255 // ((1 << bits) - 1))
+        assert np.array_equal(picture.pixels[..., 0], 255 - grey if photometric == 0 else grey)
+    made = cleaned(data)
+    with tifffile.TiffFile(io.BytesIO(made.data)) as file:
+        page = file.pages[0]
+        assert (page.bitspersample, page.photometric, page.compression) == (bits, photometric, compress)
+        after = page.asarray().astype(int)
+    assert np.array_equal(after[~MASK], values[~MASK])
+    wanted = np.array(FILL if photometric == 3 else FILL[:1])
+    shown = imaging.read(made.data).pixels[MASK].astype(int)
+    every = np.unique(picture.pixels.reshape(-1, picture.pixels.shape[2]), axis=0).astype(int)
+    if photometric != 3:
+        every = np.arange(1 << bits)[:, None] * (255 // ((1 << bits) - 1))
+    assert (((shown - wanted) ** 2).sum(axis=1) <= ((every - wanted) ** 2).sum(axis=1).min()).all()
+    with Image.open(io.BytesIO(made.data)) as image, Image.open(io.BytesIO(data)) as before:
+        assert np.array_equal(np.asarray(image)[~MASK], np.asarray(before)[~MASK])
+
+
+# -- CMYK
+
+INKS = np.dstack([RGB, GREY // 2])
+
+
+def cmyk_jpeg(kind: str) -> bytes:
+    """Return a CMYK JPEG with metadata: of Pillow, or YCCK of libjpeg-turbo, whose values are inverted."""
+    shades = np.clip(cv2.GaussianBlur(INKS, (0, 0), 3), 0, 255)
+    options: dict[str, Any] = {"icc_profile": b"x" * 200, "comment": b"note", "quality": 90}
+    if kind.startswith("ycck"):
+        plain = simplejpeg.encode_jpeg(shades, 90, colorspace="CMYK", colorsubsampling=kind[5:])
+        head = metadata.jpeg_segments(plain)
+        return metadata.join_jpeg([(0xE1, b"Exif\0\0none"), *head.head], plain[head.scan_start :])
+    return encoded(Image.fromarray(shades, "CMYK"), "JPEG", progressive=kind == "progressive", **options)
+
+
+@pytest.mark.parametrize("kind", ["cmyk", "progressive", "ycck-444", "ycck-420", "ycck-422"])
+def test_a_cmyk_jpeg_is_cleaned_in_its_inks(kind: str) -> None:
+    pytest.importorskip("jpeglib")
+    data = cmyk_jpeg(kind)
+    picture = imaging.read(data)
+    assert picture.inks is not None
+    inks = picture.inks.copy()
+    inks[MASK] = (10, 200, 60, 120)
+    made = imaging.patched(picture, inks, MASK)
+    assert made.how.startswith("JPEG: only the blocks under the mask re-encoded")
+    assert jpeg.coefficient_difference(data, made.data, MASK) == ""
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(made.data)) as after:
+        assert after.mode == before.mode == "CMYK"
+        assert after.info.get("icc_profile") == before.info.get("icc_profile")
+        shown = np.asarray(after).astype(int)
+        # Pillow turns what Adobe stores inverted.
+        assert np.array_equal(np.asarray(before), 255 - picture.inks)
+    inner = np.zeros_like(MASK)
+    inner[5:8, 8:26] = True
+    error = np.abs(shown[inner] - (255 - np.array([10, 200, 60, 120])))
+    assert np.median(error[:, 3]) <= 30  # the black, which no other component holds
+    assert error.mean() < np.abs((255 - picture.inks[inner]).astype(int) - (245, 55, 195, 135)).mean() / 2
+
+
+def test_a_cmyk_jpeg_that_would_have_to_be_encoded_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = imaging.read(cmyk_jpeg("cmyk"))
+    with pytest.raises(ImageError, match=r"^<bytes>: a CMYK JPEG .* leave out --jpeg re-encode"):
+        imaging.patched(picture, picture.samples, MASK, jpeg_mode="re-encode")
+
+    def gone(package: str, extra: str) -> None:
+        raise MissingDependencyError(package)
+
+    monkeypatch.setattr(jpeg, "require", gone)
+    picture = imaging.read(cmyk_jpeg("progressive"))
+    with pytest.raises(ImageError, match=r"a CMYK JPEG .*: pip install 'unetfast\[jpeg\]'"):
+        imaging.patched(picture, picture.samples, MASK)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("kind", ["u1", "u2", "planar"])
+def test_a_cmyk_tiff_is_cleaned_in_its_inks(kind: str, orientation: int) -> None:
+    inks = INKS.astype(np.uint16) * 257 if kind == "u2" else INKS
+    planar = {"planarconfig": "separate"} if kind == "planar" else {"compression": "lzw", "predictor": True}
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file, np.moveaxis(inks, -1, 0) if kind == "planar" else inks, photometric="separated",
+        metadata=None, rowsperstrip=5, extratags=[(274, "H", 1, orientation, True)], **planar
+    )  # fmt: skip
+    picture = imaging.read(file.getvalue())
+    assert np.array_equal(imaging.unorient(picture.samples, orientation), inks)
+    fill = np.array([10, 200, 60, 120], inks.dtype)
+    mask = imaging.orient(MASK, orientation)
+    new = picture.samples.copy()
+    new[mask] = fill
+    made = imaging.patched(picture, new, mask)
+    after = tifffile.imread(io.BytesIO(made.data))
+    after = np.moveaxis(after, 0, -1) if kind == "planar" else after
+    assert np.array_equal(after, np.where(MASK[..., None], fill, inks))
+
+
+def test_pillows_own_limit_of_pixels_is_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH // 3)  # an error from the double of that
+    palette = encoded(Image.fromarray(RGB).quantize(9), "PNG")
+    for data in (BMPS["24"], BMPS["4-colours"], palette):
+        assert imaging.read(data).pixels.shape == (HEIGHT, WIDTH, 3)
+        assert cleaned(data).data
+    assert imaging.read_mask(palette).mode == "P"
+    with pytest.raises(ImageError, match=r"^<bytes>: cannot be decoded: Image size"):  # and not "damaged"
+        imaging.read(encoded(Image.fromarray(RGB), "WEBP"))
+
+
+def test_a_cloud_optimized_geotiff_says_that_it_was_changed() -> None:
+    words = (
+        "LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
+        "BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
+    )
+    ghost = f"GDAL_STRUCTURAL_METADATA_SIZE={len(words):06} bytes\n{words}".encode()
+    data = low_tiff(GREY >> 4, 4, 1, "<", 8, None, ahead=ghost + b"\0" * (len(ghost) % 2))
+    made = cleaned(data)
+    assert made.data[8 : 8 + len(ghost)] == ghost.replace(b"=NO\n ", b"=YES\n")
+    assert made.how.endswith("; the order of a Cloud Optimized GeoTIFF is given up")
+    assert np.array_equal(imaging.read(made.data).pixels[~MASK], imaging.read(data).pixels[~MASK])

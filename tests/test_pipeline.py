@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 
 from unetfast.errors import ConfigError, ImageError
 from unetfast.pipeline import output as output_module
-from unetfast.pipeline.journal import Journal, journal_name, write_csv
+from unetfast.pipeline.earlier import refuse_another, settle
+from unetfast.pipeline.journal import Journal, is_done, journal_name, write_csv
 from unetfast.pipeline.local import Budget
 from unetfast.pipeline.output import Output, refuse_overlap
 from unetfast.pipeline.settings import RunSettings
@@ -201,6 +203,21 @@ def test_bad_shards_are_refused(text: str) -> None:
         parse_shard(text)
 
 
+def test_names_of_full_length_leave_room_for_an_ending(tmp_path: Path) -> None:
+    long = ["a" * 251 + ending for ending in (".jpg", ".png")] + [
+        "\u00e4" * 125 + "x.jpg",
+        "b" * 247 + ".jpg",
+    ]
+    touch(tmp_path, *long)
+    stems = {item.relative: item.stem for item in listed(tmp_path)}
+    assert stems.pop(long[3]) == long[3]  # 251 bytes, and .png: it fits
+    assert len(set(stems.values())) == 3
+    for stem in stems.values():
+        assert 240 < len(os.fsencode(stem)) <= 251
+        (tmp_path / f"{stem}.png").touch()
+    assert stems == {item.relative: item.stem for item in listed(tmp_path, include=long[:3])}
+
+
 # -- journal
 
 
@@ -268,6 +285,82 @@ def test_a_line_cut_short_by_a_crash_is_lost_alone(cut: int) -> None:
         with Journal(folder, "results.jsonl") as journal:
             assert found(journal, "new") == entry("new")
             assert len(journal) in (kept + 1, kept + 2)
+
+
+SOUND = {
+    "input": "a.jpg", "status": "done", "time": 1.5, "path": "/in/a.jpg", "sha256": "1", "key": "2",
+    "mask_key": "3", "outputs": {"mask": "masks/a.png"}, "bytes": {"mask": 7}, "reason": "r", "width": 4,
+    "earlier": {"cleaned": ["a.jpg", 5, 1.0, None]},
+}  # fmt: skip
+JSON = st.recursive(
+    st.one_of(
+        *(st.none(), st.booleans(), st.integers(), st.floats(), st.just(10**400)),
+        st.text(st.characters(), max_size=9),  # surrogates and NUL among them
+        st.sampled_from(["a.jpg", "\ud800", "../../etc", "/etc/hostname", "x" * 300, "=1+1"]),
+    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def journal_lines(draw: st.DrawFn) -> bytes:
+    """Draw a line that is as a run writes it but for one thing, or that is anything at all."""
+    field = draw(st.sampled_from([*SOUND, "new"]))
+    value = draw(JSON)
+    kind = draw(st.integers(0, 5))
+    text = json.dumps({**SOUND, field: value})
+    if kind == 0:
+        text = text[:-1] + f", {json.dumps(field)}: {json.dumps(value)}" + "}"  # the same key twice
+    elif kind == 1:
+        text = json.dumps({**SOUND, "outputs": {"mask": value}, "earlier": {"mask": draw(JSON)}})
+    elif kind == 2:
+        text = json.dumps(value)
+    elif kind == 3:
+        text = draw(st.sampled_from(["[" * 10**5, '{"time": ' + "9" * 5000 + "}", "", "{}", "\ufeff" + text]))
+    line = text.encode("utf-8", "surrogatepass")
+    if draw(st.booleans()):
+        at = draw(st.integers(0, len(line)))
+        line = line[:at] + draw(st.sampled_from([b"", b"\0" * 9, b"\xff\xfe", b"\n", b"}"])) + line[at + 1 :]
+    return line + draw(st.sampled_from([b"", b"\n", b"\r\n"]))
+
+
+@given(st.lists(journal_lines(), min_size=1, max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_a_journal_of_any_bytes_is_read_and_never_crashes(lines: list[bytes]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name, Output(Path(name)) as output:
+        folder = Path(name)
+        (folder / "results.jsonl").write_bytes(b"".join(lines))
+        for _ in range(2):
+            with Journal(folder, "results.jsonl") as journal:
+                for latest in [*journal.latest(), journal.find("a.jpg")]:
+                    new = {**SOUND, "sha256": "9", "path": "/elsewhere/a.jpg"}
+                    if latest is not None:
+                        is_done(latest, output.size)
+                        with contextlib.suppress(ConfigError):
+                            refuse_another(new, latest, output.size)
+                    settle(new, latest, output)
+                    journal.append([new])
+                assert found(journal, "a.jpg")["sha256"] == "9"
+                write_csv(journal, folder / "results.csv", output.temp)
+        assert {path.name for path in folder.glob("[!.]*")} == {"results.jsonl", "results.csv"}
+
+
+def test_lines_that_are_passed_over_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Journal(tmp_path, "results.jsonl") as journal:
+        journal.append([entry("a"), entry("b"), entry("c")])
+    path = tmp_path / "results.jsonl"
+    whole = path.read_bytes()
+    Journal(tmp_path, None).close()
+    assert not caplog.messages
+    path.write_bytes(whole[:-9])
+    Journal(tmp_path, None).close()
+    assert caplog.messages == [f"{path}: line 3 cut short, damaged or of another program: passed over"]
+    path.write_bytes(whole.replace(b'"done"', b"7"))
+    Journal(tmp_path, None).close()
+    assert "line 1 and 2 more cut short" in caplog.messages[-1]
 
 
 def test_two_runs_cannot_share_a_journal_but_shards_can_read_each_other(tmp_path: Path) -> None:

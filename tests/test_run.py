@@ -176,11 +176,27 @@ def test_lossless_formats_are_bit_identical_outside_the_mask(name: str, tmp_path
     assert not np.array_equal(after.pixels[mask], before.pixels[mask])
 
 
-def test_what_was_converted_is_noted(tmp_path: Path, model: Path) -> None:
+def test_a_cmyk_photo_is_cleaned_and_stays_one(tmp_path: Path, model: Path) -> None:
     (tmp_path / "in").mkdir()
-    Image.fromarray(photo()).quantize(9).save(tmp_path / "in" / "a.png", transparency=2)
+    Image.fromarray(photo()).convert("CMYK").save(tmp_path / "in" / "a.jpg", quality=95)
+    assert run([str(tmp_path / "in")], tmp_path / "out", settings(), model=model).done == 1
+    before, after = imaging.read(tmp_path / "in" / "a.jpg"), imaging.read(tmp_path / "out" / "a.jpg")
+    mask = imaging.read_mask(tmp_path / "out" / "masks" / "a.png").values != 0
+    assert mask.any()
+    assert after.inks is not None
+    assert before.pixels[mask].mean() + 30 < after.pixels[mask].mean()
+    far = cv2.dilate(mask.astype(np.uint8), np.ones((49, 49), np.uint8)) == 0
+    assert np.array_equal(after.samples[far], before.samples[far])
+
+
+def test_what_was_let_through_is_noted(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "in").mkdir()
+    padded = io.BytesIO()
+    Image.fromarray(photo()).save(padded, "JPEG")
+    padded = padded.getvalue().removesuffix(b"\xff\xd9") + bytes(9) + b"\xff\xd9"
+    (tmp_path / "in" / "a.jpg").write_bytes(padded)
     run([str(tmp_path / "in")], tmp_path / "out", settings(), model=model)
-    assert entries(tmp_path / "out")["a.png"]["notes"] == "palette expanded to RGBA"
+    assert "extraneous bytes" in entries(tmp_path / "out")["a.jpg"]["notes"]
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])

@@ -153,6 +153,25 @@ def test_a_turned_photo_stays_upright_in_every_other_format(
         assert ("EXIF" in capsys.readouterr().out) == (source == "a.png" and ending in ("png", "webp"))
 
 
+@pytest.mark.parametrize("ending", ["jpg", "tif"])
+def test_cmyk_stays_cmyk_in_its_own_format(ending: str, folder: Path) -> None:
+    inks = np.dstack([PHOTO, PHOTO[..., 0] // 2])
+    Image.fromarray(inks, "CMYK").save(folder / f"a.{ending}", quality=95)
+    with pytest.raises(SystemExit, match="0"):
+        main(["inpaint", str(folder / f"a.{ending}"), str(folder / "mask.png"), "--window", "7"])
+    before = imaging.read(folder / f"a.{ending}")
+    after = imaging.read(folder / f"a_clean.{ending}")
+    assert after.inks is not None
+    wanted = unetfast.inpaint(before.samples, MASK, 7)
+    if ending == "tif":
+        assert np.array_equal(after.inks, wanted)
+    else:
+        new = MASK[:, :, None] & (before.samples != wanted)
+        assert np.abs(after.inks.astype(int) - wanted)[new].mean() < 12  # noise, at quality 95
+    with Image.open(folder / f"a_clean.{ending}") as image:
+        assert image.mode == "CMYK"
+
+
 def test_cmyk_in_another_format_says_so_and_drops_its_profile(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,6 +100,40 @@ def test_grain_and_scale_in_windows_equal_as_a_whole(
         assert np.array_equal(imaging.read(tmp_path / "bands" / name).pixels, whole), name
 
 
+@pytest.mark.parametrize("kind", ["tiled", "stripped"])
+@pytest.mark.parametrize("mode", [{}, {"grain": True}, {"scale": 0.5}], ids=str)
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+def test_mirrored_and_upside_down_in_windows_equal_as_a_whole(
+    orientation: int, mode: dict[str, Any], kind: str, tmp_path: Path, model: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    stored, options = cracked(1000, 201), {**KINDS[kind], "extratags": [(274, "H", 1, orientation, True)]}
+    tifffile.imwrite(tmp_path / "in" / "a.tif", stored, photometric="rgb", **options)
+    run([str(tmp_path / "in")], tmp_path / "whole", settings(**mode), model=model)
+    run([str(tmp_path / "in")], tmp_path / "bands", settings(max_memory="900kB", **mode), model=model)
+    assert entries(tmp_path / "bands")["a.tif"]["how"].startswith("TIFF in windows: only")
+    mask = imaging.read_mask(tmp_path / "bands" / "masks" / "a.png").values
+    assert np.array_equal(mask, imaging.read_mask(tmp_path / "whole" / "masks" / "a.png").values)
+    cleaned = tifffile.imread(tmp_path / "bands" / "a.tif")
+    assert np.array_equal(cleaned, tifffile.imread(tmp_path / "whole" / "a.tif"))
+    changed = (cleaned != stored).any(axis=2)
+    assert changed.sum() > 1000
+    assert not changed[imaging.unorient(mask, orientation) == 0].any()
+
+
+def test_cmyk_in_windows_equals_as_a_whole(tmp_path: Path, model: Path) -> None:
+    inks = 255 - np.dstack([cracked(400, 201), np.full((400, 201), 250, np.uint8)])
+    path = book(tmp_path / "in" / "a.tif", (inks, {"photometric": "separated", "rowsperstrip": 16}))
+    run([str(path)], tmp_path / "whole", settings(), model=model)
+    run([str(path)], tmp_path / "bands", settings(max_memory="900kB"), model=model)
+    assert entries(tmp_path / "bands")["a.tif"]["how"].startswith("TIFF in windows: only")
+    cleaned = tifffile.imread(tmp_path / "bands" / "a.tif")
+    assert np.array_equal(cleaned, tifffile.imread(tmp_path / "whole" / "a.tif"))
+    mask = imaging.read_mask(tmp_path / "bands" / "masks" / "a.png").values
+    assert mask.sum() > 500
+    assert np.array_equal(cleaned, unetfast.inpaint(inks, mask != 0, 15))
+
+
 def grey16(seed: int) -> np.ndarray:
     return photo(seed, 150, 90).mean(axis=2).astype(np.uint16) * 257
 
@@ -178,6 +212,18 @@ def test_a_page_that_cannot_be_cleaned_leaves_the_masks(tmp_path: Path, model: P
     assert run([str(blank)], tmp_path / "out", settings(), model=model).done == 1
 
 
+@pytest.mark.parametrize("taken", ["masks/a.tif", "a.tif"])
+def test_a_result_that_cannot_get_its_name_leaves_none_unnamed(
+    taken: str, tmp_path: Path, model: Path
+) -> None:
+    path = book(tmp_path / "in" / "a.tif", (photo(0), {}), (photo(1), {}))
+    (tmp_path / "out" / taken).mkdir(parents=True)
+    assert run([str(path)], tmp_path / "out", settings(), model=model).failed == 1
+    entry = entries(tmp_path / "out")["a.tif"]
+    assert entry["reason"] == f"{path}: {tmp_path / 'out' / taken}: cannot be written: Is a directory"
+    assert sorted(tree(tmp_path / "out")) == sorted(entry.get("outputs", {}).values())
+
+
 def test_one_large_page_that_cannot_be_cleaned_leaves_its_mask(tmp_path: Path, model: Path) -> None:
     path = book(tmp_path / "in" / "a.tif", (photo(height=300), {"compression": "jpeg", "rowsperstrip": 16}))
     for memory in ("2GB", "500kB"):
@@ -211,7 +257,11 @@ def test_pages_that_fit_into_memory_are_as_pictures_of_their_own(
     ("options", "mode", "words"),
     [
         ({}, {"method": "telea"}, "--method telea needs the whole picture in memory; raise --max-memory"),
-        ({"extratags": [(274, "H", 1, 6, True)]}, {}, "a turned TIFF needs the whole picture in memory"),
+        (
+            {"extratags": [(274, "H", 1, 6, True)]},
+            {},
+            "a TIFF turned by a quarter needs the whole",
+        ),
     ],
 )
 def test_what_windows_cannot_do_is_refused(
@@ -221,6 +271,18 @@ def test_what_windows_cannot_do_is_refused(
     summary = run([str(path)], tmp_path / "out", settings(max_memory="500kB", **mode), model=model)
     assert summary.failed == 1
     assert entries(tmp_path / "out")["a.tif"]["reason"].startswith(f"{path}: {words}")
+
+
+def test_grain_of_a_very_wide_picture_is_refused_where_memory_is_short(tmp_path: Path, model: Path) -> None:
+    wide = np.full((600, 4000, 3), 170, np.uint8)
+    path = book(tmp_path / "in" / "a.tif", (wide, {"rowsperstrip": 16, "compression": "zlib"}))
+    for memory, mode, failed in (("30MB", True, 1), ("30MB", False, 0), ("270MB", True, 0)):
+        chosen = settings(max_memory=memory, grain=mode)
+        assert run([str(path)], tmp_path / memory, chosen, model=model).failed == failed
+        assert (entries(tmp_path / memory)["a.tif"]["status"] == "failed") == failed
+    run([str(path)], tmp_path / "30MB", settings(max_memory="30MB", grain=True), model=model)
+    reason = entries(tmp_path / "30MB")["a.tif"]["reason"]
+    assert reason.startswith(f"{path}: --grain needs 0.1 GB for 526 rows of 4000 px, more than half of")
 
 
 def test_a_page_that_cannot_be_read_is_named(tmp_path: Path, model: Path) -> None:

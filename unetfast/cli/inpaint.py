@@ -94,9 +94,9 @@ def inpaint(
         raise ImageError(f"{mask}: {_size(marked)} px, but {image} has {_size(picture.pixels)} px")
     try:
         marked = dilate(marked, dilate_px)
-        cleaned = fill(
-            picture.pixels, marked, window_px, method=method, threads=threads, grain=grain, seed=seed
-        )
+        # CMYK is filled as it is stored where it stays CMYK.
+        filled = picture.samples if _same_format(target, picture) else picture.pixels
+        cleaned = fill(filled, marked, window_px, method=method, threads=threads, grain=grain, seed=seed)
     except ConfigError:
         raise
     except InputError as exc:
@@ -133,6 +133,12 @@ def _marked(file: MaskFile, above: int, path: Path) -> NDArray[np.bool_]:
     return marked
 
 
+def _same_format(target: Path, picture: Picture) -> bool:
+    from unetfast import imaging
+
+    return target.suffix.lower() in imaging.EXTENSIONS[picture.format]
+
+
 def _size(array: NDArray[Any]) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"
 
@@ -143,7 +149,7 @@ def _write(target: Path, picture: Picture, cleaned: NDArray[Any], marked: NDArra
 
     from unetfast import imaging
 
-    if target.suffix.lower() in imaging.EXTENSIONS[picture.format]:
+    if _same_format(target, picture):
         made = imaging.patched(picture, cleaned, marked)
         imaging.atomic_write(target, made.data)
         return str(made.how)
@@ -156,7 +162,7 @@ def _kept(picture: Picture, target: Path) -> str:
     from unetfast import imaging
 
     bmp, tiff = (target.suffix.lower() in imaging.EXTENSIONS[name] for name in ("bmp", "tiff"))
-    kept = ["colour profile"] if picture.icc and not picture.cmyk and not bmp else []
+    kept = ["colour profile"] if picture.icc and picture.inks is None and not bmp else []
     kept += ["EXIF"] if picture.exif and not bmp and not tiff else []
-    rendered = "CMYK rendered as RGB; " if picture.cmyk else ""
+    rendered = "CMYK rendered as RGB; " if picture.inks is not None else ""
     return f"{rendered}metadata kept: {', '.join(kept) or 'none'}"

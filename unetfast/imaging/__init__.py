@@ -7,7 +7,10 @@ read.py      a file -> Picture, MaskFile
 write.py     Picture -> bytes -> a file under its final name, whole or not at all
 patch.py     a cleaned picture -> bytes, in the way that changes least; proves that it did
 jpeg.py      JPEG coefficients: only the blocks that changed are encoded again
+png.py       PNG pixels, in the kind they were stored in
 bmp.py       BMP pixels: only those that changed get new bits
+pillow.py    files that Pillow decodes
+low_bits.py  samples of 1, 2 and 4 bits
 palette.py   colours to indices of a palette
 tiff.py      TIFF pages as pixels
 stack.py     pictures of any number of channels: .npy, TIFF files whose pages are channels

@@ -3,7 +3,7 @@
 A JPEG file is a grid of 8x8 blocks of quantised DCT coefficients a component. Decoding and
 encoding a whole photo changes almost all of them a little; here the untouched ones are copied as
 the integers they are, with the file's own quantisation tables and metadata. Files of one sequential
-scan, which cameras write, are spliced by csrc/jpeg_splice.cpp; progressive ones need jpeglib.
+scan, which cameras write, are spliced by csrc/jpeg_splice.cpp; jpeglib makes others such a file first.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from unetfast.imaging.metadata import is_kept, is_metadata, join_jpeg
 __all__ = ["available", "coefficient_difference", "difference", "losses", "patch", "read_coefficients"]
 
 _SEQUENTIAL = (0xC0, 0xC1)  # SOF markers: baseline, extended sequential; both Huffman-coded
+_NAMES = ("Y", "Cb", "Cr", "K")  # what jpeglib calls the components, whatever their colours
+_DECODED = ("YCbCr", "RGB", "CMYK", "YCCK")
 _PROGRESSIVE, _ARITHMETIC = (0xC2, 0xCA), (0xC9, 0xCA)
 
 
@@ -122,9 +124,9 @@ def patch(source: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> 
     Parameters
     ----------
     source : bytes
-        The original file, grey, YCbCr or RGB.
+        The original file, grey, YCbCr, RGB, CMYK or YCCK.
     pixels : (H, W, C) uint8
-        The new picture in the file's stored orientation, C = 1 or 3.
+        The new picture in the file's stored orientation, C = 1, 3, or 4 inks as they are stored.
     mask : (H, W) bool
         Where it differs.
 
@@ -133,8 +135,9 @@ def patch(source: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> 
     ValueError
         When the file's components do not match the picture.
     """
+    source = metadata.jpeg_gathered(source)
     blocks = _new_blocks(source, pixels, mask)
-    return _spliced(source, blocks) if _frame(source)[0] else _with_jpeglib(source, blocks)
+    return _spliced(source if _frame(source)[0] else _sequential(source), blocks)
 
 
 _Blocks = list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int16]]]
@@ -144,7 +147,7 @@ def _new_blocks(source: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_
     """Return rows, columns and quantised coefficients of each component's blocks under the mask."""
     _height, _width, colour, _ = simplejpeg.decode_jpeg_header(source, strict=False)
     components = _frame(source)[1]
-    if pixels.shape[2] != len(components) or colour not in ("Gray", "YCbCr", "RGB"):
+    if pixels.shape[2] != len(components) or colour not in ("Gray", *_DECODED):
         raise ValueError(f"a {colour} JPEG cannot take {pixels.shape[2]} channels")
     blocks = []
     for number, component in enumerate(components):
@@ -167,13 +170,6 @@ def _annex_k() -> bytes:
     """Return the Huffman tables of T.81's Annex K, as encoders that do not optimise write them."""
     plain = simplejpeg.encode_jpeg(np.zeros((8, 8, 3), np.uint8))
     return b"".join(body for marker, body in metadata.jpeg_segments(plain).head if marker == 0xC4)
-
-
-def _with_jpeglib(source: bytes, blocks: _Blocks) -> bytes:
-    dct = read_coefficients(source)
-    for name, (rows, columns, values) in zip(("Y", "Cb", "Cr"), blocks, strict=False):
-        getattr(dct, name)[rows, columns] = values
-    return _written(dct, source)
 
 
 def _touched(
@@ -205,11 +201,11 @@ def _patches(
 
 
 def _component(patches: NDArray[np.float32], colour: str, number: int) -> NDArray[np.float32]:
-    """Return one component of RGB or grey patches, centred on 0 (JFIF 1.02, ITU-R BT.601)."""
-    if colour == "Gray":
-        return patches[..., 0] - np.float32(128)
-    if colour == "RGB":
+    """Return one component of RGB, grey or CMYK patches, centred on 0 (JFIF 1.02, ITU-R BT.601)."""
+    if colour in ("Gray", "RGB", "CMYK") or number == 3:
         return patches[..., number] - np.float32(128)
+    if colour == "YCCK":  # the YCbCr of what the first three inks leave of the light; the black as it is
+        patches = np.float32(255) - patches[..., :3]
     weights = np.array(
         [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
     )
@@ -228,7 +224,9 @@ def _quantised(values: NDArray[np.float32], cell: NDArray[Any], table: NDArray[A
     return quantised
 
 
-def _written(dct: Any, source: bytes) -> bytes:
+def _sequential(source: bytes) -> bytes:
+    """Return a file of one sequential scan with the same coefficients and metadata."""
+    dct = read_coefficients(source)
     with tempfile.TemporaryDirectory(prefix="unetfast-") as folder:
         path = Path(folder) / "out.jpg"
         dct.write_dct(str(path))
@@ -248,7 +246,7 @@ def difference(before: NDArray[np.uint8], source: bytes, written: bytes, mask: N
     Parameters
     ----------
     before : (H, W, C) uint8
-        The original's pixels as stored.
+        The original's pixels, or inks, as stored.
     source, written : bytes
         The two files.
     mask : (H, W) bool
@@ -262,7 +260,8 @@ def difference(before: NDArray[np.uint8], source: bytes, written: bytes, mask: N
     """
     if _metadata(source) != _metadata(written):
         return "the metadata differ"
-    after = simplejpeg.decode_jpeg(written, "GRAY" if before.shape[2] == 1 else "RGB", strict=False)
+    kinds = {1: "GRAY", 3: "RGB", 4: "CMYK"}
+    after = simplejpeg.decode_jpeg(written, kinds[before.shape[2]], strict=False)
     if after.shape != before.shape:
         return f"it came back as {after.shape[1]}x{after.shape[0]}"
     outside = (~_reach(mask, source)).view(np.uint8)
@@ -294,7 +293,7 @@ def coefficient_difference(before: bytes, after: bytes, mask: NDArray[np.bool_])
         return "the metadata differ"
     factors = np.asarray(old.samp_factor)
     largest = factors.max(axis=0)
-    for number, name in enumerate(("Y", "Cb", "Cr")[: len(factors)]):
+    for number, name in enumerate(_NAMES[: len(factors)]):
         first, second = getattr(old, name), getattr(new, name)
         if first.shape != second.shape:
             return f"component {name} has another size"
@@ -306,4 +305,4 @@ def coefficient_difference(before: bytes, after: bytes, mask: NDArray[np.bool_])
 
 
 def _metadata(data: bytes) -> list[tuple[int, bytes]]:
-    return [s for s in metadata.jpeg_segments(data).head if is_metadata(*s)]
+    return [s for s in metadata.jpeg_segments(metadata.jpeg_gathered(data)).head if is_metadata(*s)]

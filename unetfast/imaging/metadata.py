@@ -17,6 +17,7 @@ __all__ = [
     "jpeg_end",
     "jpeg_exif",
     "jpeg_frame",
+    "jpeg_gathered",
     "jpeg_icc",
     "jpeg_segments",
     "png_chunk",
@@ -121,6 +122,22 @@ def jpeg_end(data: bytes) -> int:
     return len(data)
 
 
+def jpeg_gathered(data: bytes) -> bytes:
+    """Return a JPEG file with all metadata before its first scan, where some stands behind it."""
+    segments = jpeg_segments(data)
+    late: list[tuple[int, bytes]] = []
+    scans = []
+    kept = position = segments.scan_start
+    while (found := _AFTER_SCAN.search(data, position)) and data[found.start() + 1] != 0xD9:
+        marker, start = data[found.start() + 1], found.end()
+        position = start + int.from_bytes(data[start : start + 2], "big")
+        if _describes(marker):
+            late.append((marker, data[start + 2 : position]))
+            scans.append(data[kept : found.start()])
+            kept = position
+    return join_jpeg([*segments.head, *late], b"".join([*scans, data[kept:]])) if late else data
+
+
 def join_jpeg(head: list[tuple[int, bytes]], scans: bytes) -> bytes:
     """Return a JPEG file from its marker segments and everything from the first scan on."""
     body = b"".join(bytes((0xFF, m)) + struct.pack(">H", len(p) + 2) + p for m, p in head)
@@ -129,7 +146,11 @@ def join_jpeg(head: list[tuple[int, bytes]], scans: bytes) -> bytes:
 
 def is_metadata(marker: int, payload: bytes) -> bool:
     """Tell whether a JPEG segment describes the photo rather than how its scans are coded."""
-    return (0xE0 <= marker <= 0xEF or marker == 0xFE) and is_kept(marker, payload)
+    return _describes(marker) and is_kept(marker, payload)
+
+
+def _describes(marker: int) -> bool:
+    return 0xE0 <= marker <= 0xEF or marker == 0xFE
 
 
 def is_kept(marker: int, payload: bytes) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError, InputError, require
-from unetfast.imaging import bmp, jpeg, metadata, tiff_patch
+from unetfast.imaging import bmp, jpeg, metadata, png, tiff_patch
 from unetfast.imaging.convert import unorient
 from unetfast.imaging.read import Picture, read
 from unetfast.imaging.write import encode, jpeg_settings
@@ -49,8 +49,8 @@ def patched(
     ----------
     picture : Picture
         As it was read, with its source.
-    cleaned : (H, W, C), as ``picture.pixels``
-        The new pixels, upright.
+    cleaned : (H, W, C), as ``picture.samples``
+        The new pixels (of CMYK, the new inks), upright.
     mask : (H, W) bool
         Where they may differ, upright.
     jpeg_mode : {"auto", "lossless-blocks", "re-encode"}
@@ -68,8 +68,6 @@ def patched(
         raise InputError("a picture without its source cannot be patched")
     if not mask.any():
         return Patched(picture.source, "unchanged: copied byte for byte")
-    if picture.cmyk:
-        raise ImageError(f"{picture.name}: CMYK: it can be segmented, not cleaned; convert it to RGB first")
     try:
         made, lossless = _encoded(picture, cleaned, mask, jpeg_mode)
     except ImageError:
@@ -85,62 +83,51 @@ def _encoded(
     picture: Picture, cleaned: NDArray[Any], mask: NDArray[np.bool_], jpeg_mode: str
 ) -> tuple[Patched, bool]:
     """Return the file and whether it claims to be lossless outside the mask."""
-    new = dataclasses.replace(picture, pixels=cleaned)
     assert picture.source is not None
+    new = dataclasses.replace(picture, pixels=cleaned)
+    stored, stored_mask = unorient(cleaned, picture.orientation), unorient(mask, picture.orientation)
     if picture.format == "jpeg":
         can = jpeg.available(picture.source)
         if jpeg_mode == "lossless-blocks" and not can:
             require("jpeglib", "jpeg")
         if jpeg_mode != "re-encode" and can:
-            stored = unorient(cleaned, picture.orientation)
-            data = jpeg.patch(picture.source, stored, unorient(mask, picture.orientation))
+            data = jpeg.patch(picture.source, stored, stored_mask)
             how = "JPEG: only the blocks under the mask re-encoded"
             return Patched(data, how + jpeg.losses(picture.source)), True
+        if picture.inks is not None:
+            how = "leave out --jpeg re-encode" if can else "pip install 'unetfast[jpeg]' for progressive ones"
+            raise ImageError(f"{picture.name}: a CMYK JPEG is cleaned block by block or not at all: {how}")
         quality, sampling = jpeg_settings(picture.source)
         how = f"JPEG: re-encoded at quality {quality}, {sampling}"
         return Patched(encode(new), how + jpeg.losses(picture.source)), False
     if picture.format == "tiff":
-        stored = unorient(cleaned, picture.orientation)
-        stored_mask = unorient(mask, picture.orientation)
         data, others = tiff_patch.patch(picture.source, stored, stored_mask, picture.name)
         return Patched(data, f"TIFF: only the strips or tiles under the mask re-encoded{others}"), True
     if picture.format == "bmp":
-        made = bmp.patch(picture.source, cleaned, mask)
-        if made is not None:
-            return Patched(made[0], f"BMP: {made[1]}"), True
-        how = "BMP: lossless outside the mask; run-length coding and palette undone"
-        return Patched(encode(new), how), True
-    data = encode(new)
+        data, words = bmp.patch(picture.source, cleaned, mask)
+        return Patched(data, f"BMP: {words}"), True
     if picture.format == "webp":
+        data = encode(new)
         lossy = any(kind == b"VP8 " for kind, _ in metadata.riff_chunks(picture.source))
         how = "; the file was lossy, so that it grows" if lossy else ""
         return Patched(data, f"WebP: lossless outside the mask{how}"), True
-    return Patched(data, f"PNG: lossless outside the mask{_left_out(picture.source, data)}"), True
-
-
-def _left_out(source: bytes, data: bytes) -> str:
-    """Name what of a PNG file holds for the old pixels only (offsets, signatures), or lies behind it."""
-    chunks = metadata.png_chunks(source)
-    new = {kind for kind, _ in metadata.png_chunks(data)} | {b"PLTE", b"tRNS", b"hIST"}  # said in the notes
-    names = sorted({kind.decode("latin-1") for kind, _ in chunks if kind not in new})
-    behind = len(source) - len(metadata.png_file(chunks))
-    names += ["interlacing"] if source[28] else []
-    names += [f"{behind} bytes behind the picture"] if behind else []
-    return f"; left out: {', '.join(names)}" if names else ""
+    data, words = png.patch(picture.source, stored, stored_mask)
+    return Patched(data, f"PNG: lossless outside the mask{words}"), True
 
 
 def _prove(picture: Picture, data: bytes, mask: NDArray[np.bool_]) -> None:
     """Read a written file back and compare everything that had to stay."""
     assert picture.source is not None
     if picture.format == "jpeg":
-        stored = unorient(picture.pixels, picture.orientation)
+        stored = unorient(picture.samples, picture.orientation)
         problem = jpeg.difference(stored, picture.source, data, unorient(mask, picture.orientation))
     else:
         again = read(data, max_pixels=mask.size)
         problem = ""
-        if again.pixels.shape != picture.pixels.shape or again.pixels.dtype != picture.pixels.dtype:
-            problem = f"it came back as {again.pixels.shape} {again.pixels.dtype}"
-        elif not _same_outside(picture.pixels, again.pixels, mask):
+        before, after = picture.samples, again.samples
+        if after.shape != before.shape or after.dtype != before.dtype:
+            problem = f"it came back as {after.shape} {after.dtype}"
+        elif not _same_outside(before, after, mask):
             problem = "pixels outside the mask differ"
         elif (again.icc, again.exif, again.orientation) != (picture.icc, picture.exif, picture.orientation):
             problem = "the colour profile, EXIF or orientation differs"

@@ -6,6 +6,7 @@ UTF-8, and follow links and pipes.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 from dataclasses import dataclass, field
@@ -15,10 +16,9 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
 from unetfast.errors import ImageError
-from unetfast.imaging import metadata, stack, tiff
+from unetfast.imaging import metadata, pillow, stack, tiff
 from unetfast.imaging.convert import orient
 from unetfast.imaging.formats import MAX_PIXELS, Header, check_pixels, header
 from unetfast.imaging.source import Source, read_bytes
@@ -48,9 +48,9 @@ class Picture:
     source : bytes or None
         The file itself: what `encode` takes the metadata, tables and untouched blocks from.
     notes : tuple of str
-        What a reader of the results should know ("palette expanded to RGB").
-    cmyk : bool
-        The file holds CMYK; `pixels` is its RGB rendering.
+        What a reader of the results should know ("decoder warning: ...").
+    inks : (H, W, 4) uint8 or uint16, or None
+        What a CMYK file stores, upright; `pixels` is its RGB rendering.
     stack : bool
         The channels are measurements of their own, neither grey, colour nor alpha; C is 1 .. 64.
     """
@@ -63,8 +63,13 @@ class Picture:
     name: str = "<bytes>"
     source: bytes | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
-    cmyk: bool = False
+    inks: NDArray[Any] | None = field(default=None, repr=False)
     stack: bool = False
+
+    @property
+    def samples(self) -> NDArray[Any]:
+        """What is filled and written back: the inks of a CMYK file, else the pixels."""
+        return self.pixels if self.inks is None else self.inks
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,9 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -
     except ImageError:
         raise
     except Exception as exc:  # decoders raise anything: OSError, KeyError, struct.error, IndexError...
-        unknown = "nsupported" in str(exc)  # what the decoders say of a kind that they do not know
+        # What the decoders say of a kind that they do not know (Pillow: of a grey 4-bit BMP in runs, of
+        # a WebP file beyond its limit).
+        unknown = any(words in str(exc) for words in ("nsupported", "codec configuration", "exceeds limit"))
         raise ImageError(
             f"{name}: {'' if unknown else 'damaged, '}cannot be decoded: {_one_line(exc)}"
         ) from exc
@@ -146,7 +153,8 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -
         )
     if picture.orientation == 1:
         return picture
-    return Picture(**{**picture.__dict__, "pixels": orient(pixels, picture.orientation)})
+    inks = None if picture.inks is None else orient(picture.inks, picture.orientation)
+    return dataclasses.replace(picture, pixels=orient(pixels, picture.orientation), inks=inks)
 
 
 def _one_line(exc: Exception) -> str:
@@ -169,8 +177,9 @@ def _read_jpeg(data: bytes, name: str) -> Picture:
             raise
         pixels = simplejpeg.decode_jpeg(data, wanted, strict=False)
         notes = (f"decoder warning: {_one_line(exc)}",)
-    if wanted == "CMYK":
-        pixels = _cmyk_to_rgb(pixels, inverted=any(m == 0xEE and p[:5] == b"Adobe" for m, p in segments.head))
+    inks = pixels if wanted == "CMYK" else None
+    if inks is not None:
+        pixels = _cmyk_to_rgb(inks, inverted=any(m == 0xEE and p[:5] == b"Adobe" for m, p in segments.head))
     return Picture(
         pixels=pixels,
         format="jpeg",
@@ -180,7 +189,7 @@ def _read_jpeg(data: bytes, name: str) -> Picture:
         name=name,
         source=data,
         notes=notes,
-        cmyk=wanted == "CMYK",
+        inks=inks,
     )
 
 
@@ -216,14 +225,6 @@ def _cmyk_to_rgb(cmyk: NDArray[np.uint8], inverted: bool) -> NDArray[np.uint8]:
 def _read_png(data: bytes, name: str) -> Picture:
     chunks = metadata.png_chunks(data)
     first = dict(reversed(chunks))
-    depth, colour_type = first[b"IHDR"][8], first[b"IHDR"][9]
-    notes = []
-    if colour_type == 3:
-        notes.append("palette expanded to RGBA" if b"tRNS" in first else "palette expanded to RGB")
-    elif b"tRNS" in first:
-        notes.append("transparent colour made an alpha channel")
-    elif depth in (2, 4):
-        notes.append(f"{depth}-bit grey expanded to 8-bit")
     pixels = imagecodecs.png_decode(data)
     return Picture(
         pixels=pixels if pixels.ndim == 3 else pixels[:, :, None],
@@ -233,7 +234,6 @@ def _read_png(data: bytes, name: str) -> Picture:
         orientation=metadata.exif_orientation(first.get(b"eXIf")),
         name=name,
         source=data,
-        notes=tuple(notes),
     )
 
 
@@ -250,7 +250,8 @@ def _read_tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
                 return Picture(pixels, "tiff", name=name, source=data, stack=True)
     with tiff.opened(io.BytesIO(data), name) as page:
         check_pixels(page.imagewidth, page.imagelength, name, max_pixels)
-        pixels, cmyk = tiff.to_pixels(page, name)
+        samples = tiff.to_samples(page, name)
+        pixels = tiff.normal_values(page, samples, name)
         is_stack = tiff.is_stack(page)
         tags = page.tags
         icc = tags.valueof(34675)
@@ -262,19 +263,15 @@ def _read_tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
         orientation=orientation,
         name=name,
         source=data,
-        cmyk=cmyk,
+        inks=samples if page.photometric == 5 else None,
         stack=is_stack,
     )
 
 
 def _read_pillow(data: bytes, name: str, head: Header) -> Picture:
-    with Image.open(io.BytesIO(data), formats=[head.format.upper()]) as opened:
-        opened.load()
-        image: Image.Image = opened
+    with pillow.opened(data, head.format) as image:
         icc, exif = image.info.get("icc_profile"), image.info.get("exif")
-        if image.mode == "P":
-            image = image.convert("RGB")
-        pixels = np.array(image)
+        pixels = np.array(image.convert("RGB") if image.mode == "P" else image)
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
     exif = exif[6:] if exif and exif.startswith(b"Exif\0\0") else exif
@@ -319,8 +316,7 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
     try:
         if head.format == "png":
             metadata.png_chunks(data)
-        with Image.open(io.BytesIO(data), formats=[head.format.upper()]) as image:
-            image.load()
+        with pillow.opened(data, head.format) as image:
             palette = image.getpalette("RGB") if image.mode == "P" else None
             mode, values = image.mode, np.array(image)
             exif = image.info.get("exif")
@@ -377,9 +373,8 @@ def _read_gif_mask(data: bytes, name: str, max_pixels: int) -> MaskFile:
         raise ImageError(f"{name}: damaged or cut off in its header")
     check_pixels(int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"), name, max_pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=["GIF"]) as image:
+        with pillow.opened(data, "gif") as image:
             frames = getattr(image, "n_frames", 1)
-            image.load()
             palette, mode, values = image.getpalette("RGB"), image.mode, np.array(image)
     except Exception as exc:  # as in read
         raise ImageError(f"{name}: damaged, cannot be decoded: {_one_line(exc)}") from exc

@@ -17,18 +17,20 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging.low_bits import to_8_bits
 from unetfast.imaging.stack import MAX_CHANNELS
 
 __all__ = [
     "check_kind",
     "colours_of",
     "is_stack",
+    "layout_of",
     "normal_values",
     "opened",
     "orientation_of",
     "pages_of",
     "remarks",
-    "to_pixels",
+    "to_samples",
 ]
 
 # tifffile logs what it repairs; a file that it cannot read raises, and that is what we report.
@@ -88,9 +90,18 @@ def remarks(pages: list[Any]) -> str:
     every = list(pages[0].parent.pages)
     copies = sum(map(_reduced, every)) + sum(len(other.subifds or ()) for other in every)
     words = f"; {copies} smaller copies in the file stay as they were" if copies else ""
+    handle = pages[0].parent.filehandle
+    handle.seek(0)
+    if layout_of(handle.read(1024)):
+        words += "; the order of a Cloud Optimized GeoTIFF is given up"
     if any(page.photometric == 3 for page in pages):
         words += "; what is new has the nearest colours of the palette"
     return words
+
+
+def layout_of(head: bytes) -> bool:
+    """Tell from the first bytes of a file whether GDAL laid it out for reading over a network."""
+    return any(head[start:].startswith(b"GDAL_STRUCTURAL_METADATA_SIZE=") for start in (8, 16))
 
 
 def orientation_of(page: Any) -> int:
@@ -116,7 +127,7 @@ def _reduced(page: Any) -> bool:
     return bool(int(getattr(page, "subfiletype", 0) or 0) & 5)
 
 
-def to_pixels(page: Any, name: str) -> tuple[NDArray[Any], bool]:
+def to_samples(page: Any, name: str) -> NDArray[Any]:
     """Decode a page.
 
     Parameters
@@ -125,10 +136,8 @@ def to_pixels(page: Any, name: str) -> tuple[NDArray[Any], bool]:
 
     Returns
     -------
-    pixels : (H, W, C) uint8, uint16 or float32
-        Grey, RGB, with alpha if stored; as stored on disk, not turned upright.
-    cmyk : bool
-        The file holds CMYK and the pixels are its RGB rendering.
+    (H, W, S) uint8, uint16, float32 or bool
+        The samples as they are stored; :func:`normal_values` makes pixels of them.
 
     Raises
     ------
@@ -140,8 +149,7 @@ def to_pixels(page: Any, name: str) -> tuple[NDArray[Any], bool]:
     values = page.asarray(maxworkers=1)
     if page.planarconfig == 2 and values.ndim == 3:
         values = np.moveaxis(values, 0, -1)
-    values = values.reshape(page.imagelength, page.imagewidth, -1)
-    return normal_values(page, values, name)
+    return np.ascontiguousarray(values.reshape(page.imagelength, page.imagewidth, -1))
 
 
 def check_kind(page: Any, name: str) -> None:
@@ -150,10 +158,13 @@ def check_kind(page: Any, name: str) -> None:
     samples = page.samplesperpixel
     if page.imagedepth != 1:
         raise ImageError(f"{name}: a TIFF volume; only flat pictures are read")
-    if kind not in (np.bool_, np.uint8, np.uint16, np.float32) or page.bitspersample not in (1, 8, 16, 32):
+    low = page.bitspersample in (2, 4) and samples == 1 and page.photometric in (*_GREY, 3)
+    if kind not in (np.bool_, np.uint8, np.uint16, np.float32) or not (
+        low or page.bitspersample in (1, 8, 16, 32)
+    ):
         raise ImageError(
             f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); "
-            "8 and 16 bit unsigned, 1 bit, and float in 0..1 are read"
+            "8 and 16 bit unsigned, float in 0..1, and grey or a palette of 1, 2 and 4 bits are read"
         )
     most = 5 if page.photometric == 5 else MAX_CHANNELS
     if samples > most:
@@ -166,23 +177,34 @@ def check_kind(page: Any, name: str) -> None:
         raise ImageError(f"{name}: TIFF with YCbCr samples; convert it to RGB first")
 
 
-def normal_values(page: Any, values: NDArray[Any], name: str) -> tuple[NDArray[Any], bool]:
-    """Turn stored samples (H, W, S) into pixels; see :func:`to_pixels`."""
-    if values.dtype == np.bool_:
-        values = values.astype(np.uint8) * (1 if page.photometric == 3 else 255)
+def normal_values(page: Any, values: NDArray[Any], name: str) -> NDArray[Any]:
+    """Turn stored samples (H, W, S) into pixels.
+
+    Returns
+    -------
+    (H, W, C) uint8, uint16 or float32
+        Grey or RGB, with alpha if stored; CMYK rendered as RGB; not turned upright.
+
+    Raises
+    ------
+    ImageError
+        For values without a documented rule.
+    """
+    if page.bitspersample < 8 and page.photometric != 3:
+        values = to_8_bits(values, page.bitspersample)
     if page.photometric == 0:
         if values.dtype == np.float32:
             raise ImageError(f"{name}: a float TIFF whose white is 0; convert it first")
         values = np.iinfo(values.dtype).max - values
     elif page.photometric == 3:
-        values = colours_of(page)[values[:, :, 0]]
+        values = colours_of(page)[values[:, :, 0].astype(np.intp)]
     elif page.photometric == 5:
-        return _cmyk(values, name), True
+        return _cmyk(values, name)
     if values.dtype == np.float32 and not (float(values.min()) >= 0.0 and float(values.max()) <= 1.0):
         raise ImageError(
             f"{name}: float samples outside 0..1, or not a number; what is white is unknown: rescale them"
         )
-    return np.ascontiguousarray(values), False
+    return np.ascontiguousarray(values)
 
 
 def colours_of(page: Any) -> NDArray[np.uint8]:

@@ -19,12 +19,14 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging.low_bits import from_8_bits, packed
 from unetfast.imaging.palette import nearest
-from unetfast.imaging.tiff import colours_of, opened, remarks
+from unetfast.imaging.tiff import colours_of, layout_of, opened, remarks
 
 __all__ = ["Box", "Segments", "boxes", "patch", "refuse_unpatchable", "stored_values"]
 
 # none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: what can be written without loss
+_UNCHANGED, _CHANGED = b"KNOWN_INCOMPATIBLE_EDITION=NO\n ", b"KNOWN_INCOMPATIBLE_EDITION=YES\n"
 _LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
 
 
@@ -47,7 +49,7 @@ def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: st
     source : bytes
         The original file, of one page.
     pixels : (H, W, C)
-        The new picture in the stored orientation, as ``tiff.to_pixels`` gives it.
+        The new picture in the stored orientation, as ``tiff.normal_values`` gives it; of CMYK the inks.
     mask : (H, W) bool
         Where it differs.
 
@@ -96,7 +98,7 @@ class Segments:
         self.replaced = 0
 
     def replace(self, box: Box, pixels: NDArray[Any]) -> None:
-        """Write new pixels (h, w, C), as ``tiff.to_pixels`` gives them, into one strip or tile."""
+        """Write new pixels (h, w, C), as :func:`patch` takes them, into one strip or tile."""
         if self._page.photometric == 3:
             values = self._indices(box, pixels)
         else:
@@ -129,6 +131,7 @@ class Segments:
         """Write where the strips or tiles lie now."""
         if self.replaced:
             _write_tables(self._file, self._page, self._offsets, self._counts, self._name)
+            _declare_edition(self._file)
 
 
 def refuse_unpatchable(page: Any, name: str) -> None:
@@ -144,8 +147,6 @@ def refuse_unpatchable(page: Any, name: str) -> None:
             f"{name}: a palette TIFF of {page.bitspersample} bits can be segmented, not cleaned; "
             "convert it to RGB first"
         )
-    if page.photometric == 5:
-        raise ImageError(f"{name}: CMYK: it can be segmented, not cleaned; convert it to RGB first")
     if not page.dataoffsets or len(page.dataoffsets) != len(page.databytecounts):
         raise ImageError(f"{name}: damaged: its strips and their sizes do not match")
 
@@ -167,7 +168,7 @@ def stored_values(page: Any, pixels: NDArray[Any]) -> NDArray[Any]:
     """Turn pixels into the samples a page stores; the inverse of ``tiff.normal_values``."""
     if page.photometric == 0:
         pixels = np.iinfo(pixels.dtype).max - pixels
-    return pixels >= 128 if page.dtype == np.bool_ else pixels
+    return from_8_bits(pixels, page.bitspersample) if page.bitspersample < 8 else pixels
 
 
 def _encoded(page: Any, box: Box, values: NDArray[Any], name: str) -> bytes:
@@ -196,8 +197,8 @@ def _compressed(page: Any, values: NDArray[Any]) -> bytes:
     else:
         if page.predictor != 1:
             values = tifffile.TIFF.PREDICTORS[page.predictor](values, axis=-2)
-        if values.dtype == np.bool_:
-            values = np.packbits(values[:, :, 0], axis=1)
+        if page.bitspersample < 8:
+            values = packed(values[:, :, 0], page.bitspersample)
         values = values.astype(values.dtype.newbyteorder(page.parent.byteorder), copy=False)
     if page.compression == 1:
         data = values.tobytes()
@@ -216,6 +217,20 @@ def _end(file: BinaryIO) -> int:
         file.write(b"\0")
         end += 1
     return end
+
+
+def _declare_edition(file: BinaryIO) -> None:
+    """Tell readers of a Cloud Optimized GeoTIFF that its strips or tiles lie elsewhere now.
+
+    GDAL takes a tile's size from the four bytes before it as long as the file's beginning says that
+    nobody changed it; there is room for the other answer.
+    """
+    file.seek(0)
+    head = file.read(1024)
+    place = head.find(_UNCHANGED)
+    if layout_of(head) and place >= 0:
+        file.seek(place)
+        file.write(_CHANGED)
 
 
 def _write_tables(file: BinaryIO, page: Any, offsets: list[int], counts: list[int], name: str) -> None:

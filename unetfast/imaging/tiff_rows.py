@@ -27,7 +27,8 @@ class Rows:
 
     Attributes
     ----------
-    height, width : int
+    height, width, channels : int
+        Channels: samples a pixel.
     cell_px : int
         Rows of one strip or tile; reading whole ones costs least.
     """
@@ -35,20 +36,27 @@ class Rows:
     def __init__(self, file: BinaryIO, page: Any, name: str) -> None:
         check_kind(page, name)
         self._file, self._page, self._name = file, page, name
-        self.height, self.width = page.imagelength, page.imagewidth
+        self.height, self.width, self.channels = page.imagelength, page.imagewidth, page.samplesperpixel
         self.boxes = list(boxes(page))
         self.cell_px = max(box.bottom - box.top for box in self.boxes)
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return the pixels of rows `top` to `bottom`, (h, W, C), as ``tiff.to_pixels`` gives them.
+        """Return the pixels of rows `top` to `bottom`, (h, W, C), as ``tiff.normal_values`` gives them.
 
         Raises
         ------
         ImageError
             When a strip or tile is damaged or missing.
         """
+        return normal_values(self._page, self._values(top, bottom), self._name)
+
+    def samples(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return what is filled and written back: the inks of CMYK, else the pixels; as :meth:`read`."""
+        return self._values(top, bottom) if self._page.photometric == 5 else self.read(top, bottom)
+
+    def _values(self, top: int, bottom: int) -> NDArray[Any]:
         page = self._page
-        values = np.zeros((bottom - top, self.width, page.samplesperpixel), page.dtype)
+        values: NDArray[Any] = np.zeros((bottom - top, self.width, page.samplesperpixel), page.dtype)
         for box in self.boxes:
             if box.top >= bottom or box.bottom <= top:
                 continue
@@ -60,7 +68,7 @@ class Rows:
             inside = part[first - box.top : last - box.top, : box.right - box.left]
             planes = slice(box.plane, box.plane + 1) if page.planarconfig == 2 else slice(None)
             values[first - top : last - top, box.left : box.right, planes] = inside
-        return normal_values(page, values, self._name)[0]
+        return values
 
     def _segment(self, number: int) -> NDArray[Any] | None:
         page = self._page

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unetfast.errors import ImageError, InputError
-from unetfast.imaging import metadata
+from unetfast.imaging import metadata, png
 from unetfast.imaging.convert import unorient
 from unetfast.imaging.formats import EXTENSIONS
 from unetfast.imaging.read import Picture
@@ -37,20 +37,6 @@ __all__ = [
     "write",
     "write_mask",
 ]
-
-# Chunks that say how the pixels are stored.
-_PNG_PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"hIST", b"acTL", b"fcTL", b"fdAT"}
-# Right as long as depth and channels stay.
-_PNG_DEPTH_CHUNKS = {b"bKGD", b"sBIT"}
-# An upper-case fourth letter: not to be copied once pixels change, unless its meaning is known.
-_PNG_STAYING = {
-    *(b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"bKGD", b"sBIT"),
-    *(b"sPLT", b"pCAL", b"sCAL", b"sTER", b"tIME"),
-}
-
-_PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-_PNG_UP = 2  # the filter that takes the row above away
-_PNG_CHUNK_BYTES = 2**30  # the format's limit is twice that
 
 JPEG_QUALITY = 95
 
@@ -141,7 +127,7 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
         format != "bmp" and metadata.exif_orientation(picture.exif) == picture.orientation
     )
     pixels = unorient(picture.pixels, picture.orientation) if turned else picture.pixels
-    picture = dataclasses.replace(picture, icc=None) if picture.cmyk else picture
+    picture = dataclasses.replace(picture, icc=None) if picture.inks is not None else picture
     if format == "png":
         return _encode_png(pixels, picture)
     if format == "tiff":
@@ -166,51 +152,8 @@ def _flat(pixels: NDArray[Any]) -> NDArray[Any]:
 def _encode_png(pixels: NDArray[Any], picture: Picture) -> bytes:
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f"PNG holds 8 or 16 bits a channel; the picture has {pixels.dtype}: write TIFF")
-    own = picture.source is not None and picture.format == "png"
-    if own and picture.source is not None and picture.source[24:26] == b"\x01\0":
-        encoded = encode_mask(_flat(pixels) >= 128)
-    else:
-        encoded = _png(pixels)
-    made = metadata.png_chunks(encoded)
-    if own and picture.source is not None:
-        same_kind = picture.source[24:26] == encoded[24:26]
-        kept = [c for c in metadata.png_chunks(picture.source) if _is_kept(c[0], same_kind)]
-    else:
-        kept = []
-        if picture.icc:
-            kept.append((b"iCCP", b"icc\0\0" + zlib.compress(picture.icc)))
-        if picture.exif:
-            kept.append((b"eXIf", picture.exif))
-    if not kept:
-        return encoded
-    return metadata.png_file([made[0], *kept, *made[1:]])
-
-
-def _is_kept(kind: bytes, same_kind: bool) -> bool:
-    """Tell whether a PNG chunk goes with changed pixels, stored as before or not."""
-    if kind in _PNG_PIXEL_CHUNKS or (kind in _PNG_DEPTH_CHUNKS and not same_kind):
-        return False
-    return kind in _PNG_STAYING or kind[3:].islower()
-
-
-def _png(pixels: NDArray[Any]) -> bytes:
-    """Return (H, W, C) uint8 or uint16 as a PNG file.
-
-    One filter for all rows and libdeflate's level 1: 0.18 s for 12 megapixels of a photo, where
-    OpenCV's default takes 0.34 s and a file a third larger (benchmarks/test_bench_run.py).
-    """
-    height, width, channels = pixels.shape
-    depth = 8 * pixels.dtype.itemsize
-    rows = pixels.astype(">u2") if depth == 16 else np.ascontiguousarray(pixels)
-    rows = rows.reshape(height, -1).view(np.uint8)
-    lines = np.empty((height, rows.shape[1] + 1), np.uint8)
-    lines[:, 0] = _PNG_UP
-    lines[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=lines[1:, 1:])
-    body = bytes(imagecodecs.deflate_encode(lines.tobytes(), level=1))
-    head = struct.pack(">IIBBBBB", width, height, depth, _PNG_COLOUR_TYPES[channels], 0, 0, 0)
-    parts = [body[i : i + _PNG_CHUNK_BYTES] for i in range(0, len(body), _PNG_CHUNK_BYTES)]
-    return metadata.png_file([(b"IHDR", head), *((b"IDAT", part) for part in parts), (b"IEND", b"")])
+    own = picture.source if picture.format == "png" else None
+    return png.encode(pixels, own, icc=picture.icc, exif=picture.exif)
 
 
 def _encode_jpeg(pixels: NDArray[np.uint8], picture: Picture) -> bytes:

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import json
+import logging
 import os
 import threading
 import time
@@ -23,19 +24,59 @@ from unetfast.imaging import atomic_open
 
 __all__ = ["COLUMNS", "Journal", "is_done", "journal_name", "lock_file", "write_csv"]
 
+log = logging.getLogger(__name__)
+
 COLUMNS = (
     *("input", "status", "reason", "width", "height", "masked_px"),
     *("cleaned", "mask", "overlay", "how", "sha256"),
 )
 
 
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "input": str,
-    "status": str,
-    "time": (int, float),
-    "outputs": dict,
-    "bytes": dict,
-    "earlier": dict,
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    # Seconds since 1970, before the year 5000: a line later than any clock would count for ever.
+    return isinstance(value, (int, float)) and 0 <= value < 1e11
+
+
+def _is_size(value: Any) -> bool:
+    return value is None or isinstance(value, int)
+
+
+def _is_path(value: Any) -> bool:
+    """Tell whether a value can be a file's name on this system."""
+    try:
+        return isinstance(value, str) and "\0" not in value and bool(os.fsencode(value))
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_result(value: Any) -> bool:
+    """Tell whether a value is [path, size, time] or [path, size, time, mask key]; see earlier.py."""
+    return (
+        isinstance(value, list)
+        and len(value) in (3, 4)
+        and _is_path(value[0])
+        and _is_size(value[1])
+        and _is_number(value[2])
+    )
+
+
+def _each(is_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(map(is_one, value.values()))
+
+
+# What is read of a line again, and what it must be: the file may be another program's, or damaged.
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "input": _is_text,
+    "status": lambda value: value in ("done", "failed", "skipped"),
+    "time": _is_number,
+    **dict.fromkeys(("path", "sha256", "key", "mask_key"), _is_text),
+    "outputs": _each(_is_path),
+    "bytes": _each(_is_size),
+    "earlier": _each(_is_result),
 }
 
 
@@ -46,6 +87,8 @@ def journal_name(shard: tuple[int, int] | None) -> str:
 
 class Journal:
     """All journals of an output folder to read, and one of them to append to.
+
+    Lines that no run can have written, or that a crash cut short, are passed over with a warning.
 
     The index holds 16 bytes, an offset and a time a photo, not the lines (about 0.2 kB a photo in
     all). Of several journals the newest line counts.
@@ -76,8 +119,16 @@ class Journal:
         self.files: list[Path] = [*others, folder / name] if name else others
         self._readers = [open(path, "rb") for path in self.files]  # noqa: SIM115
         for number, reader in enumerate(self._readers):
-            for offset, line in _lines(reader):
-                self._note(line, number, offset)
+            wrong = []
+            for row, (offset, line) in enumerate(_lines(reader), 1):
+                if not self._note(line, number, offset):
+                    wrong.append(row)
+            if wrong:
+                more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+                log.warning(
+                    "%s: line %d%s cut short, damaged or of another program: passed over",
+                    *(self.files[number], wrong[0], more),
+                )
         self._size = self._end_last_line() if self._out is not None else 0
 
     def _end_last_line(self) -> int:
@@ -90,15 +141,17 @@ class Journal:
                 self._out.write(b"\n")
         return os.fstat(self._out.fileno()).st_size
 
-    def _note(self, line: bytes, number: int, offset: int) -> None:
+    def _note(self, line: bytes, number: int, offset: int) -> bool:
+        """Take a line into the index; return whether it is one."""
         entry = _parse(line)
         if entry is None:
-            return
+            return False
         written = float(entry.get("time", 0.0))
         known = self._index.setdefault(_digest(entry["input"]), (number, offset, written))
         if known[0] == number or known[2] <= written:
             self._index[_digest(entry["input"])] = (number, offset, written)
         self._newest = max(self._newest, written)
+        return True
 
     def __len__(self) -> int:
         return len(self._index)
@@ -197,12 +250,11 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     """Read a line; None for one that a crash cut short, or that no run wrote."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(entry, dict):
+    if not isinstance(entry, dict) or not {"input", "status"} <= entry.keys():
         return None
-    sound = all(name not in entry or isinstance(entry[name], kind) for name, kind in _KINDS.items())
-    return entry if sound and "input" in entry else None
+    return entry if all(is_one(entry[name]) for name, is_one in _FIELDS.items() if name in entry) else None
 
 
 def _digest(relative: str) -> bytes:
@@ -250,6 +302,11 @@ def write_csv(journal: Journal, path: Path, temp_dir: Path | None = None) -> Non
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # half a character, which only a damaged line can have
+            value = value.encode("ascii", "backslashreplace").decode()
     # A cell that begins like a formula would be run by a spreadsheet; file names are foreign input.
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
         return "'" + value

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENDINGS",
+    "NAME_BYTES",
     "Found",
     "Item",
     "Skipped",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 ENDINGS = {ending for endings in EXTENSIONS.values() for ending in endings}
+NAME_BYTES = 255  # what a file's name may have on the file systems in use
 RESERVED = ("masks", "overlays", "results")
 
 
@@ -285,7 +287,20 @@ def stems_of(relatives: Sequence[str]) -> dict[str, str]:
     stems = {relative: os.path.splitext(relative)[0] for relative in relatives}
     if len({stem.casefold() for stem in stems.values()}) == len(stems):
         return stems
+    stems = {relative: _fitting(relative) for relative in relatives}
+    if len({stem.casefold() for stem in stems.values()}) == len(stems):
+        return stems
     return {relative: relative for relative in relatives}
+
+
+def _fitting(relative: str) -> str:
+    """Return a full name as a stem; one that leaves no room for an ending is cut, and ends in its hash."""
+    folder, slash, name = relative.rpartition("/")
+    raw = os.fsencode(name)
+    if len(raw) + len(".png") <= NAME_BYTES:
+        return relative
+    digest = hashlib.sha256(raw).hexdigest()[:16]
+    return f"{folder}{slash}{raw[: NAME_BYTES - 21].decode('utf-8', 'ignore')}-{digest}"
 
 
 def _wanted(relative: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

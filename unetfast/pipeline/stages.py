@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,7 @@ from unetfast.imaging import (
 from unetfast.inpainting import inpaint
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline.settings import RunSettings
-from unetfast.pipeline.sources import Item
+from unetfast.pipeline.sources import NAME_BYTES, Item
 from unetfast.segment import Segmenter
 
 __all__ = [
@@ -197,7 +198,7 @@ def clean(job: Job, context: Context) -> None:
         if job.mask.all():
             raise ImageError(f"{job.item.path}: every pixel was found: nothing is left to fill from")
         job.cleaned = inpaint(
-            job.picture.pixels,
+            job.picture.samples,
             job.mask,
             settings.window_px,
             method=settings.method,
@@ -219,7 +220,7 @@ def encode_result(kind: str, job: Job, context: Context, classes: int) -> bytes:
         # Beside a cleaned photo the mask says exactly which pixels were replaced.
         binary = classes == 2 or settings.inpaint
         return encode_mask(job.mask if binary else job.labels)
-    cleaned = job.picture.pixels if job.cleaned is None else job.cleaned
+    cleaned = job.picture.samples if job.cleaned is None else job.cleaned
     made = patched(job.picture, cleaned, job.mask, jpeg_mode=settings.jpeg, verify=settings.verify)
     job.entry["how"] = made.how
     return made.data
@@ -251,7 +252,8 @@ def missing_ending(item: Item, format: str) -> str:
     if item.relative.lower().endswith(endings):
         return ""
     path = item.path
-    if not isinstance(path, Path) or path.with_name(path.name + endings[0]).exists():
+    free = isinstance(path, Path) and len(os.fsencode(path.name + endings[0])) <= NAME_BYTES
+    if not free or os.path.lexists(f"{path}{endings[0]}"):
         raise ImageError(f"{path}: holds a {format.upper()} picture; rename it to {endings[0]}")
     return endings[0]
 

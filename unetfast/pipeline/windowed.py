@@ -10,8 +10,9 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,6 +44,8 @@ __all__ = ["identify", "parse_bytes", "process", "results", "takes"]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 MOST_ROWS = 4096
+GRAIN_BYTES = 10**8  # what --grain may take however small --max-memory is
+_QUARTER_TURN, _UPSIDE_DOWN = 5, (3, 4)  # EXIF orientations: from 5 on rows are columns
 
 
 def parse_bytes(text: str) -> int:
@@ -88,10 +91,6 @@ def identify(job: Job, context: Context) -> None:
     stages.identify(job, context, digest.hexdigest())
 
 
-class _DiscardError(Exception):
-    """Leaves the block of a file that is not to be kept."""
-
-
 def process(job: Job, context: Context, segmenter: Segmenter, output: Output | RemoteOutput) -> None:
     """Take a photo through all stages and complete its line of the journal.
 
@@ -116,25 +115,21 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output | R
         ]
         job.entry.update(height=works[0].height, width=works[0].width)
         binary = settings.inpaint or len(segmenter.spec.classes) == 2
-        files = {
-            kind: stack.enter_context(output.open(path)) for kind, path in wanted.items() if kind == "mask"
-        }
-        try:
-            with ExitStack() as cleaning:
-                if "cleaned" in wanted:
-                    files["cleaned"] = cleaning.enter_context(output.open(wanted["cleaned"]))
-                masked, refused = _pages(works, files, source, name, binary=binary)
-                if _state(source) != unchanged or unchanged != job.state:
-                    raise ImageError(f"{name}: changed while it was read; run again")
-                sizes = {kind: file.seek(0, 2) for kind, file in files.items()}
-                if refused is not None:
-                    raise _DiscardError
-        except _DiscardError:
-            del wanted["cleaned"], sizes["cleaned"]
-        others = remarks(pages)
-    job.entry.update(masked_px=masked, outputs=wanted, bytes=sizes)
-    if refused is not None:
-        raise refused
+        files: dict[str, BinaryIO] = {}
+        with ExitStack() as cleaning, ExitStack() as marking:
+            for kind, path in wanted.items():
+                files[kind] = (cleaning if kind == "cleaned" else marking).enter_context(output.open(path))
+            masked, refused = _pages(works, files, source, name, binary=binary)
+            if _state(source) != unchanged or unchanged != job.state:
+                raise ImageError(f"{name}: changed while it was read; run again")
+            sizes = {kind: file.seek(0, 2) for kind, file in files.items()}
+            marking.close()  # the mask gets its name first, and stays whatever becomes of the cleaned file
+            marks = {kind: wanted[kind] for kind in files if kind != "cleaned"}
+            job.entry.update(masked_px=masked, outputs=marks, bytes={kind: sizes[kind] for kind in marks})
+            if refused is not None:
+                raise refused
+        others = remarks(pages) if masked else ""
+    job.entry.update(outputs=wanted, bytes=sizes)
     job.entry["status"] = "done"
     what = "of several pages" if several else "this large"
     job.entry["how"] = "".join(
@@ -175,7 +170,7 @@ class _Work:
     ----------
     rows : Rows
     orientation : int
-        EXIF's; other than 1 only of a page that is held as a whole.
+        EXIF's; a page that is turned by a quarter (5 to 8) is held as a whole.
     height, width : int
         Upright.
     band : int
@@ -195,13 +190,13 @@ class _Work:
         else:
             self.band = _band_rows(page, settings, name)
             self._refuse_what_needs_the_whole()
-        if self.orientation >= 5:
+        if self.orientation >= _QUARTER_TURN:
             self.height, self.width = self.width, self.height
             self.band = self.height
 
     def _refuse_what_needs_the_whole(self) -> None:
         needs = {
-            "a turned TIFF": self.orientation != 1,
+            "a TIFF turned by a quarter": self.orientation >= _QUARTER_TURN,
             "a model that resizes its input": self.segmenter.spec.preprocess.resize_px is not None,
             # Its fronts meet in an order that rows far away decide.
             f"--method {self.settings.method}": self.settings.inpaint
@@ -210,12 +205,42 @@ class _Work:
         for what, needed in needs.items():
             if needed:
                 raise ImageError(f"{self.name}: {what} needs the whole picture in memory; raise --max-memory")
+        if self.settings.inpaint and self.settings.grain:
+            self._refuse_too_wide_for_grain()
+
+    def _refuse_too_wide_for_grain(self) -> None:
+        rows = STRIP_ROWS + 2 * reach_of(self.settings.window_px)
+        needed = rows * self.width * max(12 * self.rows.channels + 4, 4 * self.rows.channels + 50)
+        # As much again for the bands.
+        if needed > max(parse_bytes(self.settings.max_memory) // 2, GRAIN_BYTES):
+            raise ImageError(
+                f"{self.name}: --grain needs {needed / 1e9:.1f} GB for {rows} rows of {self.width} px, more "
+                f"than half of --max-memory {self.settings.max_memory}; raise it, or leave out --grain"
+            )
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return the pixels of some rows."""
-        if self.orientation == 1:
-            return self.rows.read(top, bottom)
-        return orient(self.rows.read(0, self.rows.height), self.orientation)[top:bottom]
+        return self._upright(self.rows.read, top, bottom)
+
+    def samples(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return what is filled and written back of some rows: the inks of CMYK, else the pixels."""
+        return self._upright(self.rows.samples, top, bottom)
+
+    def _upright(self, read: Callable[[int, int], NDArray[Any]], top: int, bottom: int) -> NDArray[Any]:
+        if self.orientation >= _QUARTER_TURN:
+            return orient(read(0, self.rows.height), self.orientation)[top:bottom]
+        return orient(read(*self.stored(top, bottom)), self.orientation)
+
+    def stored(self, top: int, bottom: int) -> tuple[int, int]:
+        """Return where some rows lie in the file; not of a picture that is turned by a quarter."""
+        from_below = self.orientation in _UPSIDE_DOWN
+        return (self.height - bottom, self.height - top) if from_below else (top, bottom)
+
+    def bands(self) -> Iterator[tuple[int, int]]:
+        """Yield the rows of each band, cut where the strips or tiles in the file end."""
+        first = self.height % self.band if self.orientation in _UPSIDE_DOWN else 0
+        edges = [0, *range(first or self.band, self.height, self.band), self.height]
+        yield from pairwise(edges)
 
     def labels(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return the class ids of some rows, as the whole image would have them."""
@@ -242,14 +267,14 @@ class _Work:
             mask = self.mask(first, last)
             core = slice(top - first, bottom - first)
             if not mask[core].any():
-                return self.read(top, bottom), mask[core]
+                return self.samples(top, bottom), mask[core]
             # A pixel deep inside a masked region is filled from its rim, however far that is.
             if (first, last) == (0, height) or float(distance_to_clear(mask)[core].max()) <= reach:
                 break
             reach *= 4
         if mask.all():
             raise ImageError(f"{self.name}: every pixel was found: nothing is left to fill from")
-        pixels = self.read(first, last)
+        pixels = self.samples(first, last)
         filled = inpaint(pixels, mask, settings.window_px, method=settings.method, threads=settings.threads)
         if settings.grain:
             add_grain(filled, mask, settings.window_px, 0, first_row=first)
@@ -359,8 +384,7 @@ def _bands(
 ) -> int:
     """Process every band of a page and hand its mask or class ids to `put`; return its masked pixels."""
     masked = 0
-    for top in range(0, work.height, work.band):
-        bottom = min(top + work.band, work.height)
+    for top, bottom in work.bands():
         if target.file is None:
             labels = work.labels(top, bottom)
             mask = labels != 0
@@ -378,6 +402,7 @@ def _bands(
 def _replace(
     segments: Segments, work: _Work, pixels: NDArray[Any], mask: NDArray[np.bool_], top: int
 ) -> None:
+    top = 0 if work.orientation >= _QUARTER_TURN else work.stored(top, top + len(pixels))[0]
     pixels, mask = unorient(pixels, work.orientation), unorient(mask, work.orientation)
     for box in work.rows.boxes:
         if top <= box.top < top + len(pixels):
