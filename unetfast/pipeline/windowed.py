@@ -210,7 +210,7 @@ class _Work:
 
     def _refuse_too_wide_for_grain(self) -> None:
         rows = STRIP_ROWS + 2 * reach_of(self.settings.window_px)
-        needed = rows * self.width * max(12 * self.rows.channels + 4, 4 * self.rows.channels + 50)
+        needed = rows * self.width * (12 * self.rows.channels + 40)  # of a strip that is masked all over
         # As much again for the bands.
         if needed > max(parse_bytes(self.settings.max_memory) // 2, GRAIN_BYTES):
             raise ImageError(
