@@ -3,28 +3,42 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace unetfast {
 namespace {
 
-// One bit for each of eight bytes, set where the byte is not zero. Little-endian.
+// One bit for each of 64 bytes, set where the byte is not zero.
+#if defined(__SSE2__)
+uint64_t nonzero_bytes(const uint8_t *mask) {
+    uint64_t zero = 0;
+    for (int i = 0; i < 4; ++i) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(mask) + i);
+        const int flags = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_setzero_si128()));
+        zero |= static_cast<uint64_t>(flags) << (16 * i);
+    }
+    return ~zero;
+}
+#else
+// Of eight bytes, little-endian.
 uint64_t nonzero_bytes(uint64_t bytes) {
     const uint64_t low7 = 0x7f7f7f7f7f7f7f7f;
     const uint64_t flags = (((bytes & low7) + low7) | bytes) & ~low7;  // 0x80 in each such byte
     return ((flags >> 7) * 0x0102040810204080) >> 56;
 }
 
-// The same of 64 bytes.
 uint64_t nonzero_bytes(const uint8_t *mask) {
     uint64_t bytes[8], word = 0;
     std::memcpy(bytes, mask, sizeof bytes);
     for (int i = 0; i < 8; ++i) word |= nonzero_bytes(bytes[i]) << (8 * i);
     return word;
 }
+#endif
 
-template <int BYTES>
-bool any_nonzero(const uint8_t *mask) {
-    uint64_t bytes[BYTES / 8], any = 0;
+bool any_of_256(const uint8_t *mask) {
+    uint64_t bytes[32], any = 0;
     std::memcpy(bytes, mask, sizeof bytes);
     for (uint64_t part : bytes) any |= part;
     return any;
@@ -74,12 +88,12 @@ void Strip::pack(const uint8_t *mask, ptrdiff_t mask_row_bytes) {
         ptrdiff_t x = 0;
         while (x + 64 <= width_) {
             // Most of a mask is zero.
-            if (x + 256 <= width_ && !any_nonzero<256>(row + x)) {
+            if (x + 256 <= width_ && !any_of_256(row + x)) {
                 x += 256;
                 continue;
             }
             for (const ptrdiff_t end = std::min(x + 256, width_ - 63); x < end; x += 64)
-                if (any_nonzero<64>(row + x)) word(y, x / 64) |= nonzero_bytes(row + x);
+                word(y, x / 64) |= nonzero_bytes(row + x);
         }
         for (; x < width_; ++x)
             if (row[x]) word(y, x / 64) |= uint64_t{1} << (x % 64);

@@ -62,13 +62,9 @@ class Buffer {
 
 // What one thread keeps.
 struct Scratch {
-    Buffer patch, rim, order;  // of Filler, Grower and Sorter
+    Buffer tile, rim;  // of Filler and Grower
 
-    // Pixels that are to be written when nobody reads near them any more.
-    struct Late {
-        char *target;
-        char pixel[16];
-    };
+    // Pixels that are to be written when nobody reads near them any more: of each where to, and then the pixel.
     Buffer late;
     size_t late_count = 0;
 
@@ -88,7 +84,7 @@ struct Band {
 // The implementation of one instruction set: copies the band's rows and fills what is masked.
 struct Level {
     const char *name;
-    bool (*available)();
+    bool (*available)();  // whether this processor has every instruction that `fill` was compiled with
     void (*fill)(const Scene &, const Band &, Scratch &);
 };
 

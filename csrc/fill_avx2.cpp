@@ -36,6 +36,7 @@ constexpr int N = 32;
 
 namespace unetfast {
 
+// All that the target above names.
 static bool available() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
            __builtin_cpu_supports("popcnt");

@@ -44,18 +44,20 @@ struct Filler {
           radius(scene.radius),
           side(2 * scene.radius + 1),
           segment_pixels(N / channels) {
-        const ptrdiff_t staged = planes > 1 ? 2 * side * side * N : 0;
-        const ptrdiff_t most_segments = tile_rows * (64 / segment_pixels + 1);
-        const size_t patch_bytes = (size_t)rounded_up((ptrdiff_t)patch.bytes(), 64);
-        const size_t bytes =
-            patch_bytes + (size_t)(tile_rows * patch.pitch + staged) + (size_t)most_segments * sizeof(Segment);
-        char *memory = scratch.patch.reserve(bytes);
+        const ptrdiff_t staged = planes > 1 ? side * side * N : 0;
+        const ptrdiff_t segment_bytes = tile_rows * (64 / segment_pixels + 1) * (ptrdiff_t)sizeof(Segment);
+        const ptrdiff_t kept = rounded_up(patch.table_bytes() + segment_bytes, 64);
+        const ptrdiff_t searched = patch.bytes() + tile_rows * patch.pitch;
+        // A tile is searched or sorted: the two share their memory.
+        const ptrdiff_t shared = larger(searched + staged, sorter.bytes());
+        char *memory = scratch.tile.reserve((size_t)(kept + shared));
         // Lanes past a tile's last pixel are computed and thrown away; let them be something.
-        __builtin_memset(memory, 0, bytes);
-        patch.place(memory);
-        segments = (Segment *)(memory + patch_bytes);
-        columns = (int8_t *)(segments + most_segments);
+        __builtin_memset(memory, 0, (size_t)(kept + searched));
+        segments = (Segment *)memory;
+        patch.place(memory + segment_bytes, memory + kept);
+        columns = (int8_t *)memory + kept + patch.bytes();
         workspace = columns + tile_rows * patch.pitch;
+        if (sorter.bytes()) sorter.place(memory + kept);
     }
 
     void fill_band() {
@@ -151,7 +153,6 @@ struct Filler {
 
     void fill_tile(const Tile &tile) {
         list_segments(tile);
-        // One byte alone is found by columns, which are cheaper than sorting at every side.
         if constexpr (planes > 1)
             if (sorting_pays(tile)) return sorter.fill(band, scratch, tile);
         patch.load_rows(tile.x + tile.low - radius, tile.y + tile.first - radius,
@@ -175,15 +176,17 @@ struct Filler {
             }
     }
 
-    // Whether sorting the patch takes less than searching the samples of every segment's windows, counted in
-    // instructions on Zen 3; those that sort take half as long again and are given so.
+    // Whether sorting the patch takes less than searching the samples of every segment's windows, in cycles of
+    // Zen 3. Fitted to both ways' times for windows of 3 to 63 pixels, one and three channels, cracks, discs and
+    // noise (docs/inpainting.md says how well).
     bool sorting_pays(const Tile &tile) const {
         if (side > Sorter<T>::most_side) return false;
         ptrdiff_t pixels = 0;
         for (ptrdiff_t i = 0; i < segment_count; ++i) pixels += __builtin_popcountll(segments[i].todo);
         const ptrdiff_t samples = (tile.high - tile.low + side) * (tile.last - tile.first + side);
-        const ptrdiff_t by_order = channels * (samples * (25 + 20 * planes) + 300 * pixels);
-        const ptrdiff_t by_samples = segment_count * side * side * (20 + 46 * (planes - 1));
+        const ptrdiff_t by_order = channels * (12 * planes * samples + Sorter<T>::step_cycles * pixels);
+        const ptrdiff_t sample_cycles = side <= longest_known_row ? 14 : 24;
+        const ptrdiff_t by_samples = segment_count * side * side * sample_cycles * (planes - 1);
         return by_order < by_samples;
     }
 
@@ -265,17 +268,19 @@ struct Filler {
     // For each lane of `rows` rows, how many samples of the window's rows are below the channel's
     // threshold.
     void count_columns(const int8_t *samples, ptrdiff_t rows) {
-        const ptrdiff_t pitch = patch.pitch;
+        // Copies: of the members the compiler thinks that each store may change them (a third of side 31's time).
+        const ptrdiff_t pitch = patch.pitch, used = patch.used;
         ptrdiff_t channel = 0;  // of the first lane
-        for (ptrdiff_t lane = 0; lane < patch.used; lane += N) {
+        for (ptrdiff_t lane = 0; lane < used; lane += N) {
             const i8 trial = load(threshold + channel);
             channel = (channel + N) % channels;
             const int8_t *enters = samples + lane, *leaves = enters;
+            int8_t *to = columns + lane;
             u8 count{};
             for (ptrdiff_t row = 1; row < side; ++row, enters += pitch) count -= (u8)(load(enters) < trial);
-            for (ptrdiff_t row = 0; row < rows; ++row, enters += pitch, leaves += pitch) {
+            for (ptrdiff_t row = 0; row < rows; ++row, enters += pitch, leaves += pitch, to += pitch) {
                 count -= (u8)(load(enters) < trial);
-                store(columns + row * pitch + lane, (i8)count);
+                store(to, (i8)count);
                 count += (u8)(load(leaves) < trial);
             }
         }
@@ -290,9 +295,14 @@ struct Filler {
         const int8_t *column = columns + (segment.y - radius - patch.y) * patch.pitch + first_lane(segment);
         const ptrdiff_t at_once = Counts::at_once(side, side);
         for (ptrdiff_t left = side; left > 0; left -= at_once) {
-            u8 sum{};
-            for (ptrdiff_t i = smaller(left, at_once); i > 0; --i, column += channels) sum += (u8)load(column);
-            total.add(sum);
+            u8 even{}, odd{};
+            ptrdiff_t i = smaller(left, at_once);
+            for (; i >= 4; i -= 4, column += 4 * channels) {
+                even += (u8)load(column) + (u8)load(column + channels);
+                odd += (u8)load(column + 2 * channels) + (u8)load(column + 3 * channels);
+            }
+            for (; i > 0; --i, column += channels) even += (u8)load(column);
+            total.add(even + odd);
         }
         return total;
     }
@@ -305,9 +315,10 @@ struct Filler {
         search_samples(samples, planes, segment.search, workspace, found);
         T pixels[N];
         join_lanes(found, pixels);
-        for (uint64_t todo = segment.todo; todo; todo &= todo - 1) {
-            const int i = __builtin_ctzll(todo);
-            write_pixel(scene, band, scratch, segment.y, segment.x + i, pixels + i * channels);
+        for (uint64_t todo = segment.todo; todo;) {
+            const int first = __builtin_ctzll(todo), count = __builtin_ctzll(~(todo >> first));
+            write_run(scene, band, scratch, segment.y, segment.x + first, pixels + first * channels, count);
+            todo &= ~(low_bits(count) << first);
         }
     }
 };

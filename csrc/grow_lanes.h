@@ -45,6 +45,7 @@ struct Grower {
     // Take in the pixels of row y that `pixels` has set, counted from x on, which are known to be that far
     // from the nearest intact one.
     void take(ptrdiff_t y, ptrdiff_t x, uint64_t pixels, ptrdiff_t distance) {
+        if (!pixels) return;
         switch (channels) {
             case 1: return take_pixels<1>(y, x, pixels, distance);
             case 2: return take_pixels<2>(y, x, pixels, distance);
@@ -55,7 +56,36 @@ struct Grower {
 
     template <int CHANNELS>
     void take_pixels(ptrdiff_t y, ptrdiff_t x, uint64_t pixels, ptrdiff_t distance) {
+        if (distance <= short_distance) return take_short<CHANNELS>(y, x, pixels, distance);
         for (; pixels; pixels &= pixels - 1) take_pixel<CHANNELS>(y, x + __builtin_ctzll(pixels), distance);
+    }
+
+    // The same where a rim fits a word; in cracks few of its pixels are intact, and most of the work is to find
+    // them. What the pixels have in common is looked up once.
+    template <int CHANNELS>
+    void take_short(ptrdiff_t y, ptrdiff_t x, uint64_t pixels, ptrdiff_t distance) {
+        const ptrdiff_t across = 2 * distance + 1, down = across - 2;
+        const BitMask &masked = scene.masked;
+        const ptrdiff_t top = y - distance, bottom = y + distance, left = x - distance;
+        const uint64_t above = masked.row(top, left), above_next = masked.row(top, left + 64);
+        const uint64_t below = masked.row(bottom, left), below_next = masked.row(bottom, left + 64);
+        const BitMask::Columns columns = masked.columns(top + 1);
+        const char *const row = scene.source_row(y) + x * scene.pixel_bytes();
+        make_room(256);
+        for (; pixels; pixels &= pixels - 1) {
+            const ptrdiff_t i = __builtin_ctzll(pixels);
+            uint64_t intact = ~BitMask::window(above, above_next, i) & low_bits(across);
+            intact |= (~BitMask::window(below, below_next, i) & low_bits(across)) << across;
+            intact |= (~columns(x + i - distance) & low_bits(down)) << 2 * across;
+            intact |= (~columns(x + i + distance) & low_bits(down)) << (2 * across + down);
+            T *to = room<CHANNELS>(intact, 0);
+            count[held] = __builtin_popcountll(intact);
+            set(place[held], y, x + i, distance);
+            const char *const pixel = row + i * CHANNELS * (ptrdiff_t)sizeof(T);
+            for (const ptrdiff_t *const at = rim[distance]; intact; intact &= intact - 1, to += N)
+                __builtin_memcpy(to, pixel + at[__builtin_ctzll(intact)], CHANNELS * sizeof(T));
+            if (++held == capacity_px) flush();
+        }
     }
 
     // Take in one pixel; false if it is further from anything intact.
@@ -136,14 +166,6 @@ struct Grower {
         const uint64_t after = ~masked.column(x + distance, y - distance + 1) & low_bits(down);
         const char *pixel = scene.source_row(y) + x * scene.pixel_bytes();
         ptrdiff_t n = 0;
-        if (distance <= short_distance) {
-            uint64_t intact = above | below << across | before << 2 * across | after << (2 * across + down);
-            const ptrdiff_t *const at = rim[distance];
-            T *to = room<CHANNELS>(intact, n);
-            for (; intact; intact &= intact - 1, ++n, to += N)
-                __builtin_memcpy(to, pixel + at[__builtin_ctzll(intact)], CHANNELS * sizeof(T));
-            return n;
-        }
         const ptrdiff_t pixel_bytes = CHANNELS * sizeof(T), row_bytes = scene.job.source_row_bytes;
         const char *const corner = pixel - distance * (row_bytes + pixel_bytes);
         n = collect_word<CHANNELS>(above, corner, pixel_bytes, n);
@@ -161,7 +183,7 @@ struct Grower {
         return n;
     }
 
-    // How far the pixels of a short rim lie from the centre, in the order of collect_inside().
+    // How far the pixels of a short rim lie from the centre, in the order of take_short().
     void lay_rims() {
         const ptrdiff_t row_bytes = scene.job.source_row_bytes, pixel_bytes = scene.pixel_bytes();
         for (ptrdiff_t d = 1; d <= short_distance; ++d) {
@@ -192,7 +214,7 @@ struct Grower {
     void make_room(ptrdiff_t wanted) {
         if (wanted <= capacity) return;
         capacity = wanted + wanted / 2;
-        const size_t bytes = (size_t)(capacity * N) * (2 * sizeof(T) + (planes > 1 ? 2 : 0));
+        const size_t bytes = (size_t)(capacity * N) * (2 * sizeof(T) + (planes > 1 ? 1 : 0));
         samples = (T *)scratch.rim.reserve(bytes, (size_t)(filled * N) * sizeof(T));
     }
 

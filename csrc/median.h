@@ -30,13 +30,13 @@
  *                    whatever the side.
  * Of uint16 and float32 a tile's samples are sorted instead, and a window walks from pixel to pixel with a count
  * of its samples below the last median (sort_lanes.h), where that is estimated to take less, up to side 191: in
- * cracks from side 15 (uint16) or 11 (float32) on. Elsewhere (small windows, single pixels) their further bytes
+ * cracks from side 15 (uint16) or 11 to 15 (float32) on. Elsewhere (small windows, single pixels) their further bytes
  * are searched by samples alone. uint8 does not sort: columns were cheaper at every side from 7 to 127.
  *
  * Memory. Two bits a pixel in blocks of 64 x 64 that hold a masked pixel (4 % of a grey uint8 frame for a
  * 2 % mask of curves, 25 % where masked pixels are everywhere), twice while the mask is dilated, a few
- * hundred kilobytes a thread (megabytes for the largest windows), and in place 24 bytes for each masked
- * pixel near the edge of a thread's band of rows.
+ * hundred kilobytes a thread (1.5 MB at side 191), and in place with several threads 16 to 24 bytes for each
+ * masked pixel within half a window of the edge of a thread's band of rows.
  *
  * Threads. A call starts `threads - 1` threads and joins them before it returns; calls from
  * several threads at once are safe as long as their targets do not overlap anything they read.

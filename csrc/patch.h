@@ -25,11 +25,13 @@ struct Patch {
           side(2 * scene.radius + 1),
           pitch(rounded_up((64 + side) * channels + 2 * N, 64) + 64) {}
 
-    size_t bytes() const { return (size_t)(256 * 8 * channels + 64 + pitch * (tile_rows + side) * (planes + 1)); }
+    ptrdiff_t table_bytes() const { return 256 * 8 * channels + 64; }
+    ptrdiff_t bytes() const { return pitch * (tile_rows + side) * (planes + 1); }
 
-    void place(char *memory) {
-        expand = (uint8_t *)memory;
-        masked = (int8_t *)expand + 256 * 8 * channels + 64;
+    // The table keeps its content from tile to tile; the rest need not.
+    void place(char *table, char *memory) {
+        expand = (uint8_t *)table;
+        masked = (int8_t *)memory;
         int8_t *at = masked + pitch * (tile_rows + side);
         for (int p = 0; p < planes; ++p, at += pitch * (tile_rows + side)) plane[p] = at;
         for (ptrdiff_t byte = 0; byte < 256; ++byte)

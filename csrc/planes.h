@@ -63,6 +63,20 @@ inline void copy_rows(const Scene &scene, ptrdiff_t y0, ptrdiff_t y1) {
                          (size_t)(scene.job.width * scene.pixel_bytes()));
 }
 
+// Write neighbouring pixels of a row, as one copy: in cracks they come three and more at a time.
+template <class T>
+inline void write_run(const Scene &scene, const Band &band, Scratch &scratch, ptrdiff_t y, ptrdiff_t x,
+                      const T *pixels, ptrdiff_t count) {
+    const ptrdiff_t bytes = scene.pixel_bytes();
+    char *target = scene.target_row(y) + x * bytes;
+    if (!(scene.in_place && band.is_late(y))) {
+        __builtin_memcpy(target, pixels, (size_t)(count * bytes));
+        return;
+    }
+    const char *pixel = (const char *)pixels;
+    for (; count > 0; --count, target += bytes, pixel += bytes) scratch.write_late(target, pixel, bytes);
+}
+
 template <class T>
 inline void write_pixel(const Scene &scene, const Band &band, Scratch &scratch, ptrdiff_t y, ptrdiff_t x,
                         const T *pixel) {

@@ -46,8 +46,8 @@ struct Rings {
             }
         }
         // What is not seen counts as intact.
-        __builtin_memset(around[0], 0, sizeof around[0]);
-        __builtin_memset(around[2 + 2 * blocks], 0, sizeof around[0]);
+        __builtin_memset(around[0], 0, (size_t)count * sizeof around[0][0]);
+        __builtin_memset(around[2 + 2 * blocks], 0, (size_t)count * sizeof around[0][0]);
     }
 
     void conjoin_down(ptrdiff_t words, ptrdiff_t distance, ptrdiff_t count) {

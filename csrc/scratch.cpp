@@ -21,19 +21,26 @@ char *Buffer::reserve(size_t bytes, size_t kept) {
     return data_;
 }
 
+// What one late pixel takes.
+static size_t entry_bytes(ptrdiff_t pixel_bytes) {
+    return sizeof(char *) + static_cast<size_t>((pixel_bytes + 7) / 8 * 8);
+}
+
 void Scratch::write_late(char *target, const void *pixel, ptrdiff_t bytes) {
-    const size_t used = late_count * sizeof(Late);
-    if (used + sizeof(Late) > late.size()) late.reserve(std::max<size_t>(4096, 2 * used), used);
-    Late &next = reinterpret_cast<Late *>(late.data())[late_count++];
-    next.target = target;
-    std::memcpy(next.pixel, pixel, static_cast<size_t>(bytes));
+    const size_t entry = entry_bytes(bytes), used = late_count++ * entry;
+    if (used + entry > late.size()) late.reserve(std::max<size_t>(4096, 2 * used), used);
+    char *const to = late.data() + used;
+    std::memcpy(to, &target, sizeof target);
+    std::memcpy(to + sizeof target, pixel, static_cast<size_t>(bytes));
 }
 
 void Scratch::flush_late(ptrdiff_t bytes) {
-    const auto *pixels = reinterpret_cast<const Late *>(late.data());
-    for (size_t i = 0; i < late_count; ++i)
-        std::memcpy(pixels[i].target, pixels[i].pixel, static_cast<size_t>(bytes));
-    late_count = 0;
+    const char *from = late.data();
+    for (; late_count > 0; --late_count, from += entry_bytes(bytes)) {
+        char *target;
+        std::memcpy(&target, from, sizeof target);
+        std::memcpy(target, from + sizeof target, static_cast<size_t>(bytes));
+    }
 }
 
 }  // namespace unetfast

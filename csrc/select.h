@@ -125,17 +125,18 @@ inline void search_plane(const Samples &samples, int plane, Search<Counts> &sear
     }
 }
 
-// Copy to `staged` the next plane of the samples whose bytes so far are the ones found; the others
-// become masked. `match` (the same layout) remembers which those are.
-inline void stage(const Samples &samples, int plane, i8 found, int8_t *staged, int8_t *match, bool last) {
-    ptrdiff_t at = 0;
+// Copy to `staged` plane number PLANE of the samples whose bytes before it are the ones found; the others
+// become masked.
+template <int PLANE>
+inline void stage(const Samples &samples, const int8_t *found, int8_t *staged) {
+    i8 wanted[PLANE];
+    for (int p = 0; p < PLANE; ++p) wanted[p] = load(found + p * N);
     for (ptrdiff_t row = 0; row < samples.rows; ++row)
-        for (ptrdiff_t i = 0; i < samples.count; ++i, at += N) {
+        for (ptrdiff_t i = 0; i < samples.count; ++i, staged += N) {
             const ptrdiff_t offset = row * samples.row_step + i * samples.step;
-            i8 equal = (i8)(load(samples.plane[plane] + offset) == found);
-            if (plane > 0) equal &= load(match + at);
-            if (!last) store(match + at, equal);
-            store(staged + at, (load(samples.plane[plane + 1] + offset) & equal) | (127 & ~equal));
+            i8 equal = (i8)all(255);
+            for (int p = 0; p < PLANE; ++p) equal &= (i8)(load(samples.plane[p] + offset) == wanted[p]);
+            store(staged, (load(samples.plane[PLANE] + offset) & equal) | (127 & ~equal));
         }
 }
 
@@ -144,29 +145,34 @@ __attribute__((noinline)) void search_planes(const Samples &samples, int planes,
                                              int8_t *workspace, int8_t *found) {
     search_plane<Counts, COUNT>(samples, 0, search);
     store(found, search.found);
-    int8_t *match = workspace + samples.rows * samples.count * N;
     const Samples staged{{workspace}, samples.rows, samples.count * N, samples.count, N};
     for (int plane = 1; plane < planes; ++plane) {
-        stage(samples, plane - 1, search.found, workspace, match, plane == planes - 1);
+        switch (plane) {
+            case 1: stage<1>(samples, found, workspace); break;
+            case 2: stage<2>(samples, found, workspace); break;
+            default: stage<3>(samples, found, workspace);
+        }
         search = {search.rank - search.below, Counts::zero(), (i8)all(128), 8};
         search_plane<Counts, COUNT>(staged, 0, search);
         store(found + plane * N, search.found);
     }
 }
 
+// Rows whose length the compiler knows are a third faster, up to this one (benchmarks/test_bench_inpaint.py).
+constexpr ptrdiff_t longest_known_row = 11;
+
 // Find the samples: found[plane * N + lane]. `search` says what is known of the first plane.
-// `workspace` holds two bytes for each sample and lane when there are several planes.
+// `workspace` holds a byte for each sample and lane when there are several planes.
 template <class Counts>
 inline void search_samples(const Samples &samples, int planes, Search<Counts> &search, int8_t *workspace,
                            int8_t *found) {
-    // Rows whose length the compiler knows are a third faster, up to 11 (benchmarks/test_bench_inpaint.py).
     if (Counts::is_narrow) {
         switch (samples.count) {
             case 3: return search_planes<Counts, 3>(samples, planes, search, workspace, found);
             case 5: return search_planes<Counts, 5>(samples, planes, search, workspace, found);
             case 7: return search_planes<Counts, 7>(samples, planes, search, workspace, found);
             case 9: return search_planes<Counts, 9>(samples, planes, search, workspace, found);
-            case 11: return search_planes<Counts, 11>(samples, planes, search, workspace, found);
+            case longest_known_row: return search_planes<Counts, longest_known_row>(samples, planes, search, workspace, found);
         }
     }
     search_planes<Counts, 0>(samples, planes, search, workspace, found);

@@ -28,8 +28,9 @@ template <class T>
 struct Sorter {
     typedef typename Sortable<T>::Entry Entry;
 
-    // Up to this side a place is two bytes, and x = 255 is outside every window.
-    static constexpr ptrdiff_t most_side = 191;
+    // Up to this side a place is two bytes, and x = 255 is outside every window. One byte is found by columns,
+    // which are cheaper at every side.
+    static constexpr ptrdiff_t most_side = sizeof(T) > 1 ? 191 : 0;
 
     // A step of the window's path through the tile: a line of samples leaves and one enters, or, where
     // `leaves` is `jump`, all are new.
@@ -38,6 +39,8 @@ struct Sorter {
         uint16_t rank;            // of the median to be found here, or `passing`
         uint8_t x, y;             // the window's corner
     };
+    // What a step and the pixel's search take on Zen 3: SSE2 by vector types has no instruction for bits_of().
+    static constexpr ptrdiff_t step_cycles = N == 32 ? 80 : 250;
     static constexpr uint32_t jump = 0xffffffff;
     static constexpr uint16_t passing = 0xffff;
     // Two ways across the tile in each row.
@@ -49,6 +52,7 @@ struct Sorter {
     const Scene &scene;
     const ptrdiff_t channels, side, most_samples;
     const ptrdiff_t columns;            // the number of the first column in `lines`, after the rows
+    const ptrdiff_t line_bytes;         // of `lines`
     int8_t *lines = nullptr;            // each sample's chunk, by rows and again by columns; the first is -128
     Entry *entries = nullptr, *spare = nullptr;
     uint8_t *xs = nullptr, *ys = nullptr;  // the places of the sorted samples
@@ -63,13 +67,18 @@ struct Sorter {
           channels(scene.job.channels),
           side(2 * scene.radius + 1),
           most_samples((64 + side) * (tile_rows + side) + 256),  // the last chunk is filled up
-          columns(tile_rows + side) {}
+          columns(tile_rows + side),
+          line_bytes(rounded_up(pitch * (columns + 64 + side) + N, 64)) {}
 
-    void place(Buffer &buffer) {
-        const ptrdiff_t line_bytes = rounded_up(pitch * (columns + 64 + side) + N, 64);
+    // 0 where it cannot be used.
+    ptrdiff_t bytes() const {
+        if (side > most_side) return 0;
         const ptrdiff_t sample_bytes = 2 * (ptrdiff_t)sizeof(Entry) + 2;
         const ptrdiff_t step_bytes = (ptrdiff_t)(sizeof(Step) + 4 * sizeof(T));
-        char *memory = buffer.reserve((size_t)(line_bytes + most_samples * sample_bytes + most_steps * step_bytes));
+        return line_bytes + most_samples * sample_bytes + most_steps * step_bytes;
+    }
+
+    void place(char *memory) {
         lines = (int8_t *)memory;
         entries = (Entry *)(memory + line_bytes);
         spare = entries + most_samples;
@@ -80,7 +89,6 @@ struct Sorter {
     }
 
     APART void fill(const Band &band, Scratch &scratch, const Tile &tile) {
-        if (!lines) place(scratch.order);
         x = tile.x + tile.low - scene.radius;
         y = tile.y + tile.first - scene.radius;
         width = tile.high - tile.low + side;

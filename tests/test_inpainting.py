@@ -35,7 +35,7 @@ def make_image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, lev
     return rng.choice(values, shape).astype(dtype)
 
 
-def make_mask(rng: np.random.Generator, shape: tuple[int, int], fraction: float) -> Any:
+def make_mask(rng: np.random.Generator, shape: tuple[int, int], fraction: Any) -> Any:
     """Return noise and a blob, so that windows of every filling occur; never full."""
     mask = rng.random(shape) < fraction
     y, x = rng.integers(0, shape[0]), rng.integers(0, shape[1])
@@ -129,10 +129,16 @@ def levels_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small, large = [(1, 3), (3, 7), (3, 11), (4, 15), (2, 17), (3, 31)], [127, 131, 191, 193, 257]
     for dtype, (channels, window_px) in itertools.product(DTYPES, [*small, *((1, side) for side in large)]):
         rng = np.random.default_rng(count)
-        # Of side 127 a whole tile: its surroundings are more than 254 * 64 samples to sort.
-        shape = (40, 75) if window_px < 100 else (160, 200) if window_px == 127 else (12, 20)
+        # Of side 15 tiles that are searched beside tiles that are sorted, in turn in the same memory. Of
+        # sides 127 and 191 a whole tile: its surroundings are more than 254 * 64 samples to sort, and as
+        # wide as they can be.
+        shape = {15: (100, 300), 127: (160, 200), 191: (260, 330)}.get(
+            window_px, (40, 75) if window_px < 100 else (12, 20)
+        )
+        crowded = np.arange(shape[1]) // 64 % 2 == 0
+        fraction = {15: np.where(crowded, 0.3, 0.001), 127: 0.002, 191: 0.003}.get(window_px, 0.1)
         image = make_image(rng, (*shape, channels), dtype, 1000)
-        mask = make_mask(rng, shape, 0.002 if window_px == 127 else 0.1)
+        mask = make_mask(rng, shape, fraction)
         expected = inpaint(image, mask, window_px, method="reference")
         for name, value in zip(
             ("image", "mask", "window", "expected"), (image, mask, window_px, expected), strict=True
