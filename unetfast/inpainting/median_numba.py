@@ -82,10 +82,10 @@ def _slide(
             for y in range(top, min(top + BAND_ROWS, y1)):
                 right = min(left + TILE_PX, width)
                 # Many pixels at once, since LLVM makes vector instructions of it; most rows hold none.
-                any_masked = False
+                any_todo = False
                 for x in range(left, right):
-                    any_masked |= masked[y, x]
-                if not any_masked:
+                    any_todo |= todo[y, x]
+                if not any_todo:
                     continue
                 for i in range(right - left):
                     x = left + i if y % 2 == 0 else right - 1 - i
