@@ -169,6 +169,13 @@ def test_annotations_of_other_tools_are_named(name: str, tmp_path: Path) -> None
         open_dataset(tmp_path)
 
 
+def test_json_that_resembles_a_tool_s_is_no_crash(tmp_path: Path) -> None:
+    save(tmp_path / "images/0.jpg", photo())
+    (tmp_path / "a.json").write_text('{"_via_img_metadata": [1]}')
+    with pytest.raises(DatasetError, match="no images with masks found"):
+        open_dataset(tmp_path)
+
+
 def test_layout_can_be_overruled_and_unknown_ones_are_refused(tmp_path: Path) -> None:
     pairs(tmp_path)
     (tmp_path / "train.txt").write_text("images/0.jpg masks/0.png\nimages/1.jpg masks/1.png\n")

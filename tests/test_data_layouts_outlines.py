@@ -85,9 +85,24 @@ def test_coco_whose_images_are_elsewhere(tmp_path: Path) -> None:
     for image in (tmp_path / "images").iterdir():
         image.unlink()
     with pytest.raises(
-        DatasetError, match=r"none of the \d images that annotations\.json names is in this folder"
+        DatasetError, match=r"None of the \d images that annotations\.json names is in this folder"
     ):
         open_dataset(tmp_path)
+
+
+def test_a_coco_file_of_other_images_does_not_hide_another_layout(tmp_path: Path) -> None:
+    _coco(tmp_path / "old")
+    yolo = tmp_path / "yolo"
+    for i in range(3):
+        save(yolo / f"images/{i}.png", photo(i))
+        (yolo / "labels").mkdir(exist_ok=True)
+        (yolo / f"labels/{i}.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    content = json.loads((tmp_path / "old/annotations.json").read_text())
+    for entry in content["images"]:
+        entry["file_name"] = "other_" + entry["file_name"]
+    (yolo / "annotations.json").write_text(json.dumps(content))
+    found = open_dataset(yolo)
+    assert (found.layout, len(found.samples)) == ("yolo", 3)
 
 
 def test_roboflow_folders(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageOps
 
 import unetfast
@@ -64,6 +65,20 @@ def test_masks_of_every_kind_mean_the_same(kind: str, folder: Path) -> None:
     }[kind]
     image.save(folder / "kind.png")
     assert np.array_equal(_marked(imaging.read_mask(folder / "kind.png"), 127, folder / "kind.png"), MASK)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float16, np.float32])
+@pytest.mark.parametrize("ending", [".npy", ".tif"])
+def test_masks_of_0_and_255_in_any_type_mean_the_same(kind: type, ending: str, folder: Path) -> None:
+    from unetfast.cli.inpaint import _marked
+
+    path = folder / f"kind{ending}"
+    values = np.where(MASK, 255, 0).astype(kind)
+    if ending == ".npy":
+        np.save(path, values)
+    else:
+        tifffile.imwrite(path, values)
+    assert np.array_equal(_marked(imaging.read_mask(path), 127, path), MASK)
 
 
 def _wrong_size(folder: Path) -> list[str]:

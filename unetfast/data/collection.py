@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unetfast.data.layouts import LAYOUTS, Found, paired
+from unetfast.data.layouts import LAYOUTS, Found, coco, paired
 from unetfast.data.layouts.foreign import foreign
 from unetfast.data.listing import Listing, list_files
 from unetfast.data.validation import draw, same_source
@@ -224,7 +224,7 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
             return name, found
     looked = "\n".join(f"  {name:10} {_looks_for(name)}" for name in named)
     mask = f" with masks called {mask_name!r}" if mask_name else ""
-    close = paired.near_miss(listing, mask_name) or foreign(listing)
+    close = paired.near_miss(listing, mask_name) or coco.near_miss(listing) or foreign(listing)
     raise DatasetError(
         f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close}\n"
         f"Looked for:\n{looked}\n"

@@ -343,7 +343,7 @@ def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
         white_is_0 = page.photometric == 0
     if kind.kind == "f" and (white_is_0 or not _are_whole(values)):
         return None  # shares of 0..1, what has to be inverted, or no mask
-    return MaskFile(orient(_ids(values, name), orientation), None, "I;16")
+    return _labels(orient(values, orientation), name)
 
 
 def _npy_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
@@ -351,20 +351,23 @@ def _npy_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
     values = stack.npy_array(data, name, max_pixels)
     if values.shape[2] != 1 or values.dtype.kind not in "iuf" or not _are_whole(values):
         return None  # several channels, booleans, fractions
-    return MaskFile(_ids(values[:, :, 0], name), None, "I;16")
+    return _labels(values[:, :, 0], name)
 
 
 def _are_whole(values: NDArray[Any]) -> bool:
     return values.dtype.kind != "f" or bool((values == np.rint(values)).all())
 
 
-def _ids(values: NDArray[Any], name: str) -> NDArray[np.uint16]:
-    if values.min() < 0 or values.max() > 65535:
+def _labels(values: NDArray[Any], name: str) -> MaskFile:
+    """Return labels of any type in 8 bits; in 16 where they need them, or were stored so."""
+    low, high = values.min().item(), values.max().item()
+    if low < 0 or high > 65535:
         raise ImageError(
-            f"{name}: values {values.min():g} .. {values.max():g}; masks hold 0 .. 65535 (write what does "
+            f"{name}: values {low:g} .. {high:g}; masks hold 0 .. 65535 (write what does "
             "not count as 255, and say --ignore-label 255)"
         )
-    return values.astype(np.uint16)
+    wide = values.dtype == np.uint16 or high > 255
+    return MaskFile(values.astype(np.uint16 if wide else np.uint8), None, "I;16" if wide else "L")
 
 
 def _read_gif_mask(data: bytes, name: str, max_pixels: int) -> MaskFile:

@@ -16,17 +16,14 @@ from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
-__all__ = ["find"]
+__all__ = ["find", "near_miss"]
 
 _MOST_FILES = 50  # looked into; a data set with more .json files has one an image
 
 
 def find(listing: Listing, mask: str | None) -> Found | None:
     """Find the images of COCO files with their outlines; see :mod:`~unetfast.data.layouts`."""
-    names = listing.ending(".json")
-    if not names or len(names) > _MOST_FILES:
-        return None
-    files = {name: content for name in names if (content := _content(listing, name)) is not None}
+    files = _files(listing)
     if not files:
         return None
     resolver = Resolver(listing)
@@ -60,11 +57,6 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         raise DatasetError(
             f"{listing.root}: all {boxes} annotations in {', '.join(files)} are boxes without an outline"
         )
-    if missing and not shapes:
-        raise DatasetError(
-            f"{listing.root}: none of the {len(missing)} images that {', '.join(files)} names is in this "
-            f"folder, such as {missing[0].partition(': ')[2]}; pass the folder that holds both"
-        )
     if not used:
         return None
     for image in [image for image in shapes if image in boxed and not shapes[image]]:
@@ -85,6 +77,25 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     if unlisted := set(listing.images) - set(shapes):
         notes.append(f"{len(unlisted)} pictures are not listed, and are left out")
     return Found(samples, missing, [], notes, {"classes": classes})
+
+
+def near_miss(listing: Listing) -> str:
+    """Say that COCO files name images, and that none of them is here."""
+    files, resolver = _files(listing), Resolver(listing)
+    named = [(str(entry.get("file_name", "")), name) for name in files for entry in files[name]["images"]]
+    if not named or any(resolver.name(image, beside) for image, beside in named):
+        return ""
+    return (
+        f" None of the {len(named)} images that {', '.join(files)} names is in this folder, such as "
+        f"{named[0][0]}; pass the folder that holds both."
+    )
+
+
+def _files(listing: Listing) -> dict[str, Mapping[str, Any]]:
+    names = listing.ending(".json")
+    if len(names) > _MOST_FILES:
+        return {}
+    return {name: content for name in names if (content := _content(listing, name)) is not None}
 
 
 def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:

@@ -83,7 +83,8 @@ def _tool(content: Any) -> str | None:
         return 'outlines of Supervisely: export the project with its app "Export as masks"'
     if first.get("type") in ("FeatureCollection", "Feature"):
         return "outlines as GeoJSON, as of QuPath: export labelled tiles (LabeledImageServer)"
-    regions = first.get("_via_img_metadata") or first
-    if any(isinstance(entry, dict) and "regions" in entry for entry in regions.values()):
+    regions = first.get("_via_img_metadata", first)
+    entries = regions.values() if isinstance(regions, dict) else ()
+    if any(isinstance(entry, dict) and "regions" in entry for entry in entries):
         return "outlines of the VGG Image Annotator: export them as COCO"
     return None
