@@ -52,7 +52,7 @@ RANKS = 2
 THRESHOLDS = np.arange(0.02, 0.99, 0.02)
 LOGGED = slice(4, None, 5)  # of them: 0.1, 0.2 and so on
 MOST_MARKED = 0.002  # of road without cracks
-SHARE_OF_NEW = 0.75  # of the weights, where a released model was gone on from
+SHARE_OF_NEW = 0.25  # of the weights, where a released model was gone on from
 
 
 def main() -> None:
