@@ -364,18 +364,26 @@ def test_a_jpeg_says_what_it_has_no_more() -> None:
 def test_metadata_behind_the_first_scan_of_a_jpeg_is_kept(progressive: bool) -> None:
     pytest.importorskip("jpeglib")
     plain = encoded(Image.fromarray(RGB), "JPEG", quality=90, progressive=progressive, comment=b"first")
-    note, exif = b"\xff\xfe\x00\x06late", b"\xff\xe1\x00\x0aExif\0\0XY"
-    data = plain[:-2] + note + exif + plain[-2:]
+    note, own = b"\xff\xfe\x00\x06late", b"\xff\xe5\x00\x0aphone\0XY"
+    data = plain[:-2] + note + own + plain[-2:]
     if progressive:  # between two scans too
         between = plain.index(b"\xff\xc4", plain.index(b"\xff\xda"))
-        data = plain[:between] + exif + plain[between:-2] + note + plain[-2:]
+        data = plain[:between] + own + plain[between:-2] + note + plain[-2:]
     made = cleaned(data)
     assert "left out" not in made.how
     kept = [s for s in metadata.jpeg_segments(made.data).head if metadata.is_metadata(*s)]
     before = [s for s in metadata.jpeg_segments(plain).head if metadata.is_metadata(*s)]
-    late = [(0xFE, b"late"), (0xE1, b"Exif\0\0XY")]
+    late = [(0xFE, b"late"), (0xE5, b"phone\0XY")]
     assert kept == before + (late[::-1] if progressive else late)
     assert jpeg.coefficient_difference(data, made.data, MASK) == ""
+
+
+@pytest.mark.parametrize("payload", [b"Exif\0\0XY", b"ICC_PROFILE\0\1\1x", b"Adobe\0d\0\0\0\0\0"])
+def test_what_would_change_a_jpegs_look_is_not_moved_before_its_scan(payload: bytes) -> None:
+    plain = encoded(Image.fromarray(RGB), "JPEG", quality=90)
+    data = plain[:-2] + b"\xff\xe1" + (len(payload) + 2).to_bytes(2, "big") + payload + plain[-2:]
+    with pytest.raises(ImageError, match="behind the picture"):
+        cleaned(data)
 
 
 PALETTE_TIFFS: dict[str, dict[str, Any]] = {

@@ -31,6 +31,7 @@ __all__ = [
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF = b"Exif\0\0"
 _ICC = b"ICC_PROFILE\0"
+_ADOBE = b"Adobe"
 
 
 def exif_orientation(exif: bytes | None) -> int:
@@ -123,7 +124,13 @@ def jpeg_end(data: bytes) -> int:
 
 
 def jpeg_gathered(data: bytes) -> bytes:
-    """Return a JPEG file with all metadata before its first scan, where some stands behind it."""
+    """Return a JPEG file with all metadata before its first scan, where some stands behind it.
+
+    Raises
+    ------
+    ValueError
+        When what stands behind it would change how the picture looks once it is in front.
+    """
     segments = jpeg_segments(data)
     late: list[tuple[int, bytes]] = []
     scans = []
@@ -133,6 +140,8 @@ def jpeg_gathered(data: bytes) -> bytes:
         position = start + int.from_bytes(data[start : start + 2], "big")
         if _describes(marker):
             late.append((marker, data[start + 2 : position]))
+            if late[-1][1].startswith((_EXIF, _ICC, _ADOBE)):
+                raise ValueError("EXIF, a colour profile or Adobe's mark behind the picture: save it again")
             scans.append(data[kept : found.start()])
             kept = position
     return join_jpeg([*segments.head, *late], b"".join([*scans, data[kept:]])) if late else data
