@@ -28,19 +28,17 @@ import numpy as np
 import torch
 from default_batches import SCENE_PX, Batches
 from default_data import Pair, RealData, load
+from default_start import normalised, released
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from unetfast import checkpoint
 from unetfast.data.synth import scenes
 from unetfast.losses.overlap import tversky
 from unetfast.losses.pixel import cross_entropy
 from unetfast.metrics import f1, hit_counts
-from unetfast.models.fast import Context, FastNet, RepConv
+from unetfast.models.fast import FastNet
 from unetfast.spec import ModelSpec
-from unetfast.train.settings import TrainSettings
-from unetfast.train.start import read
 
 ARCH_ARGS: dict[str, Any] = {
     "widths": (48, 64, 64),
@@ -82,7 +80,7 @@ def main() -> None:
     few = [image for image, _ in drawn[:64]]
     made = functools.partial(Batches, args.seed, args.batch // RANKS, real, drawn, near)
     if args.start:
-        first = _released(args.start, few)
+        first = released(args.start, few, ARCH_ARGS["context"])
     else:
         first = _train(args, "first", args.steps, args.lr, made([]), None)
     hard = _hard(args, first, real)
@@ -113,100 +111,6 @@ def _scenes(
     return [(store[i, ..., :3], store[i, ..., 3]) for i in range(count)]
 
 
-def _input(images: Tensor) -> Tensor:
-    """Normalise (N, H, W, 3) uint8 as the spec says: (x / 255 - 0.5) / 0.25, NCHW channels_last."""
-    return (images.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
-
-
-def _released(path: Path, images: Sequence[NDArray[np.uint8]]) -> FastNet:
-    """Take up a model's weights; the batch norms of an export settle on `images`, (H, W, 3) uint8.
-
-    A model of before the context gets one, which changes nothing yet; a wider context is narrowed.
-    """
-    start = read(TrainSettings(weights=str(path)))
-    shown = _input(torch.from_numpy(np.stack(images)))
-    own = start.spec.arch_args
-    net = FastNet(3, 1, **own)
-    if start.fused:
-        net.load_fused(start.state, shown)
-    else:
-        net.load_state_dict(start.state)
-    if own.get("context") == ARCH_ARGS["context"]:
-        return net
-    grown = FastNet(3, 1, **{**own, "context": ARCH_ARGS["context"]})
-    for before, after in zip(_layers(net), _layers(grown), strict=True):
-        after.load_state_dict(before.state_dict())
-    if own.get("context"):
-        _narrow(_context(net), _context(grown), shown, net)
-    else:
-        _settle_on(grown, shown)
-    return grown.eval()
-
-
-def _layers(net: FastNet) -> list[nn.Module]:
-    """List the layers that have weights, from first to last, without those of a context."""
-    inside = {layer for part in net.modules() if isinstance(part, Context) for layer in part.modules()}
-    kinds = (RepConv, nn.Conv2d)
-    return [layer for layer in net.modules() if isinstance(layer, kinds) and layer not in inside]
-
-
-def _context(net: FastNet) -> Context:
-    return next(part for part in net.modules() if isinstance(part, Context))
-
-
-@torch.no_grad()
-def _narrow(wide: Context, slim: Context, images: Tensor, net: FastNet) -> None:
-    """Keep the channels of a context that say most on `images`, (N, 3, H, W) float32."""
-    spread: list[Tensor] = []
-    hooks = [
-        conv.register_forward_hook(lambda _, __, out: spread.append(out.std((0, 2, 3))))
-        for conv in wide.convs
-    ]
-    net.eval()(images)
-    for hook in hooks:
-        hook.remove()
-    first, second = (conv for conv in wide.convs if isinstance(conv, RepConv))
-    new_first, new_second = (conv for conv in slim.convs if isinstance(conv, RepConv))
-    inner = new_first.kernel3.shape[0]
-    last = (wide.widen.weight[..., 0, 0].norm(dim=0) * spread[1]).topk(inner).indices
-    weight = second.kernel()[last].flatten(2).norm(dim=2).norm(dim=0)
-    kept = (weight * spread[0]).topk(inner).indices
-    _cut(first, new_first, kept, torch.arange(first.kernel3.shape[1]))
-    _cut(second, new_second, last, kept)
-    slim.widen.weight.copy_(wide.widen.weight[:, last])
-    assert slim.widen.bias is not None
-    assert wide.widen.bias is not None
-    slim.widen.bias.copy_(wide.widen.bias)
-
-
-def _cut(layer: RepConv, slim: RepConv, outside: Tensor, inside: Tensor) -> None:
-    """Give `slim` the kernels of `layer` from the channels `inside` to the channels `outside`."""
-    slim.kernel1.zero_()
-    identity = functional.pad(slim.get_buffer("identity"), (1, 1, 1, 1))
-    slim.kernel3.copy_(layer.kernel()[outside][:, inside] - identity)
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        getattr(slim.norm, name).copy_(getattr(layer.norm, name)[outside])
-
-
-@torch.no_grad()
-def _settle_on(net: FastNet, images: Tensor) -> None:
-    """Give the context's fresh batch norms the statistics of `images`, (N, 3, H, W) float32."""
-    net.eval()
-    fresh = [
-        layer
-        for part in net.modules()
-        if isinstance(part, Context)
-        for layer in part.modules()
-        if isinstance(layer, nn.BatchNorm2d)
-    ]
-    for norm in fresh:  # one after the other: each is shown what those before it give
-        norm.momentum = 1.0
-        norm.train()
-        net(images)
-        norm.eval()
-        norm.momentum = 0.1
-
-
 def _toward(first: FastNet, second: FastNet, images: Sequence[NDArray[np.uint8]]) -> FastNet:
     """Mix the weights before and after going on: the mean forgets less than was learnt.
 
@@ -216,7 +120,7 @@ def _toward(first: FastNet, second: FastNet, images: Sequence[NDArray[np.uint8]]
     before, after = first.fused().state_dict(), second.fused().state_dict()
     net = FastNet(3, 1, **ARCH_ARGS)
     mixed = {name: torch.lerp(before[name], after[name], SHARE_OF_NEW) for name in before}
-    net.load_fused(mixed, _input(torch.from_numpy(np.stack(images))))
+    net.load_fused(mixed, normalised(torch.from_numpy(np.stack(images))))
     return net
 
 
@@ -302,7 +206,7 @@ def _step(
 ) -> float:
     """Learn from one batch, together with the other ranks; returns the loss."""
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        logits = model(_input(images))
+        logits = model(normalised(images))
     loss = loss_of(logits.float(), labels)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -356,7 +260,7 @@ def probabilities(net: nn.Module, image: NDArray[np.uint8]) -> NDArray[np.float3
     height, width = image.shape[:2]
     stride = 32
     padded = np.pad(image, ((0, -height % stride), (0, -width % stride), (0, 0)), mode="edge")
-    logits = net(_input(torch.from_numpy(padded)[None]).contiguous(memory_format=torch.channels_last))
+    logits = net(normalised(torch.from_numpy(padded)[None]).contiguous(memory_format=torch.channels_last))
     return np.asarray(logits.sigmoid()[0, 0, :height, :width].numpy(), np.float32)
 
 
