@@ -84,9 +84,12 @@ def test_a_signal_ends_it_with_130_and_keeps_what_is_done(
     number: signal.Signals, photos: Path, tmp_path: Path, model: Path
 ) -> None:
     output = tmp_path / "out"
+    # These tests may have been started under nohup, which a run respects.
+    before = signal.signal(number, signal.SIG_DFL)
     process = subprocess.Popen(
         command(photos, output, model), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    signal.signal(number, before)
     wait_for_a_result(process, output)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=90)
@@ -116,7 +119,11 @@ def test_a_terminal_that_closes_does_not_end_a_run_under_nohup(
     assert f"{PHOTOS} photos done, 0 failed" in stdout
 
 
-def test_a_log_that_nobody_reads_any_more_does_not_end_a_run(tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_log_that_nobody_reads_any_more_does_not_end_a_run(
+    unbuffered: str, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     photos = folder_of_photos(tmp_path / "in", 3)
     (photos / "bad.jpg").write_bytes(b"")  # something to say on standard error
     gone, pipe = os.pipe()

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -142,13 +142,17 @@ class _Lasting:
         self._file = file
 
     def write(self, text: str) -> int:
-        with suppress(OSError):
+        try:
             self._file.write(text)
+        except OSError:
+            _drop(self._file.fileno())
         return len(text)
 
     def flush(self) -> None:
-        with suppress(OSError):
+        try:
             self._file.flush()
+        except OSError:
+            _drop(self._file.fileno())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
@@ -159,13 +163,13 @@ def _say(line: str) -> bool:
     try:
         click.echo(line)
     except OSError:
-        _drop_stdout()
+        _drop(1)
         return False
     return True
 
 
-def _drop_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try again at its end
+def _drop(descriptor: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)  # or Python would try again at its end
 
 
 def _teller(console: Console) -> Callable[[dict[str, Any]], None]:
@@ -303,6 +307,6 @@ def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as exc:
-        _drop_stdout()
+        _drop(1)
         raise ImageError(f"<stdout>: cannot be written: {exc.strerror}") from exc
     return 0
