@@ -119,12 +119,14 @@ def inpaint(
     # An `out` of strided pixels cannot be written by the kernels: they fill a packed copy of it.
     target = _packed(result)
     filled = _with_channels(target)
-    holes = hole(source, masked, dilate_px) if grain else None  # before `source` may lose its NaNs
-    if window_px == 0 and method in MEDIANS:
-        _fill_by_width(fill, source, hole(source, masked, dilate_px), filled, threads)
+    follows_width = window_px == 0 and method in MEDIANS
+    # Before `source` may lose its NaNs.
+    holes = hole(source, masked, dilate_px) if grain or follows_width else None
+    if holes is not None and follows_width:
+        _fill_by_width(fill, source, holes, filled, threads)
     else:
         fill(source, masked, filled, window_px or 15, dilate_px, threads)
-    if holes is not None:
+    if holes is not None and grain:
         from unetfast.inpainting.grain import add_grain
 
         add_grain(filled, holes, window_px, seed)
