@@ -29,8 +29,9 @@ class Batches:
         drawn: list[Pair],
         near: list[Pair],
         hard: list[Pair],
+        verges: list[tuple[Pair, NDArray[np.int64]]],
     ) -> None:
-        self.seed, self.size, self.real, self.hard = seed, size, real, hard
+        self.seed, self.size, self.real, self.hard, self.verges = seed, size, real, hard, verges
         self.drawn, self.drawn_held = drawn[200:], drawn[:200:2]
         self.near, self.near_held = near[200:], near[:200:2]
 
@@ -51,6 +52,9 @@ class Batches:
             return crop(rng, _any(rng, self.real.road_cracks), SIDE_PX, scales=SCALES)
         if kind == "counter":
             mistakes = bool(self.hard) and rng.random() < 0.6
+            if mistakes and self.verges and rng.random() < 0.4:
+                scene, places = _any(rng, self.verges)
+                return crop(rng, scene, SIDE_PX, scales=SCALES, places=places)
             # Also what lies at a scene's edges: verges, shadows, other cars.
             return crop(rng, _any(rng, self.hard if mistakes else self.real.roads), SIDE_PX, 0.03, SCALES)
         scene = _window(rng, *((self.near, 128) if rng.random() < 0.45 else (self.drawn, 170)))

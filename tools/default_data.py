@@ -132,6 +132,13 @@ def _roads(root: Path) -> list[Pair]:
     return pairs
 
 
+def beside_plants(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Tell where a road scene's verge is: within 22 px of a coloured patch, which asphalt never is."""
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
+    coloured = (np.hypot(lab[..., 1] - 128, lab[..., 2] - 128) > 14).astype(np.float32)
+    return np.asarray(cv2.dilate(cv2.blur(coloured, (15, 15)), np.ones((31, 31), np.uint8)) > 0.6)
+
+
 def _road_cracks(root: Path) -> list[Pair]:
     """Cut out what lies around annotated cracks; every fifth scene is held back, as in `load`."""
     pairs = []
@@ -217,16 +224,21 @@ def crop(
     side_px: int,
     edge: float = 0.2,
     scales: tuple[float, float] = (0.65, 2.0),
+    places: NDArray[np.int64] | None = None,
 ) -> Pair:
     """Cut a turned, scaled and mirrored square; what lies outside the picture is mirrored in.
 
-    Its middle stays `edge` times the picture's size away from the picture's border.
+    Its middle stays `edge` times the picture's size away from the picture's border, or lies about one of
+    `places`, (N, 2) rows and columns.
     """
     image, labels = pair
     height, width = image.shape[:2]
     scale = float(np.exp(rng.uniform(*np.log(scales))))
     angle = float(rng.choice([0, 90, 180, 270]) + (rng.uniform(-20, 20) if rng.random() < 0.5 else 0))
     centre = (float(rng.uniform(edge, 1 - edge) * width), float(rng.uniform(edge, 1 - edge) * height))
+    if places is not None:
+        y, x = places[int(rng.integers(len(places)))] + rng.normal(0, 30, 2)
+        centre = (float(np.clip(x, 0, width - 1)), float(np.clip(y, 0, height - 1)))
     turn = cv2.getRotationMatrix2D(centre, angle, scale)
     turn[:, 2] += side_px / 2 - np.array(centre)
     if rng.random() < 0.5:

@@ -132,6 +132,10 @@ class FastNet(nn.Module):
         Channels of a :class:`Context` after the layer that enters the coarsest level; 0 for none. It sees the
         surroundings at twice the distance for less than a hundredth of the work: what is a crack and what the
         gap between two stones, the surroundings tell.
+    half_view : bool
+        Whether the same layers, without the context, also look at the image at half its size, for a quarter of
+        the work, and the logits are the mean of both views. A wide crack between coarse stones is a thin one
+        among fine ones at half the size, so what is learnt of those holds for both.
 
     Attributes
     ----------
@@ -152,6 +156,7 @@ class FastNet(nn.Module):
         up_depths: Sequence[int] = (1, 1),
         dilations: Sequence[int] = (1, 2, 1),
         context: int = 0,
+        half_view: bool = False,
     ) -> None:
         super().__init__()
         if not len(widths) == len(depths) == len(up_depths) + 1 or len(dilations) != depths[-1]:
@@ -160,7 +165,8 @@ class FastNet(nn.Module):
                 f"convolution of the last level; got {widths}, {depths}, {up_depths}, {dilations}"
             )
         self.stem_px = stem_px
-        self.stride_px: int = stem_px * 2 ** (len(widths) - 1) * (2 if context else 1)
+        self.half_view = half_view
+        self.stride_px: int = stem_px * 2 ** (len(widths) - 1) * (2 if context or half_view else 1)
         self.blocks: nn.Module = nn.PixelUnshuffle(stem_px)
         self.down = nn.ModuleList()
         inside = in_channels * stem_px**2
@@ -193,17 +199,31 @@ class FastNet(nn.Module):
             reach += step if level == 0 else step // 2
             if 0 < level < len(up_depths):
                 reach += step * up_depths[level]
+        # Twice as far at half the size; a logit interpolated at an edge reads the coarsest position beyond it.
+        half_reach = 2 * (reach + self.stem_px * 2 ** (len(depths) - 1)) if self.half_view else 0
         if context:  # its stride-2 layer, and one more at half the coarsest resolution
             reach += 3 * self.stem_px * 2 ** (len(depths) - 1)
+        reach = max(reach, half_reach)
         # Whole strides, because read windows start on multiples of the stride.
         return -(-reach // self.stride_px) * self.stride_px
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, C, H, W) normalised float images to (N, K, H, W) float logits."""
+        logits = self._view(images, with_context=True)
+        if not self.half_view:
+            return logits
+        half = self._view(functional.avg_pool2d(images, 2), with_context=False)
+        enlarged = functional.interpolate(half, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return (logits + enlarged) / 2
+
+    def _view(self, images: Tensor, *, with_context: bool) -> Tensor:
         features = self.blocks(images)
         skips: list[Tensor] = []
         for level in self.down:
-            features = level(features)
+            assert isinstance(level, nn.Sequential)
+            for layer in level:
+                if with_context or not isinstance(layer, Context):
+                    features = layer(features)
             skips.append(features)
         skips.pop()
         for narrow, up in zip(reversed(self.narrow), reversed(self.up), strict=True):

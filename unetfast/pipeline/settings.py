@@ -63,7 +63,7 @@ class RunSettings:
     )
     tile: int = setting(
         0,
-        "Photos are segmented in tiles of this many px and their halo; 0: what half a gigabyte holds.",
+        "Photos are segmented in tiles of this many px and their halo; 0: what 0.8 GB hold.",
         low=0,
     )
     batch: int = setting(16, "Small photos of one size that go through the network together.", low=1)
