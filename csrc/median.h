@@ -38,9 +38,10 @@
  * are searched by samples alone. uint8 does not sort: columns were cheaper at every side from 7 to 127.
  *
  * Memory. Two bits a pixel in blocks of 64 x 64 that hold a masked pixel (4 % of a grey uint8 frame for a
- * 2 % mask of curves, 25 % where masked pixels are everywhere), twice while the mask is dilated, a few
- * hundred kilobytes a thread (1.5 MB at side 191), and in place with several threads 16 to 24 bytes for each
- * masked pixel within half a window of the edge of a thread's band of rows.
+ * 2 % mask of curves, 25 % where masked pixels are everywhere), twice while the mask is dilated, up to five
+ * times with windows by the width, a few hundred kilobytes a thread (1.5 MB at side 191), and in place with
+ * several threads 16 to 24 bytes for each masked pixel within half a window of the edge of a thread's band
+ * of rows.
  *
  * Threads. A call starts `threads - 1` threads and joins them before it returns; calls from
  * several threads at once are safe as long as their targets do not overlap anything they read.
