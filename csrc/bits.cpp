@@ -1,7 +1,6 @@
 #include "bits.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #if defined(__SSE2__)
@@ -78,7 +77,9 @@ int count_bits(const uint64_t *words, int n) {
     return total;
 }
 
-using Rows = std::array<uint64_t, 64>;
+struct Rows {
+    uint64_t bits[64];
+};
 
 // The 64 x 64 pixels from (y, x) on, each set where every pixel of `mask`, or no one if `inverted`, is set as far
 // as `radius`, 32 at most, in either direction.
@@ -100,7 +101,7 @@ Rows all_around(const BitMask &mask, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius,
     for (; 2 * reach <= side; reach *= 2) conjoin_right(reach);
     conjoin_right(side - reach);
     Rows rows;
-    std::copy(low, low + 64, rows.begin());
+    std::copy(low, low + 64, rows.bits);
     return rows;
 }
 
@@ -161,7 +162,7 @@ void Strip::erode(const BitMask &mask, ptrdiff_t radius) {
     for (ptrdiff_t block = 0; block < mask.across(); ++block) {
         if (!mask.block(y0_ / 64, block).any()) continue;
         const Rows deep = all_around(mask, y0_, 64 * block, radius, false);
-        for (ptrdiff_t y = y0_; y < y1_; ++y) word(y, block) = deep[y - y0_] & low_bits(width_ - 64 * block);
+        for (ptrdiff_t y = y0_; y < y1_; ++y) word(y, block) = deep.bits[y - y0_] & low_bits(width_ - 64 * block);
     }
 }
 
@@ -170,12 +171,12 @@ Strip Strip::split(const BitMask &mask, const BitMask &seeds, ptrdiff_t radius) 
     for (ptrdiff_t block = 0; block < mask.across(); ++block) {
         if (!mask.block(y0_ / 64, block).any()) continue;
         Rows far;
-        far.fill(~uint64_t{0});
+        std::fill(far.bits, far.bits + 64, ~uint64_t{0});
         if (seeds.any_near(y0_ / 64, block)) far = all_around(seeds, y0_, 64 * block, radius, true);
         for (ptrdiff_t y = y0_; y < y1_; ++y) {
             const uint64_t row = mask.row(y, 64 * block) & low_bits(width_ - 64 * block);
-            word(y, block) = row & ~far[y - y0_];
-            rest.word(y, block) = row & far[y - y0_];
+            word(y, block) = row & ~far.bits[y - y0_];
+            rest.word(y, block) = row & far.bits[y - y0_];
         }
     }
     return rest;
