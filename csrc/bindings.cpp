@@ -3,7 +3,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -31,23 +30,17 @@ void check_layout(const py::array &image, const char *name) {
     if (!packed) throw std::invalid_argument(std::string(name) + " must have packed rows");
 }
 
-// (H, W) of the image, one byte a pixel, packed rows.
-void check_mask(const py::array &mask, const py::array &image, const char *name) {
-    if (mask.ndim() != 2 || mask.itemsize() != 1 || mask.shape(0) != image.shape(0) ||
-        mask.shape(1) != image.shape(1) || (mask.shape(1) > 1 && mask.strides(1) != 1))
-        throw std::invalid_argument(std::string(name) + " must be (H, W), one byte a pixel, with packed rows");
-}
-
 void inpaint_median(const py::array &image, const py::array &mask, py::array out, py::ssize_t window_px,
-                    py::ssize_t dilate_px, int threads, const std::optional<py::array> &only) {
+                    py::ssize_t dilate_px, int threads) {
     check_layout(image, "image");
     check_layout(out, "out");
     if (!out.dtype().equal(image.dtype())) throw std::invalid_argument("out must have the image's dtype");
     for (int axis = 0; axis < 3; ++axis)
         if (out.shape(axis) != image.shape(axis))
             throw std::invalid_argument("out must have the image's shape");
-    check_mask(mask, image, "mask");
-    if (only) check_mask(*only, image, "only");
+    if (mask.ndim() != 2 || mask.itemsize() != 1 || mask.shape(0) != image.shape(0) ||
+        mask.shape(1) != image.shape(1) || (mask.shape(1) > 1 && mask.strides(1) != 1))
+        throw std::invalid_argument("mask must be (H, W), one byte a pixel, with packed rows");
 
     unetfast_inpaint_job job{};
     job.source = image.data();
@@ -63,10 +56,6 @@ void inpaint_median(const py::array &image, const py::array &mask, py::array out
     job.window_px = window_px;
     job.dilate_px = dilate_px;
     job.threads = threads;
-    if (only) {
-        job.only = static_cast<const uint8_t *>(only->data());
-        job.only_row_bytes = only->strides(0);
-    }
 
     int status;
     {
@@ -124,7 +113,7 @@ py::tuple splice_jpeg(const py::bytes &source, const py::bytes &spare,
 PYBIND11_MODULE(_native, module) {
     module.doc() = "C++ kernels of unetfast.";
     module.def("inpaint_median", &inpaint_median, py::arg("image"), py::arg("mask"), py::arg("out"),
-               py::arg("window_px"), py::arg("dilate_px"), py::arg("threads"), py::arg("only") = py::none(),
+               py::arg("window_px"), py::arg("dilate_px"), py::arg("threads"),
                "Fill the masked pixels of image (H, W, C) into out; see csrc/median.h for the definition.");
     module.def("splice_jpeg", &splice_jpeg, py::arg("source"), py::arg("spare"), py::arg("blocks"),
                "Replace 8x8 blocks of a JPEG: (DHT body to add, scan); see csrc/jpeg_splice.h.");

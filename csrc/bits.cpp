@@ -64,9 +64,9 @@ void transpose(uint64_t block[64]) {
         }
 }
 
-// Set the bits outside `height` rows of `width` pixels, and make the columns from the rows.
-void finish(Block &block, ptrdiff_t height, ptrdiff_t width) {
-    for (ptrdiff_t y = 0; y < 64; ++y) block.rows[y] |= y < height ? ~low_bits(width) : ~uint64_t{0};
+// Set the bits outside `height` rows of `width` pixels as `outside` has them, and make the columns from the rows.
+void finish(Block &block, ptrdiff_t height, ptrdiff_t width, uint64_t outside) {
+    for (ptrdiff_t y = 0; y < 64; ++y) block.rows[y] |= (y < height ? ~low_bits(width) : ~uint64_t{0}) & outside;
     std::memcpy(block.columns, block.rows, sizeof block.rows);
     transpose(block.columns);
 }
@@ -75,6 +75,34 @@ int count_bits(const uint64_t *words, int n) {
     int total = 0;
     for (int i = 0; i < n; ++i) total += __builtin_popcountll(words[i]);
     return total;
+}
+
+struct Rows {
+    uint64_t bits[64];
+};
+
+// The 64 x 64 pixels from (y, x) on, each set where every pixel of `mask`, or no one if `inverted`, is set as far
+// as `radius`, 32 at most, in either direction.
+Rows all_around(const BitMask &mask, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius, bool inverted) {
+    const ptrdiff_t side = 2 * radius + 1;
+    const uint64_t flip = inverted ? ~uint64_t{0} : 0;
+    uint64_t low[128], high[128];  // 128 pixels a row
+    for (ptrdiff_t i = 0; i < 64 + 2 * radius; ++i) {
+        low[i] = mask.row(y - radius + i, x - radius) ^ flip;
+        high[i] = mask.row(y - radius + i, x - radius + 64) ^ flip;
+    }
+    conjoin(low, side, 64);
+    conjoin(high, side, 64);
+    const auto conjoin_right = [&](ptrdiff_t distance) {
+        for (int i = 0; i < 64; ++i) low[i] &= BitMask::window(low[i], high[i], distance);
+        for (int i = 0; i < 64; ++i) high[i] &= high[i] >> distance;
+    };
+    ptrdiff_t reach = 1;
+    for (; 2 * reach <= side; reach *= 2) conjoin_right(reach);
+    conjoin_right(side - reach);
+    Rows rows;
+    std::copy(low, low + 64, rows.bits);
+    return rows;
 }
 
 }  // namespace
@@ -130,22 +158,47 @@ void Strip::dilate(const BitMask &mask, ptrdiff_t radius) {
     }
 }
 
+void Strip::erode(const BitMask &mask, ptrdiff_t radius) {
+    for (ptrdiff_t block = 0; block < mask.across(); ++block) {
+        if (!mask.block(y0_ / 64, block).any()) continue;
+        const Rows deep = all_around(mask, y0_, 64 * block, radius, false);
+        for (ptrdiff_t y = y0_; y < y1_; ++y) word(y, block) = deep.bits[y - y0_] & low_bits(width_ - 64 * block);
+    }
+}
+
+Strip Strip::split(const BitMask &mask, const BitMask &seeds, ptrdiff_t radius) {
+    Strip rest = *this;
+    for (ptrdiff_t block = 0; block < mask.across(); ++block) {
+        if (!mask.block(y0_ / 64, block).any()) continue;
+        Rows far;
+        std::fill(far.bits, far.bits + 64, ~uint64_t{0});
+        if (seeds.any_near(y0_ / 64, block)) far = all_around(seeds, y0_, 64 * block, radius, true);
+        for (ptrdiff_t y = y0_; y < y1_; ++y) {
+            const uint64_t row = mask.row(y, 64 * block) & low_bits(width_ - 64 * block);
+            word(y, block) = row & ~far.bits[y - y0_];
+            rest.word(y, block) = row & far.bits[y - y0_];
+        }
+    }
+    return rest;
+}
+
 void Strip::set_range(ptrdiff_t y, ptrdiff_t x0, ptrdiff_t x1) {
     for (; x0 < x1; x0 = (x0 / 64 + 1) * 64)
         word(y, x0 / 64) |= low_bits(std::min<ptrdiff_t>(64 - x0 % 64, x1 - x0)) << (x0 % 64);
 }
 
-BitMask::BitMask(ptrdiff_t height, ptrdiff_t width) : height_(height), width_(width) {
+BitMask::BitMask(ptrdiff_t height, ptrdiff_t width, bool outside)
+    : height_(height), width_(width), outside_(outside ? ~uint64_t{0} : 0) {
     pitch_ = across() + 2 * border;
     table_.resize(static_cast<size_t>(pitch_ * (down() + 2 * border)));
     stored_.resize(static_cast<size_t>(down()));
     // Outside the image; in the corner; in the last row of blocks; in the last column; elsewhere.
     shared_.reset(new Block[5]());
     const ptrdiff_t last_height = height - 64 * (down() - 1), last_width = width - 64 * (across() - 1);
-    finish(shared_[0], 0, 0);
-    finish(shared_[1], last_height, last_width);
-    finish(shared_[2], last_height, 64);
-    finish(shared_[3], 64, last_width);
+    finish(shared_[0], 0, 0, outside_);
+    finish(shared_[1], last_height, last_width, outside_);
+    finish(shared_[2], last_height, 64, outside_);
+    finish(shared_[3], 64, last_width, outside_);
     for (ptrdiff_t y = -border; y < down() + border; ++y)
         for (ptrdiff_t x = -border; x < across() + border; ++x) {
             const bool inside = y >= 0 && y < down() && x >= 0 && x < across();
@@ -170,7 +223,7 @@ void BitMask::store(Strip &strip) {
         if (is_empty(x)) continue;
         std::memcpy(next->rows, words_of(x), sizeof next->rows);
         for (int half = 0; half < 2; ++half) next->masked[half] = count_bits(next->rows + 32 * half, 32);
-        finish(*next, height_ - 64 * y, width_ - 64 * x);
+        finish(*next, height_ - 64 * y, width_ - 64 * x, outside_);
         *at(y, x) = next++;
     }
 }
@@ -178,6 +231,19 @@ void BitMask::store(Strip &strip) {
 ptrdiff_t BitMask::count(ptrdiff_t y) const {
     ptrdiff_t total = 0;
     for (ptrdiff_t x = 0; x < across(); ++x) total += block(y / 64, x).masked[y / 32 % 2];
+    return total;
+}
+
+bool BitMask::any_near(ptrdiff_t down, ptrdiff_t across) const {
+    bool any = false;
+    for (ptrdiff_t y = down - 1; y <= down + 1; ++y)
+        for (ptrdiff_t x = across - 1; x <= across + 1; ++x) any |= block(y, x).any();
+    return any;
+}
+
+ptrdiff_t BitMask::count() const {
+    ptrdiff_t total = 0;
+    for (ptrdiff_t y = 0; y < height_; y += 32) total += count(y);
     return total;
 }
 

@@ -14,6 +14,8 @@ namespace unetfast {
 struct Block {
     uint64_t rows[64], columns[64];  // bit x of rows[y] is bit y of columns[x]
     int masked[2];                   // how many are masked in the upper and in the lower 32 rows
+
+    bool any() const { return masked[0] || masked[1]; }
 };
 
 // 64 rows of bits while they are being set.
@@ -28,6 +30,10 @@ class Strip {
     void pack_nan(const char *image, ptrdiff_t row_bytes, int channels);
     // Set every pixel within `radius` (Euclidean) of a set pixel of `mask`.
     void dilate(const class BitMask &mask, ptrdiff_t radius);
+    // Set every pixel of `mask` around which it is set as far as `radius`, 32 at most, in either direction.
+    void erode(const BitMask &mask, ptrdiff_t radius);
+    // Set every pixel of `mask` with a pixel of `seeds` as near as that, and return the other pixels of `mask`.
+    Strip split(const BitMask &mask, const BitMask &seeds, ptrdiff_t radius);
 
   private:
     friend class BitMask;
@@ -41,12 +47,12 @@ class Strip {
 class BitMask {
   public:
     BitMask() = default;
-    // Nothing masked. Throws std::bad_alloc.
-    BitMask(ptrdiff_t height, ptrdiff_t width);
+    // Nothing masked, but all or no pixels outside the image set. Throws std::bad_alloc.
+    BitMask(ptrdiff_t height, ptrdiff_t width, bool outside = true);
     BitMask(BitMask &&) = default;
     BitMask &operator=(BitMask &&) = default;
 
-    // Blocks that may be asked for on each side of the image. All pixels outside are set.
+    // Blocks that may be asked for on each side of the image.
     static constexpr ptrdiff_t border = 3;
 
     ptrdiff_t height() const { return height_; }
@@ -83,8 +89,11 @@ class BitMask {
 
     // Take over what a strip has set; the strips may come from several threads.
     void store(Strip &strip);
-    // How many pixels are masked in the 32 rows from y on, y a multiple of 32.
+    // How many pixels are masked in the 32 rows from y on, y a multiple of 32; and in all.
     ptrdiff_t count(ptrdiff_t y) const;
+    ptrdiff_t count() const;
+    // Whether any is in that block or in the eight around it.
+    bool any_near(ptrdiff_t down, ptrdiff_t across) const;
 
   private:
     const Block *const *at(ptrdiff_t down, ptrdiff_t across) const {
@@ -95,6 +104,7 @@ class BitMask {
     }
 
     ptrdiff_t height_ = 0, width_ = 0, pitch_ = 0;
+    uint64_t outside_ = 0;
     std::vector<const Block *> table_;
     std::vector<std::unique_ptr<Block[]>> stored_;  // of each strip
     std::unique_ptr<Block[]> shared_;               // what blocks without a masked pixel point to
@@ -103,6 +113,14 @@ class BitMask {
 // The lowest `count` bits, 0 <= count <= 64.
 static inline uint64_t low_bits(ptrdiff_t count) {
     return count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+}
+
+// Make each of `count` words the conjunction of the `side` words from it on, of twice as many at each step.
+__attribute__((always_inline)) static inline void conjoin(uint64_t *words, ptrdiff_t side, ptrdiff_t count) {
+    ptrdiff_t reach = 1;
+    for (; 2 * reach <= side; reach *= 2)
+        for (ptrdiff_t i = 0; i < count + side - 2 * reach; ++i) words[i] &= words[i + reach];
+    for (ptrdiff_t i = 0; i < count; ++i) words[i] &= words[i + side - reach];
 }
 
 }  // namespace unetfast

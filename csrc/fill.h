@@ -27,10 +27,11 @@ struct Tile {
 
 struct Scene {
     unetfast_inpaint_job job;
-    BitMask masked;    // what is never read: the mask, dilated, and the pixels with a NaN
-    BitMask only;      // where the job asks for a part of it
-    ptrdiff_t radius;  // of the window
+    BitMask masked;       // what is never read: the mask, dilated, and the pixels with a NaN
+    const BitMask *todo;  // which of them are to be filled now
+    ptrdiff_t radius;     // from windows of that radius
     bool in_place;
+    bool copied;          // whether the target holds the intact pixels
 
     const char *source_row(ptrdiff_t y) const {
         return static_cast<const char *>(job.source) + y * job.source_row_bytes;
@@ -38,8 +39,6 @@ struct Scene {
     char *target_row(ptrdiff_t y) const {
         return static_cast<char *>(job.target) + y * job.target_row_bytes;
     }
-    // What is to be filled, where it is masked.
-    const BitMask &todo() const { return job.only ? only : masked; }
     ptrdiff_t pixel_bytes() const { return ptrdiff_t{job.channels} * job.sample_type; }
 };
 

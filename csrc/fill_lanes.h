@@ -65,7 +65,7 @@ struct Filler {
             const ptrdiff_t rows = smaller(tile_rows, band.y1 - y);
             copy_rows(scene, y, y + rows);
             for (ptrdiff_t x = 0; x < scene.job.width; x += 64) {
-                if (!scene.todo().block(y / 64, x / 64).masked[y / 32 % 2]) continue;
+                if (!scene.todo->block(y / 64, x / 64).masked[y / 32 % 2]) continue;
                 Tile tile = tile_of(y, x, rows);
                 if (!bound(tile)) continue;
                 touch(tile);
@@ -78,14 +78,13 @@ struct Filler {
 
     // The pixels to fill in `rows` rows of 64 from (y, x) on.
     Tile tile_of(ptrdiff_t y, ptrdiff_t x, ptrdiff_t rows) const {
-        const uint64_t *todo = scene.todo().block(y / 64, x / 64).rows + y % 64;
-        const uint64_t *masked = scene.masked.block(y / 64, x / 64).rows + y % 64;
+        const uint64_t *todo = scene.todo->block(y / 64, x / 64).rows + y % 64;
         const uint64_t inside = low_bits(scene.job.width - x);
         Tile tile;
         tile.y = y;
         tile.x = x;
         for (ptrdiff_t row = 0; row < tile_rows; ++row)
-            tile.todo[row] = row < rows ? todo[row] & masked[row] & inside : 0;
+            tile.todo[row] = row < rows ? todo[row] & inside : 0;
         return tile;
     }
 
@@ -330,7 +329,7 @@ void fill_large(const Scene &scene, const Band &band, Scratch &scratch) {
     copy_rows(scene, band.y0, band.y1);
     for (ptrdiff_t y = band.y0; y < band.y1; ++y)
         for (ptrdiff_t x = 0; x < scene.job.width; ++x) {
-            if (!(scene.todo().row(y, x) & scene.masked.row(y, x) & 1)) continue;
+            if (!(scene.todo->row(y, x) & 1)) continue;
             T pixel[4];
             if (fill_one(scene, y, x, scene.radius, pixel))
                 write_pixel(scene, band, scratch, y, x, pixel);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "bits.h"
@@ -36,7 +37,7 @@ bool is_valid(const unetfast_inpaint_job *job) {
            job->channels >= 1 && job->channels <= 4 &&
            (job->sample_type == UNETFAST_UINT8 || job->sample_type == UNETFAST_UINT16 ||
             job->sample_type == UNETFAST_FLOAT32) &&
-           job->window_px >= 1 && job->window_px % 2 == 1 && job->dilate_px >= 0 && job->threads >= 0 &&
+           (job->window_px == 0 || (job->window_px >= 1 && job->window_px % 2 == 1)) && job->dilate_px >= 0 && job->threads >= 0 &&
            (job->target != job->source || job->target_row_bytes == job->source_row_bytes);
 }
 
@@ -85,14 +86,31 @@ BitMask build_mask(const unetfast_inpaint_job &job, Team &team) {
     return grown;
 }
 
-// Find out which part of it is to be filled.
-BitMask build_only(const unetfast_inpaint_job &job, Team &team) {
-    BitMask only(job.height, job.width);
-    over_strips(job, team, [&](Strip &strip) {
-        strip.pack(job.only, job.only_row_bytes);
-        only.store(strip);
-    });
-    return only;
+// Share the masked pixels among windows by the width of what is masked around them: fill(side, pixels) for
+// every side that occurs.
+template <class Fill>
+void share_by_width(const unetfast_inpaint_job &job, const BitMask &masked, Team &team, Fill fill) {
+    BitMask wide;  // what no side before serves
+    const BitMask *left = &masked;
+    ptrdiff_t side = 15;
+    for (; side < 127; side = 2 * side + 1) {
+        const ptrdiff_t depth = (side + 1) / 4;
+        BitMask deep(job.height, job.width, false), served(job.height, job.width), wider(job.height, job.width);
+        over_strips(job, team, [&](Strip &strip) {
+            strip.erode(*left, depth);
+            deep.store(strip);
+        });
+        if (!deep.count()) break;
+        over_strips(job, team, [&](Strip &strip) {
+            Strip rest = strip.split(*left, deep, 2 * depth);
+            served.store(rest);
+            wider.store(strip);
+        });
+        fill(side, served);
+        wide = std::move(wider);
+        left = &wide;
+    }
+    fill(side, *left);
 }
 
 // Cut the rows into bands of whole tiles, each with a fair part of the work that is left: large ones
@@ -100,7 +118,7 @@ BitMask build_only(const unetfast_inpaint_job &job, Team &team) {
 std::vector<Band> cut(const Scene &scene, int threads) {
     const ptrdiff_t height = scene.job.height;
     // A masked pixel costs about as much as 64 pixels that are only copied.
-    const auto work_of = [&](ptrdiff_t y) { return 64 * scene.todo().count(y) + tile_rows * scene.job.width; };
+    const auto work_of = [&](ptrdiff_t y) { return 64 * scene.todo->count(y) + tile_rows * scene.job.width; };
     ptrdiff_t left = 0, work = 0, y0 = 0;
     for (ptrdiff_t y = 0; y < height; y += tile_rows) left += work_of(y);
     std::vector<Band> bands;
@@ -121,22 +139,27 @@ std::vector<Band> cut(const Scene &scene, int threads) {
 int inpaint(const unetfast_inpaint_job &job, const Level &level) {
     Scene scene;
     scene.job = job;
-    scene.radius = job.window_px / 2;
-    scene.in_place = job.source == job.target;
+    scene.in_place = scene.copied = job.source == job.target;
     const unsigned processors = std::max(1u, std::thread::hardware_concurrency());
     Team team(job.threads ? job.threads : static_cast<int>(processors));
 
     scene.masked = build_mask(job, team);
-    ptrdiff_t masked_px = 0;
-    for (ptrdiff_t y = 0; y < job.height; y += tile_rows) masked_px += scene.masked.count(y);
-    if (masked_px == job.height * job.width) return UNETFAST_NO_INTACT_PIXEL;
-    if (job.only) scene.only = build_only(job, team);
+    if (scene.masked.count() == job.height * job.width) return UNETFAST_NO_INTACT_PIXEL;
 
     std::vector<Scratch> scratches(static_cast<size_t>(team.size()));
-    const std::vector<Band> bands = cut(scene, team.size());
-    over_items(team, bands.size(),
-               [&](size_t i, size_t member) { level.fill(scene, bands[i], scratches[member]); });
-    for (Scratch &scratch : scratches) scratch.flush_late(scene.pixel_bytes());
+    const auto fill = [&](ptrdiff_t side, const BitMask &todo) {
+        scene.todo = &todo;
+        scene.radius = side / 2;
+        const std::vector<Band> bands = cut(scene, team.size());
+        over_items(team, bands.size(),
+                   [&](size_t i, size_t member) { level.fill(scene, bands[i], scratches[member]); });
+        for (Scratch &scratch : scratches) scratch.flush_late(scene.pixel_bytes());
+        scene.copied = true;
+    };
+    if (job.window_px)
+        fill(job.window_px, scene.masked);
+    else
+        share_by_width(job, scene.masked, team, fill);
     return UNETFAST_OK;
 }
 

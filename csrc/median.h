@@ -7,6 +7,10 @@
  * never read, so the result depends neither on an order nor on the number of threads, and
  * `target` may be `source`.
  *
+ * By the width. With a `window_px` of 0 each masked pixel has the first side s of 15, 31 and 63 where no
+ * masked pixel within (s + 1) / 2 of it, by the larger of the distances along x and y, is further than
+ * (s + 1) / 4 from every unmasked one; else 127. That is about twice the width of what is masked there.
+ *
  * Layout. Pixels are interleaved: channel c of pixel (y, x) stands at
  * `data + y * row_bytes + (x * channels + c) * sample_size`. Rows may be apart by any
  * distance, negative included. The mask has one byte a pixel; any non-zero byte is masked.
@@ -34,9 +38,10 @@
  * are searched by samples alone. uint8 does not sort: columns were cheaper at every side from 7 to 127.
  *
  * Memory. Two bits a pixel in blocks of 64 x 64 that hold a masked pixel (4 % of a grey uint8 frame for a
- * 2 % mask of curves, 25 % where masked pixels are everywhere), twice while the mask is dilated, a few
- * hundred kilobytes a thread (1.5 MB at side 191), and in place with several threads 16 to 24 bytes for each
- * masked pixel within half a window of the edge of a thread's band of rows.
+ * 2 % mask of curves, 25 % where masked pixels are everywhere), twice while the mask is dilated, up to five
+ * times with windows by the width, a few hundred kilobytes a thread (1.5 MB at side 191), and in place with
+ * several threads 16 to 24 bytes for each masked pixel within half a window of the edge of a thread's band
+ * of rows.
  *
  * Threads. A call starts `threads - 1` threads and joins them before it returns; calls from
  * several threads at once are safe as long as their targets do not overlap anything they read.
@@ -72,12 +77,9 @@ typedef struct {
     ptrdiff_t height, width; /* both at least 1 */
     int channels;            /* 1 to 4 */
     int sample_type;         /* UNETFAST_UINT8, UNETFAST_UINT16 or UNETFAST_FLOAT32 */
-    ptrdiff_t window_px;     /* the full side, odd, at least 1 */
+    ptrdiff_t window_px;     /* the full side, odd, at least 1; 0: by the width of what is masked */
     ptrdiff_t dilate_px;     /* the mask first grows by a disc of this radius; 0 leaves it alone */
     int threads;             /* 0: one for each processor */
-    const uint8_t *only;     /* of the masked pixels, fill those where this is non-zero and leave the others as they
-                                are in `source`; NULL: all. So that calls with several windows share the work */
-    ptrdiff_t only_row_bytes;
 } unetfast_inpaint_job;
 
 /* Copy source to target and replace the masked pixels. Returns UNETFAST_OK or an error above. */

@@ -57,7 +57,7 @@ inline void join_lanes(const int8_t *__restrict found, T *__restrict samples) {
 }
 
 inline void copy_rows(const Scene &scene, ptrdiff_t y0, ptrdiff_t y1) {
-    if (scene.in_place) return;
+    if (scene.copied) return;
     for (ptrdiff_t y = y0; y < y1; ++y)
         __builtin_memcpy(scene.target_row(y), scene.source_row(y),
                          (size_t)(scene.job.width * scene.pixel_bytes()));

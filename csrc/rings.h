@@ -24,12 +24,11 @@ struct Rings {
         margin = left = times;
         lines = rows + 2 * margin;
         load(mask, x, y - margin - radius, lines + 2 * radius, blocks);
-        // Each bit becomes the conjunction of `side` bits downwards, twice as many at each step; then to the right.
+        // Each bit becomes the conjunction of `side` bits downwards; then to the right, twice as many at each step.
         const ptrdiff_t side = 2 * radius + 1, words = 1 + 2 * blocks;
+        for (ptrdiff_t word = 1; word <= words; ++word) conjoin(around[word], side, lines);
         ptrdiff_t reach = 1;
-        for (; 2 * reach <= side; reach *= 2) conjoin_down(words, reach, lines + side - 2 * reach);
-        conjoin_down(words, side - reach, lines);
-        for (reach = 1; 2 * reach <= side; reach *= 2) conjoin_right(words, reach);
+        for (; 2 * reach <= side; reach *= 2) conjoin_right(words, reach);
         conjoin_right(words, side - reach);
         for (ptrdiff_t word = 0; word < 3; ++word) shift(empty[word], 64 * (blocks - 1 + word) - radius);
     }
@@ -48,13 +47,6 @@ struct Rings {
         // What is not seen counts as intact.
         __builtin_memset(around[0], 0, (size_t)count * sizeof around[0][0]);
         __builtin_memset(around[2 + 2 * blocks], 0, (size_t)count * sizeof around[0][0]);
-    }
-
-    void conjoin_down(ptrdiff_t words, ptrdiff_t distance, ptrdiff_t count) {
-        for (ptrdiff_t word = 1; word <= words; ++word) {
-            uint64_t *line = around[word];
-            for (ptrdiff_t i = 0; i < count; ++i) line[i] &= line[i + distance];
-        }
     }
 
     void conjoin_right(ptrdiff_t words, ptrdiff_t distance) {

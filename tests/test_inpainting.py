@@ -361,6 +361,7 @@ IMAGE, MASK = np.zeros((4, 5, 3), np.uint8), np.eye(4, 5, dtype=bool)
         ({"mask": MASK.T}, InputError, "height and width"),
         ({"mask": MASK.astype(float)}, InputError, "bool or uint8"),
         ({"mask": np.ones((4, 5), bool)}, InputError, "every pixel is masked"),
+        ({"mask": np.ones((4, 5), bool), "window_px": 0}, InputError, "every pixel is masked"),
         ({"mask": ([0], [2], [6])}, InputError, "run 0 leaves"),
         ({"mask": ([0], [2])}, InputError, "run list"),
         ({"out": np.zeros((4, 5), np.uint8)}, InputError, "out must be"),
@@ -404,10 +405,10 @@ def wanted_sides(masked: Any) -> Any:
 
 
 @st.composite
-def thick_masks(draw: st.DrawFn) -> Any:
-    """Draw strokes of 1 to 50 px, some at the border of the picture."""
-    height, width = draw(st.integers(1, 60)), draw(st.integers(2, 60))
-    mask = np.zeros((height, width), np.uint8)
+def thick_masks(draw: st.DrawFn, most: int = 60) -> Any:
+    """Draw strokes of 1 to 50 px, some at the border of the picture, or all but an intact pixel."""
+    height, width = draw(st.integers(1, most)), draw(st.integers(2, most))
+    mask = np.full((height, width), draw(st.sampled_from([0, 0, 0, 1])), np.uint8)
     for _ in range(draw(st.integers(1, 4))):
         ends = [(draw(st.integers(-9, width + 9)), draw(st.integers(-9, height + 9))) for _ in range(2)]
         cv2.line(mask, ends[0], ends[1], 1, draw(st.sampled_from([1, 4, 8, 9, 10, 15, 18, 30, 34, 50])))
@@ -419,8 +420,7 @@ def thick_masks(draw: st.DrawFn) -> Any:
 @settings(max_examples=40, deadline=None)
 def test_windows_follow_the_width(mask: Any) -> None:
     sides = np.zeros(mask.shape, int)
-    for side, only in by_width(mask):
-        share = mask if only is None else only > 0
+    for side, share in by_width(mask):
         assert not sides[share].any()
         sides[share] = side
     assert np.array_equal(sides, wanted_sides(mask))
@@ -449,24 +449,21 @@ def test_each_pixel_gets_the_median_of_its_own_window(
     assert same_bits(image, expected)
 
 
+@given(mask=thick_masks(400), seed=st.integers(0, 9), threads=st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_the_kernel_shares_pixels_among_windows_as_opencv_does(mask: Any, seed: int, threads: int) -> None:
+    # No two samples are alike, so that another window is another median.
+    image = np.random.default_rng(seed).permutation(mask.size).astype(np.float32).reshape(mask.shape)
+    expected = image.copy()
+    for side, share in by_width(mask):
+        expected[share] = inpaint(image, mask, side)[share]
+    assert same_bits(inpaint(image, mask, 0, threads=threads), expected)
+    inpaint(image, mask, 0, threads=threads, out=image)
+    assert same_bits(image, expected)
+
+
 @pytest.mark.parametrize("method", ["telea", "ns"])
 def test_what_is_no_median_has_one_window(method: str) -> None:
     rng = np.random.default_rng(4)
     image, mask = make_image(rng, (60, 70, 3), "uint8", 99), make_mask(rng, (60, 70), 0.01)
     assert same_bits(inpaint(image, mask, 0, method=method), inpaint(image, mask, 15, method=method))
-
-
-@pytest.mark.parametrize("method", MEDIANS)
-@given(case=cases(), threads=st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
-def test_only_a_part_is_filled(method: str, case: Any, threads: int) -> None:
-    image, mask, window_px = case
-    image = np.ascontiguousarray(image.reshape(*mask.shape, -1))
-    mask = mask.astype(np.uint8)
-    only = (np.random.default_rng(5).random(mask.shape) < 0.4).astype(np.uint8)
-    expected, got = np.empty_like(image), np.empty_like(image)
-    METHODS["reference"](image, mask, expected, window_px, 0, 1, only)
-    METHODS[method](image, mask, got, window_px, 0, threads, only)
-    assert same_bits(got, expected)
-    METHODS[method](image, mask, image, window_px, 0, threads, only)
-    assert same_bits(image, expected)

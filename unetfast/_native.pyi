@@ -9,7 +9,6 @@ def inpaint_median(
     window_px: int,
     dilate_px: int,
     threads: int,
-    only: np.ndarray[Any, Any] | None = None,
 ) -> None: ...
 def isa() -> str: ...
 def splice_jpeg(

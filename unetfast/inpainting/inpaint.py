@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ __all__ = ["METHODS", "inpaint"]
 
 # A method is a function fill(image, mask, out, window_px, dilate_px, threads) -> None. It gets
 # image and out (H, W, C), C in 1..4, rows packed, and mask (H, W) uint8, non-zero masked, rows
-# packed, and writes every pixel of out. `out` may be `image`. Those of the median take one more, `only`,
-# (H, W) uint8 or None: the masked pixels to be filled, the others staying as they are.
+# packed, and writes every pixel of out. `out` may be `image`. A `window_px` of 0 is by the width of
+# what is masked, or 15 where the method is no median.
 METHODS = Registry(
     "inpainting method",
     {
@@ -29,7 +28,6 @@ METHODS = Registry(
     },
 )
 
-MEDIANS = ("native", "numba", "reference")
 DTYPES = ("uint8", "uint16", "float32")
 
 
@@ -119,35 +117,16 @@ def inpaint(
     # An `out` of strided pixels cannot be written by the kernels: they fill a packed copy of it.
     target = _packed(result)
     filled = _with_channels(target)
-    follows_width = window_px == 0 and method in MEDIANS
     # Before `source` may lose its NaNs.
-    holes = hole(source, masked, dilate_px) if grain or follows_width else None
-    if holes is not None and follows_width:
-        _fill_by_width(fill, source, holes, filled, threads)
-    else:
-        fill(source, masked, filled, window_px or 15, dilate_px, threads)
-    if holes is not None and grain:
+    holes = hole(source, masked, dilate_px) if grain else None
+    fill(source, masked, filled, window_px, dilate_px, threads)
+    if holes is not None:
         from unetfast.inpainting.grain import add_grain
 
         add_grain(filled, holes, window_px, seed)
     if target is not result:
         result[...] = target
     return result
-
-
-def _fill_by_width(
-    fill: Callable[..., None],
-    image: np.ndarray[Any, Any],
-    masked: np.ndarray[Any, np.dtype[np.bool_]],
-    out: np.ndarray[Any, Any],
-    threads: int,
-) -> None:
-    """Fill window by window, each where it serves; no masked pixel is ever read, so no order matters."""
-    from unetfast.inpainting.window import by_width
-
-    for side, only in by_width(masked):
-        fill(image, masked.view(np.uint8), out, side, 0, threads, only)
-        image = out
 
 
 def _check_settings(window_px: int, dilate_px: int, threads: int, seed: int) -> None:

@@ -19,11 +19,10 @@ def fill(
     window_px: int,
     dilate_px: int,
     threads: int,
-    only: np.ndarray[Any, Any] | None = None,
 ) -> None:
     """Fill the masked pixels of image into out, as ``unetfast.inpainting.inpaint.METHODS`` says."""
     try:
-        _native.inpaint_median(image, mask, out, window_px, dilate_px, threads, only)
+        _native.inpaint_median(image, mask, out, window_px, dilate_px, threads)
     except ValueError as exc:
         raise InputError(str(exc)) from exc
     except RuntimeError as exc:  # UNETFAST_ISA asks for what this machine lacks

@@ -8,6 +8,7 @@ import numpy as np
 
 from unetfast.errors import require
 from unetfast.inpainting.mask import hole
+from unetfast.inpainting.window import shares
 
 numba: Any = require("numba", "numba")
 
@@ -21,21 +22,20 @@ def fill(
     window_px: int,
     dilate_px: int,
     threads: int,
-    only: np.ndarray[Any, Any] | None = None,
 ) -> None:
     """Fill the masked pixels of image into out, as ``unetfast.inpainting.inpaint.METHODS`` says."""
     masked = hole(image, mask, dilate_px)
-    todo = masked if only is None else masked & (only != 0)
     out[...] = image
     previous = numba.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS) or previous)
     try:
-        if image.dtype == np.float32:
-            # Floats are ranked by their bits: for them IEEE 754 totalOrder is an order of integers.
-            _fill_rows(image.view(np.uint32), masked, todo, out.view(np.uint32), window_px // 2)
-        else:
-            threads = numba.get_num_threads()
-            _slide_bands(image, masked, todo, out, window_px // 2, 8 * image.itemsize, threads)
+        for side, todo in shares(masked, window_px):
+            if image.dtype == np.float32:
+                # Floats are ranked by their bits: for them IEEE 754 totalOrder is an order of integers.
+                _fill_rows(image.view(np.uint32), masked, todo, out.view(np.uint32), side // 2)
+            else:
+                threads = numba.get_num_threads()
+                _slide_bands(image, masked, todo, out, side // 2, 8 * image.itemsize, threads)
     finally:
         numba.set_num_threads(previous)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from unetfast.inpainting.mask import hole
+from unetfast.inpainting.window import shares
 
 __all__ = ["fill"]
 
@@ -18,17 +19,17 @@ def fill(
     window_px: int,
     dilate_px: int,
     threads: int,
-    only: np.ndarray[Any, Any] | None = None,
 ) -> None:
     """Fill the masked pixels of image into out, as ``unetfast.inpainting.inpaint.METHODS`` says."""
     masked = hole(image, mask, dilate_px)
     original = image.copy()
     out[...] = image
-    for y, x in np.argwhere(masked if only is None else masked & (only != 0)):
-        samples = _intact_samples(original, masked, y, x, window_px // 2)  # (n, C)
-        for channel in range(image.shape[2]):
-            order = np.argsort(_sort_key(samples[:, channel]), kind="stable")
-            out[y, x, channel] = samples[order[(len(order) - 1) // 2], channel]
+    for side, todo in shares(masked, window_px):
+        for y, x in np.argwhere(todo):
+            samples = _intact_samples(original, masked, y, x, side // 2)  # (n, C)
+            for channel in range(image.shape[2]):
+                order = np.argsort(_sort_key(samples[:, channel]), kind="stable")
+                out[y, x, channel] = samples[order[(len(order) - 1) // 2], channel]
 
 
 def _intact_samples(

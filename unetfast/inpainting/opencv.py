@@ -20,7 +20,7 @@ def fill_telea(
     dilate_px: int,
     threads: int,
 ) -> None:
-    """Fill by fast marching, radius ``window_px // 2``."""
+    """Fill by fast marching, radius ``window_px // 2``, or 7."""
     _fill(image, hole(image, mask, dilate_px), out, window_px, cv2.INPAINT_TELEA)
 
 
@@ -32,7 +32,7 @@ def fill_ns(
     dilate_px: int,
     threads: int,
 ) -> None:
-    """Fill by Navier-Stokes, radius ``window_px // 2``."""
+    """Fill by Navier-Stokes, radius ``window_px // 2``, or 7."""
     _fill(image, hole(image, mask, dilate_px), out, window_px, cv2.INPAINT_NS)
 
 
@@ -44,7 +44,7 @@ def _fill(
     method: int,
 ) -> None:
     holes = masked.astype(np.uint8)
-    radius = max(1, window_px // 2)
+    radius = max(1, (window_px or 15) // 2)
     # OpenCV takes three channels for uint8 only, and no NaN anywhere.
     together = image.dtype == np.uint8 and image.shape[2] == 3
     groups = [slice(0, 3)] if together else [slice(c, c + 1) for c in range(image.shape[2])]

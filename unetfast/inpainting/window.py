@@ -7,18 +7,23 @@ from typing import Any
 import cv2
 import numpy as np
 
-__all__ = ["LARGEST_PX", "SIDES_PX", "by_width"]
+__all__ = ["LARGEST_PX", "SIDES_PX", "by_width", "shares"]
 
 # About twice the width of a crack: from half as much, what lies at its very rim (the shadow, a lit edge,
 # a single stone) is drawn across it as streaks; from more, a surface that changes is flattened.
 SIDES_PX = (15, 31, 63, 127)
 LARGEST_PX = SIDES_PX[-1]
 
+Shares = list[tuple[int, np.ndarray[Any, np.dtype[np.bool_]]]]
 
-def by_width(
-    masked: np.ndarray[Any, np.dtype[np.bool_]],
-) -> list[tuple[int, np.ndarray[Any, np.dtype[np.uint8]] | None]]:
-    """Share the masked pixels among windows.
+
+def shares(masked: np.ndarray[Any, np.dtype[np.bool_]], window_px: int) -> Shares:
+    """Return :func:`by_width` for a `window_px` of 0, else that side and all that is masked."""
+    return [(window_px, masked)] if window_px else by_width(masked)
+
+
+def by_width(masked: np.ndarray[Any, np.dtype[np.bool_]]) -> Shares:
+    """Share the masked pixels among windows, as the C++ kernel does on bits (csrc/median.h).
 
     A masked pixel is as deep as its Chebyshev distance to the nearest intact one: a crack of `w` pixels is
     about `w / 2`. A window of side `s` serves where nothing within `s / 2` pixels is deeper than `s / 4`,
@@ -30,21 +35,19 @@ def by_width(
 
     Returns
     -------
-    list of (int, (H, W) uint8 array or None)
-        Sides and which masked pixels are theirs; each pixel is in one of them. None is all of them. Which one
-        depends on the mask within 48 pixels alone.
+    list of (int, (H, W) bool array)
+        Sides and which masked pixels are theirs; each pixel is in one of them. Which one depends on the mask
+        within 48 pixels alone.
     """
     left = masked.view(np.uint8)
-    shares: list[tuple[int, np.ndarray[Any, np.dtype[np.uint8]] | None]] = []
+    served: Shares = []
     for side in SIDES_PX[:-1]:
         depth = (side + 1) // 4
         deep = cv2.erode(left, np.ones((2 * depth + 1, 2 * depth + 1), np.uint8))
         if not deep.any():
-            break
+            return [*served, (side, left.view(np.bool_))]
         near = cv2.dilate(deep, np.ones((4 * depth + 1, 4 * depth + 1), np.uint8))
         wide = np.bitwise_and(near, left, dtype=np.uint8)
-        shares.append((side, left ^ wide))
+        served.append((side, (left ^ wide).view(np.bool_)))
         left = wide
-    if not shares:
-        return [(SIDES_PX[0], None)]
-    return [*shares, (SIDES_PX[len(shares)], left)]
+    return [*served, (LARGEST_PX, left.view(np.bool_))]
