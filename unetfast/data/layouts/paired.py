@@ -8,17 +8,18 @@ Folder names tell images from masks (``images`` x ``masks``, ``train`` x ``train
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from unetfast.data.layouts.found import Found, unique_ids
-from unetfast.data.layouts.words import folder_parts, rank, shorter_stems, strip_word
+from unetfast.data.layouts.words import rank, read_together, shorter_stems, strip_word
 from unetfast.data.listing import Listing, composed, natural
 from unetfast.errors import DatasetError
-from unetfast.spec import Sample
+from unetfast.spec import FileRef, Sample
 
-__all__ = ["find", "near_miss", "pair"]
+__all__ = ["SetsOfMasks", "find", "near_miss", "pair", "sets_of_masks"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,55 @@ def pair(listing: Listing, images: tuple[str, ...], masks: tuple[str, ...], mask
     return _paired(listing, photos, truths, merge=False)
 
 
+@dataclass(frozen=True)
+class SetsOfMasks:
+    """All masks of the images of a listing, before one set is chosen.
+
+    Attributes
+    ----------
+    names : dict
+        Name of a set to what it adds to an image: folders, and an end of the file's name.
+    role_folders : set of str
+        Folders that say that they hold masks.
+    of : dict
+        Image to the files of each set that it has.
+    merged : callable
+        Returns the samples with the masks of all sets.
+    """
+
+    names: dict[str, tuple[tuple[str, ...], str]]
+    role_folders: set[str]
+    of: dict[FileRef, dict[str, tuple[FileRef, ...]]]
+    merged: Callable[[], Found]
+
+
+def sets_of_masks(listing: Listing) -> SetsOfMasks | None:
+    """Return the sets of masks that images have, or None where no image has a mask."""
+    images, masks, notes = _roles(_parsed(listing.images), None)
+    matched, orphans = _match(images, masks) if images and masks else ({}, [])
+    if not matched:
+        return None
+    names: dict[str, tuple[tuple[str, ...], str]] = {}
+    for image, sets in matched.items():
+        for name, (file, *_) in sets.items():
+            own = _own_folders(image, file)
+            names.setdefault(name, (own, name.removeprefix(" ".join(filter(None, (file.role_folder, *own))))))
+    of = {
+        listing.ref(image.name): {
+            name: tuple(listing.ref(file.name) for file in files) for name, files in sets.items()
+        }
+        for image, sets in matched.items()
+    }
+
+    def merged() -> Found:
+        chosen = {
+            image: [file for files in sets.values() for file in files] for image, sets in matched.items()
+        }
+        return _assembled(listing, images, chosen, orphans, notes)
+
+    return SetsOfMasks(names, {mask.role_folder for mask in masks}, of, merged)
+
+
 def _paired(listing: Listing, images: list[_File], masks: list[_File], *, merge: bool) -> Found | None:
     if not images or not masks:
         return None
@@ -84,6 +134,16 @@ def _paired(listing: Listing, images: list[_File], masks: list[_File], *, merge:
     if not matched:
         return None
     chosen, notes = _choose_set(listing, matched, merge)
+    return _assembled(listing, images, chosen, orphans, notes)
+
+
+def _assembled(
+    listing: Listing,
+    images: list[_File],
+    chosen: dict[_File, list[_File]],
+    orphans: list[str],
+    notes: list[str],
+) -> Found:
     splits = {
         image: image.split or next((m.split for m in found if m.split), None)
         for image, found in chosen.items()
@@ -106,11 +166,29 @@ def near_miss(listing: Listing, mask: str | None) -> str:
     """Say why no image has a mask, where some files are images and others masks by their names."""
     images, masks, _ = _roles(_parsed(listing.images), mask)
     matched, orphans = _match(images, masks) if images and masks else ({}, [])
+    if not masks:
+        return _alike_folders(listing)
     if matched or not orphans:
         return ""
     return (
         f" By their names {len(images)} files are images, such as {images[0].name}, and {len(masks)} are "
         f"masks, such as {orphans[0]}, but no mask is called as just one image is."
+    )
+
+
+def _alike_folders(listing: Listing) -> str:
+    """Say that two folders hold files of the same names, and how to say which of them are masks."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    for file in _parsed(listing.images):
+        stems[file.name.rpartition("/")[0].rpartition("/")[2]].add(file.stem)
+    if len(stems) != 2 or "" in stems:
+        return ""
+    a, b = sorted(stems)
+    if 2 * len(stems[a] & stems[b]) < max(len(stems[a]), len(stems[b])):
+        return ""
+    return (
+        f" {a}/ and {b}/ hold files of the same names: say which holds the masks, such as "
+        f"--mask {shlex.quote(b)}."
     )
 
 
@@ -130,7 +208,7 @@ def _parsed(names: tuple[str, ...]) -> list[_File]:
         folders and len({tuple(folder[: shared + 1]) for folder in folders}) == 1 and shared < len(folders[0])
     ):
         shared += 1
-    known = {folder: folder_parts(folder) for folder in {f for parts in folders for f in parts[shared:]}}
+    known = read_together({folder for parts in folders for folder in parts[shared:]})
     files = []
     for name, parts in zip(names, folders, strict=True):
         role, role_folder, split = None, "", None
@@ -239,8 +317,12 @@ def _match(images: list[_File], masks: list[_File]) -> tuple[Matched, list[str]]
 
 def _set_name(image: _File, mask: _File, ending: str) -> str:
     """Name a set of masks: its folders that are not the image's, and what it adds to the image's name."""
-    own = mask.place if mask.place != image.place else ()
+    own = _own_folders(image, mask)
     return " ".join(filter(None, (mask.role_folder, *own, ending.rstrip("0123456789 _-.()"))))
+
+
+def _own_folders(image: _File, mask: _File) -> tuple[str, ...]:
+    return mask.place if mask.place != image.place else ()
 
 
 def _without_channel(file: _File) -> str | None:
@@ -302,17 +384,34 @@ def _choose_set(
         return chosen, [note] if several else []
     counts = Counter(name for sets in matched.values() for name in sets)
     table = ", ".join(f"{name!r} ({counts[name]} images)" for name in sorted(sorted(counts), key=rank))
+    beaten: set[str] = set()
     for together in {frozenset(sets) for sets in matched.values() if len(sets) > 1}:
-        first, second = sorted(sorted(together), key=rank)[:2]
+        first, second, *_ = best, *others = sorted(sorted(together), key=rank)
         if round(rank(first), 1) == round(rank(second), 1):
-            example = first.replace("_", " ").split()[-1]
+            example = shlex.quote(_telling(matched, best, second) or "NAME")
             raise DatasetError(
                 f"{listing.root}: images have several sets of masks: {table}; say which with --mask, "
-                f"such as --mask {example}; --mask A,B merges two"
+                f"such as --mask {example}; --mask A,B merges two, --layout classes takes each as a class"
             )
-    best = {image: sets[min(sets, key=rank)] for image, sets in matched.items()}
-    taken = sorted({min(sets, key=rank) for sets in matched.values()}, key=rank)
-    return best, [f"sets of masks: {table}; took {', '.join(map(repr, taken))}; another: --mask NAME"]
+        beaten |= set(others)
+    # An image that has a beaten set alone (DRIVE's test images: what the camera saw) has no mask.
+    best_of = {image: min(sets, key=rank) for image, sets in matched.items() if set(sets) - beaten}
+    taken = sorted(set(best_of.values()), key=rank)
+    notes = [f"sets of masks: {table}; took {', '.join(map(repr, taken))}; another: --mask NAME"]
+    return {image: matched[image][name] for image, name in best_of.items()}, notes
+
+
+def _telling(matched: Matched, first: str, second: str) -> str | None:
+    """Return a word for --mask that means one set of masks and not another."""
+    of = {name: [m for sets in matched.values() for m in sets.get(name, [])] for name in (first, second)}
+    file = of[first][0]
+    words = [*file.name.split("/")[:-1], *re.split(r"[\s_.-]+", file.stem)[::-1]]
+
+    def fits(word: str) -> bool:
+        mine, other = ([_is_called(f, word.casefold()) for f in of[name]] for name in (first, second))
+        return not word.isdigit() and all(mine) and not any(other)
+
+    return next(filter(fits, words), None)
 
 
 def _without_mask(images: list[_File], paired: set[_File]) -> tuple[list[str], list[str]]:
