@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unetfast.data.collection import DataSet
-from unetfast.data.labels import IGNORE, LabelEncoding, size_relation
+from unetfast.data.labels import IGNORE, LabelEncoding, read_labels, size_relation
 from unetfast.data.lookalikes import Fingerprint, fingerprint, lookalikes
 from unetfast.data.polygons import drawn
 from unetfast.data.survey import MaskStats, in_threads
@@ -204,9 +204,12 @@ def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> _Look:
 def _truth(
     sample: Sample, stat: MaskStats, encoding: LabelEncoding, picture: Picture
 ) -> tuple[dict[int, int], tuple[int, int], int]:
-    if sample.reader != "polygons":
+    if sample.reader == "polygons":
+        labels, lost = drawn(sample, encoding.classes, picture)
+    elif sample.reader == "classes":
+        labels, lost = read_labels(sample, encoding), 0
+    else:
         return _class_counts(stat, encoding), stat.shape, 0
-    labels, lost = drawn(sample, encoding.classes, picture)
     numbers = np.bincount(labels.ravel())
     counts = {int(i): int(numbers[i]) for i in np.flatnonzero(numbers)}
     return counts, (labels.shape[0], labels.shape[1]), lost
