@@ -341,6 +341,11 @@ def test_mat_of_crackforest_and_of_others(tmp_path: Path) -> None:
         scipy.io.savemat(tmp_path / f"cfd/groundTruth/00{i}.mat", {"groundTruth": inner})
         save(tmp_path / f"other/img/{i}.jpg", photo(i))
         scipy.io.savemat(tmp_path / f"other/{i}.mat", {"mask": truth(i)})
+    (tmp_path / "other/train.txt").write_text("0\n1\n")  # as SBD has them
+    (tmp_path / "other/val.txt").write_text("2\n")
+    listed = open_dataset(tmp_path / "other")
+    assert [sample.split for sample in listed.samples] == ["train", "train", "val"]
+    assert listed.samples[2].reader == "mat"
     cfd = open_dataset(tmp_path / "cfd")
     assert cfd.layout == "mat"
     assert cfd.classes == ("background", "crack")
