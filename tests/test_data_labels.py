@@ -572,6 +572,16 @@ def test_legends_of_labelme_and_roboflow(tmp_path: Path) -> None:
     assert open_dataset(root).classes == ("background", "crack", "spall")
 
 
+def test_legends_that_leave_the_background_out(tmp_path: Path) -> None:
+    root = _dataset(tmp_path, lambda i: truth(i, classes=3))
+    (root / "classes.txt").write_text("crack\nspall\n")
+    found = open_dataset(root)
+    assert found.classes == ("background", "crack", "spall")
+    np.testing.assert_array_equal(_labels(found), truth(0, classes=3))
+    (root / "classes.txt").write_text("bg\ncrack\n")  # too short, and it begins with the background
+    assert open_dataset(root).classes == ("background", "class_1", "class_2")
+
+
 def test_most_pixels_are_foreground(tmp_path: Path) -> None:
     """Inverted masks of 50 to 80 % are told by their sides, where what is marked seldom lies."""
     root = _dataset(tmp_path / "inverted", lambda i: 255 - truth(i) * 255)

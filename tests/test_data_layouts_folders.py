@@ -189,6 +189,33 @@ def test_test_folders_of_nnunet_are_no_training_images(tmp_path: Path) -> None:
     assert [sample.split for sample in open_dataset(tmp_path).samples] == ["train", "train", "test", "test"]
 
 
+def test_channels_in_files_of_their_own_are_refused(tmp_path: Path) -> None:
+    """With --skip-unmatched the network would have been trained on the first channel alone."""
+    pairs(tmp_path, 3, "imagesTr/a{}_0000.png", "labelsTr/a{}.png")
+    pairs(tmp_path, 3, "imagesTr/a{}_0001.png", "labelsTr/a{}.png")
+    for skip in (False, True):
+        with pytest.raises(
+            DatasetError, match=r"a0_0001\.png: a further channel of a0_0000, .* one TIFF or \.npy"
+        ):
+            open_dataset(tmp_path, skip_unmatched=skip)
+
+
+def test_frames_are_no_channels(tmp_path: Path) -> None:
+    pairs(tmp_path, 4, "images/f_000{}.png", "masks/f_000{}.png")
+    save(tmp_path / "images/f_0007.png", photo(7))
+    with pytest.raises(DatasetError, match=r"1 images have no mask: images/f_0007\.png"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path, skip_unmatched=True).samples) == 4
+
+
+def test_a_folder_called_as_the_one_above_is_named(tmp_path: Path) -> None:
+    """COCO-Stuff: train2017/1.jpg and stuffthingmaps/train2017/1.png."""
+    pairs(tmp_path, 4, "train2017/{}.png", "stuffthingmaps/train2017/{}.png")
+    with pytest.raises(DatasetError, match=r"stuffthingmaps/ and the folder above .*--mask stuffthingmaps"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path, mask_name="stuffthingmaps").samples) == 4
+
+
 def test_better_name_of_two_sets_of_masks_wins_and_says_so(tmp_path: Path) -> None:
     pairs(tmp_path)
     for i in range(4):

@@ -13,7 +13,7 @@ from unetfast.data.levels import INVERTED, MOST_CLASSES, Levels
 from unetfast.data.masks import colour_text
 from unetfast.data.refusals import Refusals
 from unetfast.data.survey import Survey
-from unetfast.data.user_values import UserValues, encode_as_told, is_void
+from unetfast.data.user_values import UserValues, encode_as_told, is_background, is_void
 from unetfast.errors import DatasetError
 
 __all__ = ["Decision", "decide"]
@@ -121,8 +121,8 @@ class _Decider:
             self.refuse.unclear()
         if self.domain == "colour":
             encoding = self._colours(values)
-        elif self.hints.get("classes") and self._ids_fit_names(values):
-            encoding = self._named_ids(values)
+        elif (names := self._names_of(values)) is not None:
+            encoding = self._named_ids(values, names)
         elif len(values) == 2:
             encoding = self._binary(values)
         else:
@@ -204,8 +204,7 @@ class _Decider:
             f"such as --mask-values {told}"
         )
 
-    def _named_ids(self, values: list[int]) -> LabelEncoding:
-        names: list[str] = list(self.hints["classes"])
+    def _named_ids(self, values: list[int], names: list[str]) -> LabelEncoding:
         kept = [i for i, name in enumerate(names) if not is_void(name)]
         table = [(value, kept.index(value) if value in kept else IGNORE) for value in range(len(names))]
         if 255 in values and len(names) <= 255:
@@ -217,11 +216,16 @@ class _Decider:
         )
         return LabelEncoding(self.domain, "exact", tuple(table), None, tuple(names[i] for i in kept))
 
-    def _ids_fit_names(self, values: list[int]) -> bool:
-        count = len(self.hints["classes"])
-        ids = [value for value in values if value < count]
+    def _names_of(self, values: list[int]) -> list[str] | None:
+        """Return the legend's names by id, with a background where it lacks one; None where they do not fit."""
+        names = list(self.hints.get("classes", ()))
+        unnamed = max((value for value in values if value != 255), default=0) == len(names) and values[0] == 0
+        if names and unnamed and not any(map(is_background, names)):
+            names = ["background", *names]
+        ids = [value for value in values if value < len(names)]
         # {0, 255} is a foreground mask whatever the legend says.
-        return not self.levels.smeared and len(ids) > 1 and set(values) <= {*ids, 255}
+        fit = not self.levels.smeared and len(ids) > 1 and set(values) <= {*ids, 255}
+        return names if fit else None
 
     # colours
 

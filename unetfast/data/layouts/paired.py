@@ -133,6 +133,7 @@ def _paired(listing: Listing, images: list[_File], masks: list[_File], *, merge:
     matched, orphans = _match(images, masks)
     if not matched:
         return None
+    _refuse_channels(listing, images, matched)
     chosen, notes = _choose_set(listing, matched, merge)
     return _assembled(listing, images, chosen, orphans, notes)
 
@@ -178,17 +179,21 @@ def near_miss(listing: Listing, mask: str | None) -> str:
 
 def _alike_folders(listing: Listing) -> str:
     """Say that two folders hold files of the same names, and how to say which of them are masks."""
+    folders = {name: name.split("/")[:-1] for name in listing.images}
+    says = read_together({folder for parts in folders.values() for folder in parts})
     stems: dict[str, set[str]] = defaultdict(set)
-    for file in _parsed(listing.images):
-        stems[file.name.rpartition("/")[0].rpartition("/")[2]].add(file.stem)
-    if len(stems) != 2 or "" in stems:
+    for name, parts in folders.items():
+        place = "/".join(folder for folder in parts if says[folder].rest)
+        stems[place].add(name.rpartition("/")[2].rpartition(".")[0])
+    if len(stems) != 2:
         return ""
     a, b = sorted(stems)
     if 2 * len(stems[a] & stems[b]) < max(len(stems[a]), len(stems[b])):
         return ""
+    others = f"{a}/ and {b}/ hold" if a else f"{b}/ and the folder above hold"
     return (
-        f" {a}/ and {b}/ hold files of the same names: say which holds the masks, such as "
-        f"--mask {shlex.quote(b)}."
+        f" {others} files of the same names: say which holds the masks, such as "
+        f"--mask {shlex.quote(b.rpartition('/')[2])}."
     )
 
 
@@ -319,6 +324,22 @@ def _set_name(image: _File, mask: _File, ending: str) -> str:
     """Name a set of masks: its folders that are not the image's, and what it adds to the image's name."""
     own = _own_folders(image, mask)
     return " ".join(filter(None, (mask.role_folder, *own, ending.rstrip("0123456789 _-.()"))))
+
+
+def _refuse_channels(listing: Listing, images: list[_File], matched: Matched) -> None:
+    """Refuse images whose channels are files of their own, as of nnU-Net: the first alone has a mask."""
+    firsts = {
+        (image.name.rpartition("/")[0], image.stem[:-5])
+        for image, sets in matched.items()
+        if _without_channel(image) in {mask.stem for masks in sets.values() for mask in masks}
+    }
+    for image in images:
+        further = image not in matched and re.search(r"_000[1-9]$", image.stem)
+        if further and (image.name.rpartition("/")[0], image.stem[:-5]) in firsts:
+            raise DatasetError(
+                f"{listing.ref(image.name)}: a further channel of {image.stem[:-5]}_0000, as nnU-Net keeps "
+                "them; save the channels of each image as one TIFF or .npy file"
+            )
 
 
 def _own_folders(image: _File, mask: _File) -> tuple[str, ...]:
