@@ -217,7 +217,7 @@ class _Decider:
         return LabelEncoding(self.domain, "exact", tuple(table), None, tuple(names[i] for i in kept))
 
     def _names_of(self, values: list[int]) -> list[str] | None:
-        """Return the legend's names by id, with a background where it lacks one; None where they do not fit."""
+        """Return the legend's names by id, with a background if it lacks one; None where they do not fit."""
         names = list(self.hints.get("classes", ()))
         unnamed = max((value for value in values if value != 255), default=0) == len(names) and values[0] == 0
         if names and unnamed and not any(map(is_background, names)):
