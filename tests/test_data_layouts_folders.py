@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,17 @@ NAMINGS = {
     "drive gif": ("training/images/{}_training.tif", "training/1st_manual/{}_manual1.gif"),
     "nnU-Net": ("imagesTr/case_{}_0000.png", "labelsTr/case_{}.png"),
     "photo's whole name": ("images/{}.jpg", "masks/{}.jpg.png"),
+    "keras": ("X_train/{}.png", "y_train/{}.png"),
+    "keras, glued": ("trainx/{}.png", "trainy/{}.png"),
+    "keras, below": ("train/X/{}.png", "train/Y/{}.png"),
+    "mmsegmentation": ("img_dir/train/{}.jpg", "ann_dir/train/{}.png"),
+    "original and truth": ("Original/{}.tif", "Ground Truth/{}.tif"),
+    "imgs and annots": ("imgs/{}.png", "annots/{}.png"),
+    "kitti": ("training/image_2/{}_10.png", "training/semantic/{}_10.png"),
+    "chase, one bit": ("Image_{}L.jpg", "Image_{}L_1stHO.png"),
+    "imagej": ("{}.tif", "Mask of {}.tif"),
+    "german": ("Bilder/{}.png", "Masken/{}.png"),
+    "enumerated": ("1. Original Images/a. Training Set/R_{}.png", "2. Groundtruths/a. Training Set/R_{}.png"),
     "nuclei": ("{0}abc/images/{0}abc.png", "{0}abc/masks/1f.png"),
 }  # fmt: skip
 
@@ -79,6 +91,73 @@ def test_manual_truth_is_not_the_field_of_view(tmp_path: Path) -> None:
     assert "mask" in dict(found.decisions)["files"]
 
 
+def test_what_the_camera_saw_is_no_truth_where_the_truth_lacks(tmp_path: Path) -> None:
+    """DRIVE as given out: the test images have the field of view alone; it was taken for their vessels."""
+    for split, numbers in (("training", range(4)), ("test", range(4, 6))):
+        for i in numbers:
+            save(tmp_path / f"{split}/images/{i}_{split}.tif", photo(i))
+            save(tmp_path / f"{split}/mask/{i}_{split}_mask.png", 255 - truth(i) * 255)
+            if split == "training":
+                save(tmp_path / f"{split}/1st_manual/{i}_manual1.png", truth(i) * 255)
+    found = open_dataset(tmp_path)
+    assert {sample.masks[0].path.parent.name for sample in found.samples} == {"1st_manual"}
+    assert len(found.samples) == 4
+    assert "2 images left out, in folders without any masks: test/images" in [t for _, t in found.decisions]
+
+
+def test_the_first_of_two_observers_is_the_truth(tmp_path: Path) -> None:
+    for i in range(4):
+        save(tmp_path / f"images/{i}_test.tif", photo(i))
+        save(tmp_path / f"1st_manual/{i}_manual1.png", truth(i) * 255)
+        save(tmp_path / f"2nd_manual/{i}_manual2.png", np.roll(truth(i), 1, axis=0) * 255)
+    found = open_dataset(tmp_path)
+    assert {sample.masks[0].path.parent.name for sample in found.samples} == {"1st_manual"}
+    assert "another: --mask NAME" in " ".join(text for _, text in found.decisions)
+    second = open_dataset(tmp_path, mask_name="2nd_manual")
+    assert {sample.masks[0].path.parent.name for sample in second.samples} == {"2nd_manual"}
+
+
+def test_letters_are_roles_only_together(tmp_path: Path) -> None:
+    for split, numbers in (("train", range(4)), ("val", range(4, 6)), ("test", range(6, 8))):
+        for i in numbers:
+            save(tmp_path / f"roads/X_{split}/{i}.png", photo(i))
+            save(tmp_path / f"roads/y_{split}/{i}.png", truth(i) * 255)
+            save(tmp_path / f"uavid_{split}/seq{i}/Images/0.png", photo(i))
+            save(tmp_path / f"uavid_{split}/seq{i}/Labels/0.png", truth(i) * 255)
+            save(tmp_path / f"alone/x_{split}/{i}.png", photo(i))
+            save(tmp_path / f"alone/z_{split}/{i}.png", truth(i) * 255)
+            save(tmp_path / f"pix/A/{i}.png", photo(i))
+            save(tmp_path / f"pix/B/{i}.png", truth(i) * 255)
+    roads = open_dataset(tmp_path / "roads")
+    assert [sample.split for sample in roads.samples] == ["test"] * 2 + ["train"] * 4 + ["val"] * 2
+    with pytest.raises(DatasetError, match="no images with masks"):
+        open_dataset(tmp_path / "alone")
+    with pytest.raises(DatasetError, match=r"A/ and B/ hold files of the same names.*such as --mask B"):
+        open_dataset(tmp_path / "pix")
+    assert len(open_dataset(tmp_path / "pix", mask_name="B").samples) == 8
+    for folder in ("roads", "alone", "pix"):
+        shutil.rmtree(tmp_path / folder)
+    splits = [sample.split for sample in open_dataset(tmp_path).samples]
+    assert [splits.count(split) for split in ("train", "val", "test")] == [4, 2, 2]
+
+
+def test_letters_at_the_end_are_images_of_their_own(tmp_path: Path) -> None:
+    for i, name in enumerate(("wall", *(f"wall_{letter}" for letter in "abcdefg"))):
+        save(tmp_path / f"images/{name}.jpg", photo(i))
+        save(tmp_path / f"masks/{name}.png", truth(i) * 255)
+    found = open_dataset(tmp_path)
+    assert (found.layout, len(found.samples)) == ("paired", 8)
+
+
+def test_pictures_of_masks_beside_them(tmp_path: Path) -> None:
+    """EISeg writes x.png, x_cutout.png and x_pseudo.png into label/."""
+    pairs(tmp_path, 4, "{}.jpg", "label/{}.png")
+    for i in range(4):
+        save(tmp_path / f"label/{i}_cutout.png", photo(i))
+        save(tmp_path / f"label/{i}_pseudo.png", photo(i + 9))
+    assert [s.masks[0].name for s in open_dataset(tmp_path).samples] == [f"{i}.png" for i in range(4)]
+
+
 def test_a_second_observer_is_no_image_without_a_mask(tmp_path: Path) -> None:
     """CHASE_DB1: Image_01L.jpg, Image_01L_1stHO.png, Image_01L_2ndHO.png."""
     for i in range(4):
@@ -108,6 +187,33 @@ def test_test_folders_of_nnunet_are_no_training_images(tmp_path: Path) -> None:
     pairs(tmp_path, 2, "imagesTr/a{}_0000.png", "labelsTr/a{}.png")
     pairs(tmp_path, 2, "imagesTs/b{}_0000.png", "labelsTs/b{}.png")
     assert [sample.split for sample in open_dataset(tmp_path).samples] == ["train", "train", "test", "test"]
+
+
+def test_channels_in_files_of_their_own_are_refused(tmp_path: Path) -> None:
+    """With --skip-unmatched the network would have been trained on the first channel alone."""
+    pairs(tmp_path, 3, "imagesTr/a{}_0000.png", "labelsTr/a{}.png")
+    pairs(tmp_path, 3, "imagesTr/a{}_0001.png", "labelsTr/a{}.png")
+    for skip in (False, True):
+        with pytest.raises(
+            DatasetError, match=r"a0_0001\.png: a further channel of a0_0000, .* one TIFF or \.npy"
+        ):
+            open_dataset(tmp_path, skip_unmatched=skip)
+
+
+def test_frames_are_no_channels(tmp_path: Path) -> None:
+    pairs(tmp_path, 4, "images/f_000{}.png", "masks/f_000{}.png")
+    save(tmp_path / "images/f_0007.png", photo(7))
+    with pytest.raises(DatasetError, match=r"1 images have no mask: images/f_0007\.png"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path, skip_unmatched=True).samples) == 4
+
+
+def test_a_folder_called_as_the_one_above_is_named(tmp_path: Path) -> None:
+    """COCO-Stuff: train2017/1.jpg and stuffthingmaps/train2017/1.png."""
+    pairs(tmp_path, 4, "train2017/{}.png", "stuffthingmaps/train2017/{}.png")
+    with pytest.raises(DatasetError, match=r"stuffthingmaps/ and the folder above .*--mask stuffthingmaps"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path, mask_name="stuffthingmaps").samples) == 4
 
 
 def test_better_name_of_two_sets_of_masks_wins_and_says_so(tmp_path: Path) -> None:
@@ -235,15 +341,6 @@ def test_merged_masks_are_named(tmp_path: Path) -> None:
     assert notes == ["1 images have several masks, which are merged, such as masks/2 (1).png and masks/2.png"]
 
 
-def test_masks_in_folders_of_classes_are_not_merged_in_silence(tmp_path: Path) -> None:
-    pairs(tmp_path, masks="masks/crack/{}.png")
-    for i in range(4):
-        save(tmp_path / f"masks/spall/{i}.png", np.roll(truth(i), 9, axis=1) * 255)
-    with pytest.raises(DatasetError, match=r"'masks crack' .*'masks spall' .*--mask crack"):
-        open_dataset(tmp_path)
-    assert len(open_dataset(tmp_path, mask_name="spall").samples) == 4
-
-
 def test_ome_tiff_beside_plain_masks(tmp_path: Path) -> None:
     for i in range(3):
         save(tmp_path / f"images/{i}.ome.tif", photo(i))
@@ -271,6 +368,11 @@ def test_mat_of_crackforest_and_of_others(tmp_path: Path) -> None:
         scipy.io.savemat(tmp_path / f"cfd/groundTruth/00{i}.mat", {"groundTruth": inner})
         save(tmp_path / f"other/img/{i}.jpg", photo(i))
         scipy.io.savemat(tmp_path / f"other/{i}.mat", {"mask": truth(i)})
+    (tmp_path / "other/train.txt").write_text("0\n1\n")  # as SBD has them
+    (tmp_path / "other/val.txt").write_text("2\n")
+    listed = open_dataset(tmp_path / "other")
+    assert [sample.split for sample in listed.samples] == ["train", "train", "val"]
+    assert listed.samples[2].reader == "mat"
     cfd = open_dataset(tmp_path / "cfd")
     assert cfd.layout == "mat"
     assert cfd.classes == ("background", "crack")

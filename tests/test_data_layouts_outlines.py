@@ -61,6 +61,32 @@ def _coco(root: Path, name: str = "annotations.json", folder: str = "images") ->
     return path
 
 
+@pytest.mark.parametrize("folder", ["/project/pictures", "D:\\\\project\\\\pictures"])
+def test_coco_of_another_machine_is_said_to_be_found_by_its_ends(folder: str, tmp_path: Path) -> None:
+    path = _coco(tmp_path)
+    separator = "\\\\" if "\\" in folder else "/"
+    path.write_text(path.read_text().replace('"file_name": "', f'"file_name": "{folder}{separator}'))
+    found = open_dataset(tmp_path)
+    assert len(found.samples) == 4
+    said = " ".join(text for _, text in found.decisions)
+    assert (
+        "4 images are listed by absolute paths and were found again by their ends, such as images/0.png"
+        in said
+    )
+
+
+def test_coco_with_annotations_by_their_ids(tmp_path: Path) -> None:
+    """As LIVECell has them."""
+    path = _coco(tmp_path)
+    content = json.loads(path.read_text())
+    content["annotations"] = {str(entry["id"]): entry for entry in content["annotations"]}
+    plain = open_dataset(tmp_path)
+    path.write_text(json.dumps(content))
+    found = open_dataset(tmp_path)
+    assert found.layout == "coco"
+    assert [sample.polygons for sample in found.samples] == [sample.polygons for sample in plain.samples]
+
+
 def test_coco_draws_small_over_large(tmp_path: Path) -> None:
     path = _coco(tmp_path, "annotations/instances_train2017.json", "train2017")
     for root in (tmp_path, path):

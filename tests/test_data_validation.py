@@ -21,6 +21,9 @@ from unetfast.data.validation import draw, same_source
         ([f"{p}{copy}" for p in range(6) for copy in ("", "_aug", "_flip_2")], 6),
         ([f"x{p}_jpg.rf.{copy * 32}" for p in range(6) for copy in "0af"], 6),
         ([f"photo{i}" for i in ("", "_1", "_2", "_3")], 0),
+        # letters that number photos
+        (["wall", *(f"wall_{letter}" for letter in "abcdefghij")], 0),
+        ([f"{p}{copy}" for p in range(6) for copy in ("", "_h", "_v")], 6),
         # dates and times, running numbers, kinds: no two tiles of anything
         ([f"IMG_2016022{i}_08101{i}" for i in range(9)], 0),
         ([f"{i:03}" for i in range(40)], 0),

@@ -207,7 +207,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class FileRef:
-    """A file on disk, or a member of a ``.zip`` read in place.
+    """A file on disk, or a member of a ``.zip`` read in place; or one picture of the many in such a file.
 
     Attributes
     ----------
@@ -215,13 +215,17 @@ class FileRef:
         The file, or the archive.
     member : str or None
         The name inside the archive.
+    index : int or None
+        Which picture, where the file is an array of many.
     """
 
     path: Path
     member: str | None = None
+    index: int | None = None
 
     def __str__(self) -> str:
-        return str(self.path) if self.member is None else f"{self.path}!{self.member}"
+        name = str(self.path) if self.member is None else f"{self.path}!{self.member}"
+        return name if self.index is None else f"{name}[{self.index}]"
 
     @property
     def name(self) -> str:
@@ -244,9 +248,11 @@ class Sample:
         "train", "val" or "test" where the data says so.
     reader : str
         Which mask reader of ``unetfast.data.labels`` understands `masks`: "raster", "mat",
-        "polygons".
+        "polygons", "classes".
     polygons : tuple
         For reader "polygons": (class name, ((x, y), ...)) pairs in pixels of the stored image.
+    layers : tuple
+        For reader "classes": (class name, how the mask is read) of each of `masks`, what lies on top last.
     """
 
     id: str
@@ -255,6 +261,7 @@ class Sample:
     split: str | None = None
     reader: str = "raster"
     polygons: tuple[Any, ...] = ()
+    layers: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", as_text(self.id))

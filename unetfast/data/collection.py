@@ -170,13 +170,19 @@ def open_dataset(
     from unetfast.data.legend import legend
 
     hints = {**legend(listing), **found.hints}
+    chosen_how: list[str] = []
+    if found.samples[0].reader == "classes":
+        from unetfast.data.layers import with_readings
+
+        found, chosen_how = with_readings(found, listing.root, mask_values, ignore_label, progress)
+        mask_values, ignore_label = (), None  # of single masks, which is settled
     chosen, reasons, survey = _encoding(
         listing.root, found.samples, hints, mask_values, ignore_label, encoding, progress
     )
     if classes is not None:
         chosen = _renamed(chosen, classes)
     decisions = [("layout", f"{name}: {_looks_for(name)}"), *(("files", note) for note in found.notes)]
-    decisions += [("masks", reason) for reason in reasons]
+    decisions += [("masks", reason) for reason in (*chosen_how, *reasons)]
     tiles = same_source([sample.id for sample in found.samples])
     if tiles and not any(sample.split == "val" for sample in found.samples):
         decisions.append(
@@ -210,7 +216,7 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
     if not listing.names:
         raise DatasetError(f"{listing.root}: holds no files")
     if layout != "auto":
-        found: Found | None = LAYOUTS[layout](listing, mask_name)
+        found: Found | None = LAYOUTS[layout](replace(listing, layout=layout), mask_name)
         if found is None or not found.samples:
             raise DatasetError(
                 f"{listing.root}: not laid out as {layout}: {_looks_for(layout)}. {_what(listing)}"
@@ -291,14 +297,15 @@ def _encoding(
     from unetfast.data.polygons import class_names
     from unetfast.data.survey import survey
 
-    if samples[0].reader == "polygons":
+    if samples[0].reader in ("polygons", "classes"):
         if mask_values or ignore_label is not None:
             raise ConfigError(
                 f"{root}: --mask-values and --ignore-label are for masks stored as pictures; these are "
                 "outlines of named classes, of which --mask A,B takes some"
             )
         names = class_names(str(name) for name in hints["classes"])  # type: ignore[attr-defined]
-        return *_encoding_of_outlines(root, names, wanted), None
+        what = "outline" if samples[0].reader == "polygons" else "mask"
+        return *_encoding_of_named(root, names, wanted, what), None
     done = 0
 
     def count() -> None:
@@ -326,21 +333,21 @@ def _encoding(
     return decision.encoding, list(decision.reasons), found
 
 
-def _encoding_of_outlines(
-    root: Path, names: tuple[str, ...], wanted: LabelEncoding | None
+def _encoding_of_named(
+    root: Path, names: tuple[str, ...], wanted: LabelEncoding | None, what: str
 ) -> tuple[LabelEncoding, list[str]]:
     from unetfast.data.labels import LabelEncoding
 
     if wanted is not None and set(names) <= set(wanted.classes):
         return LabelEncoding("polygons", "exact", (), 0, wanted.classes), ["classes of the model"]
     if len(names) < 2:
-        raise DatasetError(f"{root}: no outline is of a class that counts")
+        raise DatasetError(f"{root}: no {what} is of a class that counts")
     if wanted is not None and (len(names), len(wanted.classes)) != (2, 2):
         raise DatasetError(
-            f"{root}: outlines of {', '.join(names[1:])}, but the model's classes are "
+            f"{root}: {what}s of {', '.join(names[1:])}, but the model's classes are "
             f"{', '.join(wanted.classes)}; take those that it knows with --mask A,B"
         )
-    return LabelEncoding("polygons", "exact", (), 0, names), [f"polygons of {', '.join(names[1:])}"]
+    return LabelEncoding("polygons", "exact", (), 0, names), [f"{what}s of {', '.join(names[1:])}"]
 
 
 def _renamed(encoding: LabelEncoding, classes: Sequence[str]) -> LabelEncoding:

@@ -13,11 +13,12 @@ from unetfast.data.levels import INVERTED, MOST_CLASSES, Levels
 from unetfast.data.masks import colour_text
 from unetfast.data.refusals import Refusals
 from unetfast.data.survey import Survey
-from unetfast.data.user_values import UserValues, encode_as_told, is_void
+from unetfast.data.user_values import UserValues, encode_as_told, is_background, is_void
 from unetfast.errors import DatasetError
 
 __all__ = ["Decision", "decide"]
 
+_DOUBTFUL = 0.5  # a foreground larger than this share, and more so along the sides, may be the background
 _VOC_VOID = 0xE0E0C0  # Pascal VOC draws index 255, "does not count", in this colour
 
 
@@ -66,6 +67,10 @@ def decide(
         first = next((stat.error for stat in found.stats if stat.error), "there are none")
         raise DatasetError(f"{root}: no mask can be read: {first}")
     reasons: list[str] = []
+    if any(stat.one_hot for stat in found.stats):
+        reasons.append(
+            "one-hot, a channel for each class: the number of the channel that is 1 is the class id"
+        )
     if ignore_label is not None:
         if ignore_label not in counts:
             reasons.append(f"no mask holds the value {ignore_label} that --ignore-label names")
@@ -111,11 +116,13 @@ class _Decider:
             self.refuse.mixed_alpha()
         self.refuse.thin_or_edge()
         if self.levels.smeared:
+            if self.domain == "grey" and not self.levels.clear and not self.found.lossy:
+                self.refuse.objects(sorted(self.levels.counts))  # hundreds of them
             self.refuse.unclear()
         if self.domain == "colour":
             encoding = self._colours(values)
-        elif self.hints.get("classes") and self._ids_fit_names(values):
-            encoding = self._named_ids(values)
+        elif (names := self._names_of(values)) is not None:
+            encoding = self._named_ids(values, names)
         elif len(values) == 2:
             encoding = self._binary(values)
         else:
@@ -128,18 +135,18 @@ class _Decider:
 
     def _binary(self, values: list[int]) -> LabelEncoding:
         low, high = values
-        share = self.levels.counts[high] / self.levels.total
-        if self.levels.smeared:
-            middle = (low + high) // 2
-            share = sum(n for v, n in self.levels.counts.items() if v > middle) / self.levels.total
-        if share > INVERTED:
+        share, frame = (_share_above((low + high) // 2, of) for of in (self.levels.counts, self.found.frame))
+        # What is marked lies inside the picture, mostly; what surrounds it is the background.
+        surrounds = f", and {frame:.0%} of those along the sides" if frame > share else ""
+        if share > INVERTED or (share > _DOUBTFUL and surrounds):
             self.refuse.several_readings(
-                f"{share:.0%} of all pixels are {high}, so the masks may be inverted",
+                f"{share:.0%} of all pixels are {high}{surrounds}, so the masks may be inverted",
                 f"{high}={self.name}",
                 f"{low}={self.name} if {high} is the background",
             )
         smear = ", edges in between split at the middle (anti-aliased or JPEG masks)"
-        told = f"; if the masks are inverted: --mask-values {low}={self.name}" if share > 0.5 else ""
+        odd = share > _DOUBTFUL or (frame > 0.9 and share > 0.2)
+        told = f"; if the masks are inverted: --mask-values {low}={self.name}" if odd else ""
         where = " of the alpha channel" if self.domain == "alpha" else ""
         self.reasons.append(
             f"two values{where}: {low} is background, {high} is foreground ({share:.2%} of pixels{told})"
@@ -197,8 +204,7 @@ class _Decider:
             f"such as --mask-values {told}"
         )
 
-    def _named_ids(self, values: list[int]) -> LabelEncoding:
-        names: list[str] = list(self.hints["classes"])
+    def _named_ids(self, values: list[int], names: list[str]) -> LabelEncoding:
         kept = [i for i, name in enumerate(names) if not is_void(name)]
         table = [(value, kept.index(value) if value in kept else IGNORE) for value in range(len(names))]
         if 255 in values and len(names) <= 255:
@@ -210,11 +216,16 @@ class _Decider:
         )
         return LabelEncoding(self.domain, "exact", tuple(table), None, tuple(names[i] for i in kept))
 
-    def _ids_fit_names(self, values: list[int]) -> bool:
-        count = len(self.hints["classes"])
-        ids = [value for value in values if value < count]
+    def _names_of(self, values: list[int]) -> list[str] | None:
+        """Return the legend's names by id, with a background if it lacks one; None where they do not fit."""
+        names = list(self.hints.get("classes", ()))
+        unnamed = max((value for value in values if value != 255), default=0) == len(names) and values[0] == 0
+        if names and unnamed and not any(map(is_background, names)):
+            names = ["background", *names]
+        ids = [value for value in values if value < len(names)]
         # {0, 255} is a foreground mask whatever the legend says.
-        return not self.levels.smeared and len(ids) > 1 and set(values) <= {*ids, 255}
+        fit = not self.levels.smeared and len(ids) > 1 and set(values) <= {*ids, 255}
+        return names if fit else None
 
     # colours
 
@@ -262,6 +273,10 @@ class _Decider:
 
     def _colour_rule(self) -> str:
         return "nearest" if self.levels.smeared else "exact"
+
+
+def _share_above(middle: int, counts: Mapping[int, int]) -> float:
+    return sum(n for code, n in counts.items() if code > middle) / max(1, sum(counts.values()))
 
 
 def _listed(values: list[int]) -> str:

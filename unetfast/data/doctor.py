@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from unetfast.data.collection import DataSet
-from unetfast.data.labels import IGNORE, LabelEncoding, size_relation
-from unetfast.data.lookalikes import Fingerprint, fingerprint, lookalikes
-from unetfast.data.polygons import drawn
-from unetfast.data.survey import MaskStats, in_threads
-from unetfast.errors import DatasetError, UnetfastError
-from unetfast.imaging import Picture, read
+from unetfast.data.labels import IGNORE, size_relation
+from unetfast.data.lookalikes import lookalikes
+from unetfast.data.looks import Look, class_counts, look_at_all
+from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
 __all__ = ["ClassShare", "Finding", "class_shares", "inspect", "refuse_errors"]
@@ -75,22 +72,6 @@ class ClassShare:
     images: int
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What reading one sample told."""
-
-    shape: tuple[int, int] = (0, 0)
-    channels: int = 0
-    stack: bool = False
-    orientation: int = 1
-    digest: str = ""
-    print: Fingerprint | None = None
-    counts: dict[int, int] = field(default_factory=dict)  # pixels of each class id
-    mask_shape: tuple[int, int] = (0, 0)
-    lost: int = 0  # outlines that mark no pixel
-    error: str | None = None
-
-
 def inspect(
     dataset: DataSet,
     *,
@@ -112,7 +93,7 @@ def inspect(
     list of Finding
         Errors first, then warnings, then notes.
     """
-    looks = _look_at_all(dataset, progress)
+    looks = look_at_all(dataset, progress)
     findings = [
         *_unmatched(dataset, skip_unmatched),
         *_unreadable(dataset, looks),
@@ -144,7 +125,7 @@ def class_shares(dataset: DataSet) -> list[ClassShare]:
     """
     if dataset.survey is None:
         return []
-    counts = [_class_counts(stat, dataset.encoding) for stat in dataset.survey.stats]
+    counts = [class_counts(stat, dataset.encoding) for stat in dataset.survey.stats]
     return _shares(counts, dataset.classes)
 
 
@@ -156,63 +137,7 @@ def _shares(counts: Sequence[dict[int, int]], classes: Sequence[str]) -> list[Cl
     ]
 
 
-def _class_counts(stat: MaskStats, encoding: LabelEncoding) -> dict[int, int]:
-    codes = np.array(list(stat.counts), np.int32)
-    if not codes.size:
-        return {}
-    found: dict[int, int] = defaultdict(int)
-    for id_, count in zip(encoding.ids_of(codes).tolist(), stat.counts.values(), strict=True):
-        if id_ >= 0:
-            found[id_] += count
-    return dict(found)
-
-
-def _look_at_all(dataset: DataSet, progress: Callable[[int, int], None] | None) -> list[_Look]:
-    done = 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, len(dataset.samples))
-
-    stats = dataset.survey.stats if dataset.survey else [MaskStats() for _ in dataset.samples]
-    pairs = zip(dataset.samples, stats, strict=True)
-    return list(in_threads(lambda pair: _look_at(*pair, dataset.encoding), pairs, count))
-
-
-def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> _Look:
-    try:
-        picture = read(sample.image, pages=True)
-        counts, mask_shape, lost = _truth(sample, stat, encoding, picture)
-    except UnetfastError as exc:
-        return _Look(error=str(exc))
-    pixels = picture.pixels
-    return _Look(
-        shape=(pixels.shape[0], pixels.shape[1]),
-        channels=pixels.shape[2],
-        stack=picture.stack,
-        orientation=picture.orientation,
-        digest=hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest(),
-        print=fingerprint(pixels),
-        counts=counts,
-        mask_shape=mask_shape,
-        lost=lost,
-    )
-
-
-def _truth(
-    sample: Sample, stat: MaskStats, encoding: LabelEncoding, picture: Picture
-) -> tuple[dict[int, int], tuple[int, int], int]:
-    if sample.reader != "polygons":
-        return _class_counts(stat, encoding), stat.shape, 0
-    labels, lost = drawn(sample, encoding.classes, picture)
-    numbers = np.bincount(labels.ravel())
-    counts = {int(i): int(numbers[i]) for i in np.flatnonzero(numbers)}
-    return counts, (labels.shape[0], labels.shape[1]), lost
-
-
-def _good(dataset: DataSet, looks: Sequence[_Look]) -> list[tuple[Sample, _Look]]:
+def _good(dataset: DataSet, looks: Sequence[Look]) -> list[tuple[Sample, Look]]:
     return [(s, look) for s, look in zip(dataset.samples, looks, strict=True) if look.error is None]
 
 
@@ -228,7 +153,7 @@ def _unmatched(dataset: DataSet, skipped: bool) -> Iterable[Finding]:
         yield Finding(severity, "unmatched", text, dataset.no_image)
 
 
-def _unreadable(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+def _unreadable(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
     stats = dataset.survey.stats if dataset.survey else []
     errors = [look.error for look in looks] + [stat.error for stat in stats]
     reasons = [error for error in errors if error is not None]
@@ -267,7 +192,7 @@ _SIZES = {
 }
 
 
-def _sizes(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+def _sizes(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
     kinds: dict[str, list[str]] = defaultdict(list)
     unsure = []
     for sample, look in _good(dataset, looks):
@@ -293,7 +218,7 @@ def _sizes(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
         yield Finding("warning", "orientation", text, tuple(unsure))
 
 
-def _lost_outlines(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+def _lost_outlines(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
     lost = [(sample, look.lost) for sample, look in _good(dataset, looks) if look.lost]
     if lost:
         total = sum(len(sample.polygons) for sample in dataset.samples)
@@ -304,7 +229,7 @@ def _lost_outlines(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding
         yield Finding("warning", "outlines", text, tuple(f"{sample.id} ({count})" for sample, count in lost))
 
 
-def _copies(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+def _copies(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample, look in _good(dataset, looks):
         groups[look.digest].append(sample)
@@ -331,7 +256,7 @@ def _named(groups: Iterable[Sequence[Sample]]) -> tuple[str, ...]:
     )
 
 
-def _lookalikes(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+def _lookalikes(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
     samples = dataset.samples
     pairs = [
         (samples[a], samples[b])
@@ -354,7 +279,7 @@ def _ids(groups: Iterable[Sequence[Sample]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(sample.id for sample in group) for group in groups)
 
 
-def _empty(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+def _empty(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
     good = _good(dataset, looks)
     empty = [sample.id for sample, look in good if look.counts and not set(look.counts) - {0, IGNORE}]
     if empty:
@@ -371,7 +296,7 @@ def _empty(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
         yield Finding("warning", "full masks", text, tuple(full))
 
 
-def _unlike_the_others(dataset: DataSet, good: Sequence[tuple[Sample, _Look]]) -> Iterable[Finding]:
+def _unlike_the_others(dataset: DataSet, good: Sequence[tuple[Sample, Look]]) -> Iterable[Finding]:
     """Find masks that are nearly all foreground in a set where most are not: inverted ones."""
     if len(dataset.classes) != 2:
         return
@@ -389,7 +314,7 @@ def _unlike_the_others(dataset: DataSet, good: Sequence[tuple[Sample, _Look]]) -
         yield Finding("warning", "inverted masks", text, tuple(odd))
 
 
-def _balance(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+def _balance(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
     good = _good(dataset, looks)
     train = [look.counts for sample, look in good if sample.split not in ("val", "test")]
     if not good:
@@ -417,7 +342,7 @@ def _balance(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
         yield Finding("warning", "few images", f"{len(train)} images to train on are very few")
 
 
-def _images(dataset: DataSet, looks: Sequence[_Look]) -> Iterable[Finding]:
+def _images(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
     good = _good(dataset, looks)
     wanted = dataset.channels
     convertible = wanted in (1, 3)  # grey, RGB and alpha are; channels of their own are not

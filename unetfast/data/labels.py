@@ -182,6 +182,8 @@ def read_labels(sample: Sample, encoding: LabelEncoding) -> NDArray[np.uint8]:
     -------
     (H, W) uint8
     """
+    if sample.reader == "classes":
+        return _layered(sample, encoding)
     merged: NDArray[np.uint8] | None = None
     for ref, mask in zip(sample.masks, read_masks(sample), strict=True):
         labels = encoding.apply(mask, str(ref))
@@ -195,6 +197,24 @@ def read_labels(sample: Sample, encoding: LabelEncoding) -> NDArray[np.uint8]:
     if merged is None:
         raise DatasetError(f"{sample.image}: has no mask")
     return merged
+
+
+def _layered(sample: Sample, encoding: LabelEncoding) -> NDArray[np.uint8]:
+    """Lay masks of single classes over each other, the last on top; what does not count lies below all."""
+    labels: NDArray[np.uint8] | None = None
+    for ref, mask, (name, reading) in zip(sample.masks, read_masks(sample), sample.layers, strict=True):
+        marked = reading.apply(mask, str(ref))
+        if labels is None:
+            labels = np.zeros_like(marked)
+        if marked.shape != labels.shape:
+            raise DatasetError(f"{ref}: {_size(marked)}, but the masks before it are {_size(labels)}")
+        if name not in encoding.classes:
+            raise DatasetError(f"{ref}: a mask of {name!r}; known are {', '.join(encoding.classes)}")
+        labels[(marked == IGNORE) & (labels == 0)] = IGNORE
+        labels[marked == 1] = encoding.classes.index(name)
+    if labels is None:
+        raise DatasetError(f"{sample.image}: has no mask")
+    return labels
 
 
 def read_pair(

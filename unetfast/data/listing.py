@@ -42,6 +42,8 @@ class Listing:
         The root is an archive.
     focus : str or None
         The one file the user named: a CSV, a JSON, a list.
+    layout : str or None
+        The layout that the user named.
     stored : mapping of str to str
         The archive's own spelling of names that it writes with backslashes.
     """
@@ -50,6 +52,7 @@ class Listing:
     names: tuple[str, ...]
     zipped: bool = False
     focus: str | None = None
+    layout: str | None = None
     stored: Mapping[str, str] = field(default_factory=dict)
 
     def ref(self, name: str) -> FileRef:

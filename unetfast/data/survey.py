@@ -44,6 +44,8 @@ class MaskStats:
     between : dict of int to int
         Pixels of each code that has a smaller and a larger one beside it, as the smear of an edge has.
         Only of 3 to 8 grey codes.
+    frame : dict of int to int
+        Pixels of each code along the four sides. Only of at most 256 codes that are no colours.
     objects : bool or None
         Each code but 0 is one connected piece, as numbers of objects are (eight codes are looked at).
         None where there are fewer than three.
@@ -53,6 +55,8 @@ class MaskStats:
         The packed colour of every pixel, where a file with an alpha channel has but one.
     lossy : bool
         It is a JPEG or WebP file.
+    one_hot : bool
+        It has a channel for each class; the codes are their numbers.
     error : str or None
         Why it cannot be read.
     """
@@ -62,10 +66,12 @@ class MaskStats:
     counts: dict[int, int] = field(default_factory=dict)
     flat: dict[int, int] = field(default_factory=dict)
     between: dict[int, int] = field(default_factory=dict)
+    frame: dict[int, int] = field(default_factory=dict)
     objects: bool | None = None
     palette: dict[int, int] = field(default_factory=dict)
     plain: int | None = None
     lossy: bool = False
+    one_hot: bool = False
     error: str | None = None
 
 
@@ -90,6 +96,11 @@ class Survey:
     def between(self) -> Counter[int]:
         """Pixels of each code between a smaller and a larger one over the whole set."""
         return _sum(stats.between for stats in self.stats)
+
+    @property
+    def frame(self) -> Counter[int]:
+        """Pixels of each code along the sides of the masks."""
+        return _sum(stats.frame for stats in self.stats)
 
     @property
     def lossy(self) -> bool:
@@ -197,10 +208,12 @@ def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey"
         counts,
         flat,
         _between(found) if kind != "colour" and 3 <= len(values) <= 8 else {},
+        _frame(found) if kind != "colour" and len(values) <= 256 else {},
         _are_pieces(found, values) if kind != "colour" else None,
         palette,
         plain_colour(masks[0]),
         lossy,
+        masks[0].mode == "one-hot",
     )
 
 
@@ -228,6 +241,12 @@ def _flat(found: NDArray[np.int32]) -> dict[int, int]:
     inside &= (found[:-2, 1:-1] == middle) & (found[2:, 1:-1] == middle)
     values, numbers = _counted(middle[inside]) if inside.any() else (np.array([]), np.array([]))
     return dict(zip(values.astype(int).tolist(), numbers.astype(int).tolist(), strict=True))
+
+
+def _frame(found: NDArray[np.int32]) -> dict[int, int]:
+    sides = np.concatenate([found[0], found[-1], found[1:-1, 0], found[1:-1, -1]])
+    values, numbers = np.unique(sides, return_counts=True)
+    return dict(zip(values.tolist(), numbers.tolist(), strict=True))
 
 
 def _between(found: NDArray[np.int32]) -> dict[int, int]:

@@ -103,6 +103,10 @@ def encode_as_told(
         When no mask holds a value that was named.
     """
     said = _in_domain(said, found, root)
+    if any(low < high for low, high, _ in said.ranges) and not found.lossy:
+        smeared = (
+            False  # a range means what it says: between objects 1 .. 300 there is no smear, nor is 0 near 1
+        )
     present = sorted(found.counts)
     for low, high, name in said.ranges:
         near = smeared and _near(found.domain, present, low, high)
@@ -184,9 +188,11 @@ def _near(domain: str, codes: list[int], low: int, high: int) -> bool:
 def _centre_table(
     said: UserValues, domain: str, centres: list[int], ids: dict[str, int], other: int | None
 ) -> tuple[tuple[int, int], ...]:
+    # Only a range that holds no centre itself takes the one beside it: 1-255 does not mean 0.
+    bare = [r for r in said.ranges if not any(r[0] <= code <= r[1] for code in centres)]
     table = []
     for code in centres:
-        near = [name for low, high, name in said.ranges if _near(domain, [code], low, high)]
+        near = [name for low, high, name in bare if _near(domain, [code], low, high)]
         name = said.name_of(code) or (near[0] if near else None)
         id_ = ids[name] if name is not None else other
         if id_ is not None:

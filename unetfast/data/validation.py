@@ -20,6 +20,7 @@ _PLACES = (
     re.compile(r"(.*\d.*?)[ _.-]+[a-z]{0,5}(\d+)", re.IGNORECASE),
 )
 _COPY = re.compile(r"(.+)[._]rf[._][0-9a-f]{16,}", re.IGNORECASE)  # Roboflow's name of a changed copy
+_NEW_WORD = re.compile(r"[ _.-]+(?=[ _.-]*[^\W\d_])")
 _LARGEST = 0.25  # of the images may come from one source; otherwise the numbers mean something else
 _FEWEST = 5  # sources
 
@@ -57,18 +58,30 @@ def same_source(names: Sequence[str]) -> list[list[str]]:
 
 
 def _copies(names: Sequence[str]) -> list[list[str]]:
-    known = set(names)
+    begins = _beginnings(names)
     sources: dict[str, list[str]] = defaultdict(list)
     for name in names:
         copy = _COPY.fullmatch(name)
-        sources[copy[1] if copy else _source(name, known)].append(name)
-    return [group for group in sources.values() if len(group) > 1]
+        sources[copy[1] if copy else begins[name]].append(name)
+    return [group for source, group in sources.items() if len(group) > 1 and not _is_series(source, group)]
 
 
-def _source(name: str, known: set[str]) -> str:
-    """Return the shortest known name that this one begins with, and adds a word to; else itself."""
-    cuts = (match.start() for match in re.finditer(r"[ _.-]+(?=[ _.-]*[^\W\d_])", name))
-    return next((name[:cut] for cut in cuts if name[:cut] in known), name)
+def _is_series(source: str, group: Sequence[str]) -> bool:
+    """Whether the letters a, b, c … number photos: ``wall``, ``wall_a``, ``wall_b``."""
+    ends = sorted(name[len(source) :].strip(" _.-").lower() for name in group if name != source)
+    return len(ends) > 1 and ends == [chr(ord("a") + i) for i in range(len(ends))]
+
+
+def _beginnings(names: Sequence[str]) -> dict[str, str]:
+    """Return for each name the shortest other one that it begins with, and adds a word to; else itself."""
+    found: dict[str, str] = {}
+    begun: list[str] = []  # all names that a name begins with come just before it, in order
+    for name in sorted(set(names)):
+        while begun and not name.startswith(begun[-1]):
+            begun.pop()
+        found[name] = next((known for known in begun if _NEW_WORD.match(name, len(known))), name)
+        begun.append(name)
+    return found
 
 
 def draw(

@@ -13,6 +13,7 @@ pillow.py    files that Pillow decodes
 low_bits.py  samples of 1, 2 and 4 bits
 palette.py   colours to indices of a palette
 tiff.py      TIFF pages as pixels
+series.py    many pictures in one array: .npy, a member of .npz
 stack.py     pictures of any number of channels: .npy, TIFF files whose pages are channels
 tiff_rows.py   a few rows of a TIFF page, without reading the others
 tiff_patch.py  TIFF strips and tiles: only those that changed are encoded again
@@ -24,6 +25,7 @@ from unetfast.imaging.convert import network_input, orient, preview, resize, uno
 from unetfast.imaging.formats import EXTENSIONS, MAX_PIXELS, Header, header
 from unetfast.imaging.patch import Patched, patched
 from unetfast.imaging.read import MaskFile, Picture, read, read_mask
+from unetfast.imaging.series import array_shape
 from unetfast.imaging.source import read_bytes
 from unetfast.imaging.write import atomic_open, atomic_write, encode, encode_mask, write, write_mask
 
@@ -34,6 +36,7 @@ __all__ = [
     "MaskFile",
     "Patched",
     "Picture",
+    "array_shape",
     "atomic_open",
     "atomic_write",
     "encode",

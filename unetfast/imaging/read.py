@@ -83,7 +83,8 @@ class MaskFile:
     palette : (P, 3) uint8 or None
         RGB of each index, for palette files.
     mode : str
-        "1", "P", "L", "LA", "I;16", "RGB", "RGBA", "RGB;16" or "RGBA;16".
+        "1", "P", "L", "LA", "I;16", "RGB", "RGBA", "RGB;16" or "RGBA;16"; "one-hot": the file has a
+        channel for each class, and `values` are the numbers of those that are 1.
     """
 
     values: NDArray[Any]
@@ -349,9 +350,22 @@ def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
 def _npy_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
     """Read label ids of any type that NumPy has: training code keeps masks of 0.0, 1.0, 2.0 and of int64."""
     values = stack.npy_array(data, name, max_pixels)
+    if values.shape[2] > 1 and _is_one_hot(values):
+        return MaskFile(values.argmax(axis=2).astype(np.uint8), None, "one-hot")
+    if values.shape[2] > 4:
+        raise ImageError(
+            f"{name}: a mask of {values.shape[2]} channels, of which not just one is 1 at each pixel and the "
+            "others 0; save class ids, or one mask a class"
+        )
     if values.shape[2] != 1 or values.dtype.kind not in "iuf" or not _are_whole(values):
         return None  # several channels, booleans, fractions
     return _labels(values[:, :, 0], name)
+
+
+def _is_one_hot(values: NDArray[Any]) -> bool:
+    """Whether each pixel has 1 in one channel and 0 in the others, as ``to_categorical`` of Keras has it."""
+    on = values == 1
+    return bool((on.sum(axis=2, dtype=np.uint8) == 1).all() and (on | (values == 0)).all())
 
 
 def _are_whole(values: NDArray[Any]) -> bool:

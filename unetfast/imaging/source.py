@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from unetfast.errors import ImageError
+from unetfast.imaging import series
 from unetfast.spec import FileRef
 
 __all__ = ["Source", "read_bytes"]
@@ -20,7 +21,7 @@ MAX_BYTES = 4 * 2**30  # no picture within the pixel limit is larger than this
 
 
 def read_bytes(source: Source, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """Return the bytes of a file or of a member of a zip archive.
+    """Return the bytes of a file, of a member of a zip archive, or of one picture of a series.
 
     Raises
     ------
@@ -30,6 +31,8 @@ def read_bytes(source: Source, *, max_bytes: int = MAX_BYTES) -> bytes:
     if isinstance(source, bytes):
         return source
     ref = source if isinstance(source, FileRef) else FileRef(Path(source))
+    if ref.index is not None:
+        return series.picture_bytes(ref)
     try:
         if ref.member is not None:
             return _read_member(ref, max_bytes)

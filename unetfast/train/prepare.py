@@ -195,13 +195,14 @@ def class_weights(wanted: str, pixels: NDArray[np.int64], device: torch.device) 
 
 
 def _fingerprint(samples: Sequence[Sample]) -> str:
-    """Return a short hash of the names and sizes of a data set's files, and of its outlines."""
+    """Return a short hash of the names and sizes of a data set's files, of its outlines and classes."""
     digest = hashlib.sha256()
     for sample in samples:
         for file in (sample.image, *sample.masks):
             line = f"{sample.id}\0{file.name}\0{file.path.stat().st_size}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))  # file names need not be text
-        digest.update(repr(sample.polygons).encode("utf-8", "surrogateescape") if sample.polygons else b"")
+        for told in (sample.polygons, sample.layers):
+            digest.update(repr(told).encode("utf-8", "surrogateescape") if told else b"")
     return digest.hexdigest()[:16]
 
 

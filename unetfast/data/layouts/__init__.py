@@ -14,11 +14,14 @@ __all__ = ["LAYOUTS", "Found"]
 LAYOUTS = Registry(
     "layout",
     {
+        "arrays": "unetfast.data.layouts.arrays:find",
+        "npz": "unetfast.data.layouts.npz:find",
         "dsb2018": "unetfast.data.layouts.dsb2018:find",
         "isic": "unetfast.data.layouts.isic:find",
         "csv": "unetfast.data.layouts.table:find",
         "list": "unetfast.data.layouts.listed:find",
         "variants": "unetfast.data.layouts.variants:find",
+        "classes": "unetfast.data.layouts.class_folders:find",
         "paired": "unetfast.data.layouts.paired:find",
         "mat": "unetfast.data.layouts.mat:find",
         "rle": "unetfast.data.layouts.rle:find",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unetfast.data.layouts.found import Found, unique_ids
-from unetfast.data.layouts.paths import Resolver, split_in
+from unetfast.data.layouts.paths import Resolver, is_absolute, split_in
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
@@ -31,6 +31,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     splits: dict[str, str | None] = {}
     missing: list[str] = []
     boxed: set[str] = set()  # images with annotations that have no outline
+    elsewhere: dict[str, str] = {}  # absolute paths, and what they were taken to mean
     boxes = lost = 0
     for name, content in files.items():
         split = split_in(name)
@@ -43,7 +44,10 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             raise DatasetError(f"{listing.ref(name)}: not as COCO writes it: {exc!r}") from exc
         boxes += sum(only_boxes.values())
         for entry in content["images"]:
-            image = resolver.name(str(entry.get("file_name", "")), name)
+            written = str(entry.get("file_name", ""))
+            image = resolver.name(written, name)
+            if image is not None and is_absolute(written):
+                elsewhere.setdefault(written, image)
             if image is None:
                 missing.append(f"{name}: {entry.get('file_name')}")
                 continue
@@ -74,6 +78,12 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         notes.append(f"{boxes} annotations are boxes or lines without an outline, and are left out")
     if lost:
         notes.append(f"{lost} annotations are of images that are not listed, and are left out")
+    if elsewhere:
+        written, image = next(iter(elsewhere.items()))
+        notes.append(
+            f"{len(elsewhere)} images are listed by absolute paths and were found again by their ends, such "
+            f"as {image} for {written}"
+        )
     if unlisted := set(listing.images) - set(shapes):
         notes.append(f"{len(unlisted)} pictures are not listed, and are left out")
     return Found(samples, missing, [], notes, {"classes": classes})
@@ -105,6 +115,8 @@ def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
         if listing.focus:
             raise DatasetError(f"{listing.ref(name)}: not JSON: {exc}") from exc
         return None
+    if isinstance(content, dict) and isinstance(content.get("annotations"), dict):  # LIVECell: by their ids
+        content["annotations"] = list(content["annotations"].values())
     parts = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in parts):
         return None

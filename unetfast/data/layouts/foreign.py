@@ -24,14 +24,18 @@ _ENDINGS = {
         ".arw",
     ): "photos in a format that is not read: save them as JPEG, PNG or TIFF",
     (".czi", ".lif", ".nd2", ".oib", ".vsi", ".svs", ".ndpi", ".mrxs"): "microscope files: save them as TIFF",
+    (".npz", ".npy"): (
+        "arrays that are not understood: call them images and masks, or x and y, of numbers (nothing "
+        "pickled) and as many pictures each"
+    ),
     (
-        ".npz",
         ".h5",
         ".hdf5",
         ".pt",
         ".pkl",
         ".tfrecord",
     ): "arrays in a container: save one .npy, PNG or TIFF an image and a mask",
+    (".ppm", ".pgm", ".pbm", ".pnm"): "pictures in a format that is not read: save them as PNG",
     (".rar", ".7z", ".tar", ".tar.gz", ".tgz"): "archives that are not read: unpack them, or pack a .zip",
 }
 
@@ -54,6 +58,8 @@ def foreign(listing: Listing) -> str:
             return (
                 f' {name} holds outlines of CVAT: export the task as "COCO 1.0" or "Segmentation mask 1.1".'
             )
+        if "<Vertices" in text and "<Region" in text:
+            return f" {name} holds outlines of ImageScope, as of MoNuSeg: draw them as label images first."
         if "<bndbox" in text:
             return f" {name} holds boxes, as for detection; masks or outlines are needed."
     for name in listing.ending(".json", ".geojson")[:_LOOKED_AT]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from unetfast.data.layouts import paired
+from unetfast.data.layouts import mat, paired
 from unetfast.data.layouts.found import Found, file_ids, split_of
 from unetfast.data.layouts.paths import Resolver, split_in
 from unetfast.data.listing import IMAGE_ENDINGS, Listing, composed
@@ -96,7 +96,7 @@ def _names(listing: Listing, mask: str | None, lines: dict[str, list[str]]) -> F
     if "train" not in splits.values():  # Pascal VOC has trainval beside both, Oxford's pets have it alone
         splits |= {name: "train" for name in lines if _is_trainval(name)}
     lists = [name for name, split in splits.items() if split and lines[name]]
-    found = paired.find(listing, mask) if lists else None
+    found = (paired.find(listing, mask) or mat.find(listing, mask)) if lists else None
     if found is None:
         return None
     known = _Known(listing, found.samples)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
 
 from unetfast.data.listing import Listing, composed
 from unetfast.spec import FileRef
 
-__all__ = ["Resolver", "split_in"]
+__all__ = ["Resolver", "is_absolute", "split_in"]
 
 
 class Resolver:
@@ -91,6 +92,11 @@ class Resolver:
                 elsewhere = start > 0 and "/".join(folded[start - 1 : -1]) in self._folders
                 return found[0] if len(found) == 1 and not elsewhere else None
         return None
+
+
+def is_absolute(text: str) -> bool:
+    """Whether a written path starts at the root or a drive of some machine."""
+    return re.match(r"/|[A-Za-z]:/", _clean(text)) is not None
 
 
 def _clean(text: str) -> str:

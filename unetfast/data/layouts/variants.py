@@ -10,29 +10,21 @@ from collections import Counter, defaultdict
 
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.paths import split_in
-from unetfast.data.layouts.words import folder_parts, rank, role_of, tokens
+from unetfast.data.layouts.words import folder_parts, rank, read_together, role_of, tokens
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
-__all__ = ["find"]
+__all__ = ["find", "kinds"]
 
 Groups = dict[tuple[str, str], dict[str, str]]  # (folder, common start) -> kind -> name
 
 
 def find(listing: Listing, mask: str | None) -> Found | None:
     """Find images with one of their masks; see :mod:`~unetfast.data.layouts`."""
-    folders: dict[str, dict[str, str]] = defaultdict(dict)
-    for name in listing.images:
-        folder, _, file = name.rpartition("/")
-        folders[folder][file.rpartition(".")[0]] = name
-    groups = _fixed_names(folders) or _common_starts(folders)
-    kinds = Counter(kind for group in groups.values() for kind in group)
-    image_kind = _image_kind(groups, kinds)
-    if image_kind is None:
+    if (grouped := _grouped(listing)) is None:
         return None
-    # In every image's group, or it is not one of the data set's masks.
-    usual = [kind for kind, count in kinds.items() if kind != image_kind and 2 * count >= len(groups)]
+    groups, image_kind, usual = grouped
     wanted = _wanted(listing, mask, usual)
     if not wanted:
         return None
@@ -55,6 +47,32 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     ]
     telling = len(wanted) == 1 and role_of(tokens(wanted[0])) is None
     return Found(samples, bare, lone, notes, {"name": wanted[0].lower()} if telling else {})
+
+
+def kinds(listing: Listing) -> list[str]:
+    """Return how the names of masks beside an image end, such as CRACK and LANE, where they lie so."""
+    grouped = _grouped(listing)
+    return grouped[2] if grouped else []
+
+
+def _grouped(listing: Listing) -> tuple[Groups, str, list[str]] | None:
+    """Return groups of an image and its masks, the kind that is the image, and those of masks."""
+    folders: dict[str, dict[str, str]] = defaultdict(dict)
+    parts = read_together({part for name in listing.images for part in name.split("/")[:-1]})
+    in_masks = [any(parts[p].role == "mask" for p in name.split("/")[:-1]) for name in listing.images]
+    if any(in_masks) and not all(in_masks):
+        return None  # folders tell images from masks: "wall_a" and "wall_b" are images of their own
+    for name in listing.images:
+        folder, _, file = name.rpartition("/")
+        folders[folder][file.rpartition(".")[0]] = name
+    groups = _fixed_names(folders) or _common_starts(folders)
+    kinds = Counter(kind for group in groups.values() for kind in group)
+    image_kind = _image_kind(groups, kinds)
+    if image_kind is None:
+        return None
+    # In every image's group, or it is not one of the data set's masks.
+    usual = [kind for kind, count in kinds.items() if kind != image_kind and 2 * count >= len(groups)]
+    return groups, image_kind, usual
 
 
 def _fixed_names(folders: dict[str, dict[str, str]]) -> Groups:
@@ -114,5 +132,6 @@ def _wanted(listing: Listing, mask: str | None, usual: list[str]) -> list[str]:
         return worded[:1]
     raise DatasetError(
         f"{listing.root}: each image has {len(usual)} masks: {', '.join(sorted(usual))}; say which with "
-        f"--mask, such as --mask {sorted(usual)[0]}; --mask {','.join(sorted(usual)[:2])} merges two"
+        f"--mask, such as --mask {sorted(usual)[0]}; --mask {','.join(sorted(usual)[:2])} merges two, "
+        "--layout classes takes each as a class"
     )

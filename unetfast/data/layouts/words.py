@@ -3,35 +3,63 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from unetfast.data.layouts.found import split_of
 
-__all__ = ["NameParts", "folder_parts", "rank", "shorter_stems", "strip_word", "tokens"]
+__all__ = [
+    "NameParts",
+    "folder_parts",
+    "is_secondary",
+    "other_words",
+    "rank",
+    "read_together",
+    "role_of",
+    "shorter_stems",
+    "strip_word",
+    "tokens",
+]
 
 # Mask words in order of preference, where an image has several masks and nobody said which.
 _MASK_RANKS = (
-    ("manual", "manuals"),  # DRIVE has 1st_manual, and a mask of what the camera saw
-    ("mask", "masks", "matte", "mattes"),
+    ("manual", "manuals", "ho"),  # DRIVE has 1st_manual beside what the camera saw, CHASE_DB1 1stHO
+    ("mask", "masks", "matte", "mattes", "maske", "masken", "masque", "masques", "mascara", "mascaras"),
     ("groundtruth", "groundtruths", "gt", "gts", "truth", "target", "targets", "lesion"),
     ("label", "labels", "lbl", "lbls", "lab", "labs", "labelled", "labeled"),
-    ("annotation", "annotations", "annot", "annots", "anno", "annos", "annotated", "trimap", "trimaps"),
-    ("segmentation", "segmentations", "segmented", "seg", "segs", "segm", "bw", "binary"),
+    (
+        "annotation",
+        "annotations",
+        "annot",
+        "annots",
+        "anno",
+        "annos",
+        "ann",
+        "annotated",
+        "trimap",
+        "trimaps",
+    ),
+    ("segmentation", "segmentations", "segmented", "seg", "segs", "segm", "semantic", "bw", "binary"),
 )
 _RANK = {word: i for i, words in enumerate(_MASK_RANKS) for word in words}
 _IMAGE_NAMES = (
     "image images img imgs input inputs raw raws photo photos picture pictures pic pics rgb original "
-    "originals orig source src scan scans frame frames sat satellite cxr dermoscopic"
+    "originals orig source src scan scans frame frames sat satellite cxr dermoscopic bild bilder imagenes "
+    "imagens"
 )
 # A set so named is a picture of the masks, or something else than classes.
 _SECONDARY_NAMES = (
     "color colour colors colours colored coloured vis viz visual visualization visualisation overlay "
     "overlays preview instance instances object objects polygon polygons boundary boundaries edge edges "
-    "contour contours derived depth superpixels superpixel heatmap skeleton human"
+    "contour contours derived depth superpixels superpixel heatmap skeleton human rgb colormap colormaps "
+    "cutout pseudo blend"
 )
+_FILLER_NAMES = "data set dataset crop crops part split all fold volume volumes stack stacks"
+_FILLERS = frozenset(_FILLER_NAMES.split())
 _IMAGE_WORDS, _SECONDARY = frozenset(_IMAGE_NAMES.split()), frozenset(_SECONDARY_NAMES.split())
 _SHORT_SPLITS = {"tr": "train", "ts": "test"}
-_FILLERS = frozenset(["data", "set", "dataset", "crop", "crops", "part", "split", "all", "fold"])
+_LETTERS = {"x": "image", "y": "mask"}  # as code names them; said only where both are there
 # A folder with one of these names the whole data set, not its masks: "crack_segmentation_dataset".
 _WHOLE = frozenset(["dataset", "datasets", "project", "database"])
 
@@ -56,11 +84,12 @@ class NameParts:
 def tokens(text: str) -> list[str]:
     """Split a name into lower-case words: ``"ISIC_Training_GroundTruth"``, ``"trainannot"``, ``"img12"``."""
     text = re.sub(r"(?i)ground[\s_.-]*truth", " Groundtruth ", text).replace("leftImg8bit", " Img ")
+    text = re.sub(r"([123])(?:st|nd|rd)(?![a-z])", r"\1 ", text)
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+", text)
     found: list[str] = []
     for word in (word.lower() for word in words):
         glued = re.match(r"(training|train|validation|valid|val|testing|test)([a-z]+)$", word)
-        if glued and split_of(word) is None and _known(glued[2]):
+        if glued and split_of(word) is None and (_known(glued[2]) or glued[2] in _LETTERS):
             found += [glued[1], glued[2]]
         else:
             found.append(word)
@@ -82,7 +111,7 @@ def role_of(words: list[str]) -> str | None:
 
 def folder_parts(name: str) -> NameParts:
     """Read a folder's name."""
-    words = tokens(name)
+    words = tokens(re.sub(r"^\s*\w[.)]\s+", "", name))  # "a. Training Set"
     role = role_of(words)
     split = next((split for word in words if (split := split_of(word))), None)
     if role and split is None:  # nnU-Net's imagesTr and labelsTs
@@ -96,11 +125,64 @@ def folder_parts(name: str) -> NameParts:
     return NameParts(split, role, None if role or split else name.casefold())
 
 
+def read_together(names: Iterable[str]) -> dict[str, NameParts]:
+    """Read the names of folders that lie in one data set: some say something only beside others.
+
+    ``X_train`` is a folder of images where there is ``y_train``, and ``uavid_train`` is a split where there
+    is ``uavid_val``.
+    """
+    parts = {name: folder_parts(name) for name in names}
+    letters: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    others: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for name in [name for name, says in parts.items() if says.role is None and says.split is None]:
+        words = _lettered(tokens(name))
+        splits = [split for word in words if (split := split_of(word))]
+        role = [word for word in words if word in _LETTERS]
+        rest = [word for word in words if word not in _LETTERS and not split_of(word)]
+        if len(role) == 1 and all(word in _FILLERS or word.isdigit() for word in rest):
+            letters[tuple("*" if word in _LETTERS else word for word in words)][role[0]] = name
+        elif len(splits) == 1 and rest:
+            others[tuple("*" if split_of(word) else word for word in words)][splits[0]] = name
+    for pair in letters.values():
+        if len(pair) == len(_LETTERS):
+            for letter, name in pair.items():
+                split = next((split for word in _lettered(tokens(name)) if (split := split_of(word))), None)
+                parts[name] = NameParts(split, _LETTERS[letter], None)
+    for beside in others.values():
+        if "train" in beside and len(beside) > 1:
+            parts |= {name: replace(parts[name], split=split, rest=None) for split, name in beside.items()}
+    return parts
+
+
+def _lettered(words: list[str]) -> list[str]:
+    """Take ``xtrain`` apart, as :func:`tokens` takes ``trainx``."""
+    return [
+        part
+        for word in words
+        for part in ((word[0], word[1:]) if word[0] in _LETTERS and split_of(word[1:]) else (word,))
+    ]
+
+
+def other_words(name: str) -> list[str]:
+    """Return the words of a name that speak neither of a role nor of a split."""
+    silent = {*_RANK, *_IMAGE_WORDS, *_FILLERS, *_LETTERS}
+    return [word for word in _lettered(tokens(name)) if word not in silent and not split_of(word)]
+
+
+_ORDINAL = re.compile(r"[23](?:nd|rd)(?![a-z])")  # DRIVE and CHASE_DB1 are scored against the 1st observer
+
+
+def is_secondary(name: str) -> bool:
+    """Whether a name means a picture of the masks (colours, overlays), or something else than classes."""
+    return not _SECONDARY.isdisjoint(tokens(name))
+
+
 def rank(set_name: str) -> float:
     """Return how much a set of masks looks like the one that is meant; the lowest is taken."""
     words = tokens(set_name)
     best = min((_RANK[word] for word in words if word in _RANK), default=len(_MASK_RANKS))
-    return best + 0.01 * len(words) + (10 if _SECONDARY.intersection(words) else 0)
+    later = 0.2 if {"2", "3"}.intersection(words) and _ORDINAL.search(set_name) else 0.0
+    return best + 0.01 * len(words) + later + (10 if _SECONDARY.intersection(words) else 0)
 
 
 _AFFIXES = {"mask": frozenset(_RANK), "image": _IMAGE_WORDS | {"training", "test"}}
@@ -122,11 +204,12 @@ def strip_word(stem: str, role: str) -> str | None:
     for count in (1, 3):  # the last word, or the one before a last number
         if len(pieces) > count and (count == 1 or pieces[-1].isdigit()):
             inner = tokens(pieces[-count])
-            if inner and inner[0] in words and all(word in words or word.isdigit() for word in inner):
+            if words.intersection(inner) and all(word in words or word.isdigit() for word in inner):
                 return "".join(pieces[: -count - 1])
     first = tokens(pieces[0])
     if len(pieces) > 2 and first and all(word in words for word in first):
-        return "".join(pieces[2:])
+        named = pieces[4:] if pieces[2].lower() == "of" else pieces[2:]  # ImageJ's "Mask of x"
+        return "".join(named) or None
     glued = re.match(r"([A-Za-z]+)(\d+)$", stem)
     if glued and glued[1].lower() in words:
         return glued[2]

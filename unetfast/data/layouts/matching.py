@@ -1,0 +1,216 @@
+"""Which files are images, which are masks, and which mask belongs to which image."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from unetfast.data.layouts.words import read_together, shorter_stems, strip_word
+from unetfast.data.listing import composed
+
+__all__ = [
+    "File",
+    "Matched",
+    "is_called",
+    "match_files",
+    "own_folders",
+    "parsed",
+    "roles_of",
+    "some",
+    "without_channel",
+]
+
+
+@dataclass(frozen=True)
+class File:
+    """A picture of a data set, and what its path says."""
+
+    name: str
+    split: str | None
+    place: tuple[str, ...]  # folders that say neither split nor role
+    role: str | None
+    role_folder: str  # the folder that says it
+    stem: str
+
+
+def parsed(names: tuple[str, ...]) -> list[File]:
+    """Read the paths of all pictures of a data set together."""
+    # What all paths share says nothing about the role of one: "crack_masks_v2/images/…".
+    folders = [composed(name).split("/")[:-1] for name in names]
+    shared = 0
+    while (
+        folders and len({tuple(folder[: shared + 1]) for folder in folders}) == 1 and shared < len(folders[0])
+    ):
+        shared += 1
+    known = read_together({folder for parts in folders for folder in parts[shared:]})
+    files = []
+    for name, parts in zip(names, folders, strict=True):
+        role, role_folder, split = None, "", None
+        for folder in parts[shared:]:  # the deepest folder with a role decides, the first with a split
+            says = known[folder]
+            split = split or says.split
+            if says.role:
+                role, role_folder = says.role, folder
+        place = tuple(rest for folder in parts[shared:] if (rest := known[folder].rest))
+        stem = composed(name.rpartition("/")[2].rpartition(".")[0])
+        if stem.lower().endswith(".ome"):  # microscopes write x.ome.tif, whose mask is x.tif
+            stem = stem[:-4]
+        files.append(File(name, split, place, role, role_folder, stem))
+    return files
+
+
+def roles_of(files: list[File], mask: str | None) -> tuple[list[File], list[File], list[str]]:
+    """Return images, masks (those called `mask`, if given), and what was decided."""
+    notes: list[str] = []
+    stems = defaultdict(set)
+    for file in files:
+        stems[file.name.rpartition("/")[0]].add(file.stem)
+    marked = {
+        file.name
+        for file in files
+        if file.role != "mask"
+        and (core := strip_word(file.stem, "mask")) is not None
+        and (file.role is None or core in stems[file.name.rpartition("/")[0]])
+    }
+    masks = [file for file in files if file.role == "mask" or file.name in marked]
+    taken = {file.name for file in masks}
+    if mask is not None:
+        wanted = [word.strip().casefold() for word in mask.split(",")]
+        masks = [file for file in files if any(is_called(file, word) for word in wanted)]
+        taken |= {file.name for file in masks}
+    rest = [file for file in files if file.name not in taken]
+    beside = {name.rpartition("/")[0] for name in marked}  # a mask beside it makes it an image
+    images = [file for file in rest if file.role == "image" or file.name.rpartition("/")[0] in beside]
+    images = images if any(file.role == "image" for file in images) else rest
+    if len(images) < len(rest):
+        kept = {file.name for file in images}
+        places = sorted({file.name.rpartition("/")[0] or "." for file in rest if file.name not in kept})
+        notes.append(
+            f"{len(rest) - len(images)} pictures left out, in neither an image nor a mask folder: "
+            + some(places)
+        )
+    if not masks:
+        images, masks, found = _unnamed_masks(images, rest)
+        notes += found
+    return images, masks, notes
+
+
+def is_called(file: File, word: str) -> bool:
+    """Whether a user's word, in lower case, means this mask: a folder, or a start or end of its name."""
+    folders = [part.casefold() for part in file.name.split("/")[:-1]]
+    if word in folders or "/".join(folders) == word.strip("/"):
+        return True
+    stem = file.stem.casefold()
+    return any(stem.endswith(sep + word) or stem.startswith(word + sep) for sep in "_- .")
+
+
+def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], list[File], list[str]]:
+    """Find masks that no name gives away: twins beside the photos, or a second folder of equal stems."""
+    by_place: dict[tuple[str, str], list[File]] = defaultdict(list)
+    for file in images:
+        by_place[file.name.rpartition("/")[0], file.stem.casefold()].append(file)
+    twins = [sorted(pair, key=_is_jpeg, reverse=True) for pair in by_place.values() if len(pair) == 2]
+    if twins and all(_is_jpeg(a) and not _is_jpeg(b) for a, b in twins):
+        masks = [b for _, b in twins]
+        names = {file.name for file in masks}
+        note = "photos are the .jpg files, masks the others of the same name beside them"
+        return [file for file in images if file.name not in names], masks, [note]
+    folders: dict[str, list[File]] = defaultdict(list)
+    for file in rest:
+        folders[file.name.rpartition("/")[0].rpartition("/")[2]].append(file)
+    groups = [group for group in folders.values() if len({f.stem for f in group}) == len(group)]
+    if len(groups) == 2:
+        groups.sort(key=lambda group: (group[0].role == "image", _is_jpeg(group[0])), reverse=True)
+        photos, others = groups
+        told = photos[0].role == "image" or (_is_jpeg(photos[0]) and not any(map(_is_jpeg, others)))
+        shared = {f.stem for f in photos} & {f.stem for f in others}
+        if told and 2 * len(shared) >= len(photos):
+            folder = others[0].name.rpartition("/")[0]
+            others = [File(f.name, f.split, photos[0].place, "mask", folder, f.stem) for f in others]
+            return photos, others, [f"masks are in {folder}/, the only other folder with the same names"]
+    return images, [], []
+
+
+def _is_jpeg(file: File) -> bool:
+    return file.name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
+
+
+Matched = dict[File, dict[str, list[File]]]  # image -> name of a set of masks -> its masks
+
+
+def match_files(images: list[File], masks: list[File]) -> tuple[Matched, list[str]]:
+    """Return the masks of each image by sets, and the masks without an image."""
+    lookups = _Lookups(images)
+    matched: Matched = defaultdict(lambda: defaultdict(list))
+    orphans: list[str] = []
+    for mask in masks:
+        image, ending = lookups.of(mask)
+        if image is None:
+            orphans.append(mask.name + ending)
+        else:
+            matched[image][_set_name(image, mask, ending)].append(mask)
+    return {image: matched[image] for image in images if image in matched}, orphans
+
+
+def _set_name(image: File, mask: File, ending: str) -> str:
+    """Name a set of masks: its folders that are not the image's, and what it adds to the image's name."""
+    own = own_folders(image, mask)
+    return " ".join(filter(None, (mask.role_folder, *own, ending.rstrip("0123456789 _-.()"))))
+
+
+def own_folders(image: File, mask: File) -> tuple[str, ...]:
+    """Return the folders of a mask that its image does not lie in."""
+    return mask.place if mask.place != image.place else ()
+
+
+def without_channel(file: File) -> str | None:
+    """Return the stem without nnU-Net's number of the first channel; images of one channel have no other."""
+    return file.stem[:-5] if file.stem.endswith("_0000") else None
+
+
+class _Lookups:
+    """Finds a mask's image: by stem, then by stem without role words, near it first, then anywhere."""
+
+    def __init__(self, images: list[File]) -> None:
+        self._tables: list[dict[tuple[object, ...], list[File]]] = []
+        for stem_of in (lambda f: f.stem, lambda f: strip_word(f.stem, "image"), without_channel):
+            table: dict[tuple[object, ...], list[File]] = defaultdict(list)
+            for image in images:
+                if (stem := stem_of(image)) is not None:
+                    for key in self._keys(image, stem):
+                        table[key].append(image)
+            self._tables.append(dict(table))
+
+    @staticmethod
+    def _keys(file: File, stem: str) -> list[tuple[object, ...]]:
+        stem = stem.casefold()
+        return [(stem, file.split, file.place), (stem, file.split), (stem, file.place), (stem,)]
+
+    def of(self, mask: File) -> tuple[File | None, str]:
+        """Return the image and what the mask's stem adds to the image's.
+
+        Or None and which images it fits equally well, for people.
+        """
+        several: list[File] = []
+        for stem in self._stems(mask):
+            for table in self._tables:
+                for key in self._keys(mask, stem):
+                    found = table.get(key, [])
+                    if len(found) == 1:
+                        return found[0], mask.stem.replace(stem, "", 1)
+                    several = several or found
+        return None, f" (fits {some([file.name for file in several])})" if several else ""
+
+    @staticmethod
+    def _stems(mask: File) -> Iterator[str]:
+        yield mask.stem
+        stripped = strip_word(mask.stem, "mask")
+        if stripped is not None:
+            yield stripped
+        yield from shorter_stems(mask.stem)
+
+
+def some(names: list[str]) -> str:
+    """Name a few, and count the rest."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,117 @@
+"""Every sample of a data set read once: what the doctor judges by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from unetfast.data.collection import DataSet
+from unetfast.data.labels import LabelEncoding, read_labels
+from unetfast.data.lookalikes import Fingerprint, fingerprint
+from unetfast.data.polygons import drawn
+from unetfast.data.survey import MaskStats, in_threads
+from unetfast.errors import UnetfastError
+from unetfast.imaging import Picture, read
+from unetfast.spec import Sample
+
+__all__ = ["Look", "class_counts", "look_at_all"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What reading one sample told.
+
+    Attributes
+    ----------
+    shape, mask_shape : (int, int)
+    channels : int
+    stack : bool
+        The channels are measurements of their own.
+    orientation : int
+        Of EXIF, 1 .. 8.
+    digest : str
+        Of the pixels.
+    print : Fingerprint or None
+    counts : dict of int to int
+        Pixels of each class id.
+    lost : int
+        Outlines that mark no pixel.
+    error : str or None
+        Why it cannot be read.
+    """
+
+    shape: tuple[int, int] = (0, 0)
+    channels: int = 0
+    stack: bool = False
+    orientation: int = 1
+    digest: str = ""
+    print: Fingerprint | None = None
+    counts: dict[int, int] = field(default_factory=dict)
+    mask_shape: tuple[int, int] = (0, 0)
+    lost: int = 0
+    error: str | None = None
+
+
+def class_counts(stat: MaskStats, encoding: LabelEncoding) -> dict[int, int]:
+    """Return the pixels of each class id, of what the survey counted."""
+    codes = np.array(list(stat.counts), np.int32)
+    if not codes.size:
+        return {}
+    found: dict[int, int] = defaultdict(int)
+    for id_, count in zip(encoding.ids_of(codes).tolist(), stat.counts.values(), strict=True):
+        if id_ >= 0:
+            found[id_] += count
+    return dict(found)
+
+
+def look_at_all(dataset: DataSet, progress: Callable[[int, int], None] | None) -> list[Look]:
+    """Read every sample, in order; `progress` is called with the number of those read and their total."""
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(dataset.samples))
+
+    stats = dataset.survey.stats if dataset.survey else [MaskStats() for _ in dataset.samples]
+    pairs = zip(dataset.samples, stats, strict=True)
+    return list(in_threads(lambda pair: _look_at(*pair, dataset.encoding), pairs, count))
+
+
+def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> Look:
+    try:
+        picture = read(sample.image, pages=True)
+        counts, mask_shape, lost = _truth(sample, stat, encoding, picture)
+    except UnetfastError as exc:
+        return Look(error=str(exc))
+    pixels = picture.pixels
+    return Look(
+        shape=(pixels.shape[0], pixels.shape[1]),
+        channels=pixels.shape[2],
+        stack=picture.stack,
+        orientation=picture.orientation,
+        digest=hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest(),
+        print=fingerprint(pixels),
+        counts=counts,
+        mask_shape=mask_shape,
+        lost=lost,
+    )
+
+
+def _truth(
+    sample: Sample, stat: MaskStats, encoding: LabelEncoding, picture: Picture
+) -> tuple[dict[int, int], tuple[int, int], int]:
+    if sample.reader == "polygons":
+        labels, lost = drawn(sample, encoding.classes, picture)
+    elif sample.reader == "classes":
+        labels, lost = read_labels(sample, encoding), 0
+    else:
+        return class_counts(stat, encoding), stat.shape, 0
+    numbers = np.bincount(labels.ravel())
+    counts = {int(i): int(numbers[i]) for i in np.flatnonzero(numbers)}
+    return counts, (labels.shape[0], labels.shape[1]), lost
