@@ -309,9 +309,7 @@ def _hard(args: argparse.Namespace, net: FastNet, real: RealData) -> list[Pair]:
     return roads * 8 + worst
 
 
-def _verges(
-    args: argparse.Namespace, net: FastNet, real: RealData
-) -> list[tuple[Pair, NDArray[np.int64]]]:
+def _verges(args: argparse.Namespace, net: FastNet, real: RealData) -> list[tuple[Pair, NDArray[np.int64]]]:
     """Collect where the model takes the edge of a verge for a crack.
 
     Its other marks on road scenes are not gone after: most are cracks that the annotators left out.

@@ -66,9 +66,9 @@ class Tile(NamedTuple):
 def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES) -> int:
     """Return the side of tiles that keep a network's memory at about 0.8 GB.
 
-    Larger tiles overlap less: with a halo of 288 px, two tiles computed at once in that memory are 1.14 times a
-    photo of 12 megapixels, in half of it four are 1.36 times. A network as wide as the classic U-Net at full
-    resolution has room for 1024 px; ``fast`` works on blocks, and has room for more.
+    Larger tiles overlap less: of the bundled model, with its halo of 288 px, the two tiles of a 12-megapixel
+    photo that are computed at once in that memory are 1.14 times the photo; in half of it, four tiles are
+    1.36 times. The classic U-Net, wide at full resolution, has room for 1024 px.
 
     Parameters
     ----------

@@ -133,8 +133,8 @@ class FastNet(nn.Module):
         surroundings at twice the distance for less than a hundredth of the work: what is a crack and what the
         gap between two stones, the surroundings tell.
     half_view : bool
-        Whether the same layers, without the context, also look at the image at half its size, for a quarter of
-        the work, and the logits are the mean of both views. A wide crack between coarse stones is a thin one
+        Whether the same layers, without the context, also look at the image at half its size, for a quarter
+        of the work; the logits are the mean of both views. A wide crack between coarse stones is a thin one
         among fine ones at half the size, so what is learnt of those holds for both.
 
     Attributes
@@ -199,7 +199,7 @@ class FastNet(nn.Module):
             reach += step if level == 0 else step // 2
             if 0 < level < len(up_depths):
                 reach += step * up_depths[level]
-        # Twice as far at half the size; a logit interpolated at an edge reads the coarsest position beyond it.
+        # Twice as far at half the size; what is interpolated at an edge reads the coarsest position beyond.
         half_reach = 2 * (reach + self.stem_px * 2 ** (len(depths) - 1)) if self.half_view else 0
         if context:  # its stride-2 layer, and one more at half the coarsest resolution
             reach += 3 * self.stem_px * 2 ** (len(depths) - 1)
