@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
 import json
 import os
 import shutil
+import sys
 import threading
 import unicodedata
 from pathlib import Path
@@ -52,7 +54,7 @@ def test_only_images_in_a_fixed_order(tmp_path: Path) -> None:
     root, paths = input_root([str(tmp_path)])
     found = Found()
     assert [item.relative for item in find(root, paths, found)] == ["a.png", "b.JPG"]
-    assert (found.hidden, found.other, found.folders) == (2, 2, 1)
+    assert (found.hidden, found.other.total(), found.folders) == (2, 2, 1)
     assert relatives(tmp_path, recursive=True) == ["a.png", "b.JPG", "sub/c.tif"]
 
 
@@ -67,6 +69,17 @@ def test_odd_names_are_ordinary(tmp_path: Path) -> None:
     for name in odd:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"x")
     assert sorted(os.fsencode(name) for name in relatives(tmp_path)) == sorted(odd)
+
+
+def test_a_tree_deeper_than_the_stack_is_walked(tmp_path: Path) -> None:
+    deep = "d/" * 200
+    touch(tmp_path, f"{deep}a.png")
+    frames, usual = len(inspect.stack(0)), sys.getrecursionlimit()
+    sys.setrecursionlimit(frames + 100)
+    try:
+        assert relatives(tmp_path, recursive=True) == [f"{deep}a.png"]
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def test_links_lead_nowhere_outside_unless_asked(tmp_path: Path) -> None:

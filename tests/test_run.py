@@ -359,10 +359,12 @@ def test_an_empty_folder_is_named_with_what_was_passed_over(
     tmp_path: Path, model: Path, unetfast_command: Command
 ) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "notes.txt").write_text("x")
+    for name in ("a.HEIC", "b.heic", "notes.txt", "README", "x.\x1b[2J"):
+        (tmp_path / "in" / name).write_text("x")
     done = unetfast_command("run", tmp_path / "in", "-m", model, "-o", tmp_path / "out")
     assert done.returncode == 1
-    assert f"{tmp_path / 'in'}: no photos found; passed over: 1 no image by name" in done.stderr
+    passed = "passed over: 5 no image by name (2 without ending, 2 .heic, 1 .txt)"
+    assert f"{tmp_path / 'in'}: no photos found; {passed};" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
