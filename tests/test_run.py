@@ -445,6 +445,34 @@ def test_a_pipe_in_a_pipe_out(tmp_path: Path, model: Path) -> None:
     assert lost.stderr == b"unetfast: <stdout>: cannot be written: No space left on device\n"
 
 
+def test_a_result_of_a_pipe_is_called_what_it_is(tmp_path: Path, model: Path) -> None:
+    data = imaging.encode(imaging.Picture(photo(), "jpeg"))
+    for inpaint, name, wanted in ((["--inpaint"], "a.png", "a.jpg"), ([], "a.jpg", "a.png")):
+        command = [sys.executable, "-m", "unetfast", "run", "-", *inpaint, "-m", str(model), "-o", name]
+        done = subprocess.run(
+            command, input=data, capture_output=True, timeout=120, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 2
+        assert f"call it {wanted}\n".encode() in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_files_that_are_closed_change_nothing(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 1)
+    run([str(photos)], tmp_path / "wanted", settings(), model=model)
+    command = f"{sys.executable} -m unetfast run {photos} -m {model} --inpaint --save-masks -o {tmp_path}/out"
+    done = subprocess.run(f"{command} <&- >&- 2>&-", shell=True, timeout=120, check=False)
+    assert done.returncode == 0
+    assert tree(tmp_path / "out") == tree(tmp_path / "wanted")
+    command = f"{sys.executable} -m unetfast run - -m {model}"
+    for closed, reason in (("<&-", "<stdin>: the file is empty"), (">&-", "standard output is closed")):
+        done = subprocess.run(
+            f"{command} {closed}", shell=True, stderr=subprocess.PIPE, timeout=120, check=False, text=True
+        )
+        assert done.returncode != 0
+        assert reason in done.stderr
+
+
 def test_a_picture_is_not_written_to_a_terminal(model: Path) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
