@@ -187,6 +187,12 @@ def test_unknown_kinds_are_not_called_damaged() -> None:
     plain[frame + 11] = 0x14  # one sample across, four down
     with pytest.raises(ImageError, match=r"unusual colour sampling \(1x4, 1x1, 1x1\)"):
         imaging.read(bytes(plain))
+    for number, factors in enumerate((0x41, 0x21, 0x21)):  # 4:2:2 in a way that libjpeg-turbo does not name
+        plain[frame + 11 + 3 * number] = factors
+    with pytest.raises(ImageError, match=r"^<bytes>: cannot be decoded: .*subsampling level"):
+        imaging.read(bytes(plain))
+    with pytest.raises(ImageError, match="a HEIC, AVIF, raw"):
+        imaging.read(b"\0\0\0\x18ftyphevc" + bytes(100))
     raw = io.BytesIO()
     tifffile.imwrite(raw, RGB, photometric="rgb", subfiletype=1)
     with pytest.raises(ImageError, match="without a full-size page"):

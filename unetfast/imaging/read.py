@@ -141,8 +141,9 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -
         raise
     except Exception as exc:  # decoders raise anything: OSError, KeyError, struct.error, IndexError...
         # What the decoders say of a kind that they do not know (Pillow: of a grey 4-bit BMP in runs, of
-        # a WebP file beyond its limit).
-        unknown = any(words in str(exc) for words in ("nsupported", "codec configuration", "exceeds limit"))
+        # a WebP file beyond its limit; libjpeg-turbo of 4:2:2 written as 4x1 and 2x1).
+        words = ("nsupported", "codec configuration", "exceeds limit", "subsampling level")
+        unknown = any(word in str(exc) for word in words)
         raise ImageError(
             f"{name}: {'' if unknown else 'damaged, '}cannot be decoded: {_one_line(exc)}"
         ) from exc
