@@ -216,6 +216,8 @@ def test_a_webp_keeps_every_chunk_and_every_pixel_outside_the_mask(
     data = encoded(image, "WEBP", xmp=XMP, exif=exif, icc_profile=icc, **options)
     data = metadata.riff_file([*metadata.riff_chunks(data), (b"prIV", b"odd")])
     made = cleaned(data)
+    assert "behind the picture" not in made.how
+    assert cleaned(data + b"film").how.endswith("; 4 bytes behind the picture left out")
     image_chunks = (b"VP8 ", b"VP8L", b"ALPH")
     before, after = (
         [chunk for chunk in metadata.riff_chunks(file) if chunk[0] not in image_chunks]
