@@ -151,3 +151,15 @@ def test_a_temporary_folder_that_cannot_be_used_is_named(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(ImageError, match=r"temporary folder .*/gone, which TMPDIR can move: No such"):
         imaging.patched(picture, picture.pixels // 2, mask)
+
+
+def test_a_frame_of_a_film_without_code_tables_is_cleaned(rng: np.random.Generator) -> None:
+    source = file_of(scene(rng, 40, 40, "RGB"))
+    segments = metadata.jpeg_segments(source)
+    bare = metadata.join_jpeg([s for s in segments.head if s[0] != 0xC4], source[segments.scan_start :])
+    picture = imaging.read(bare)
+    mask = np.zeros((40, 40), bool)
+    mask[3:9, 3:9] = True
+    made = imaging.patched(picture, picture.pixels // 2, mask)
+    assert jpeg.coefficient_difference(source, made.data, mask) == ""
+    assert (imaging.read(made.data).pixels != picture.pixels).any()

@@ -176,6 +176,9 @@ def _new_blocks(source: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_
 
 
 def _spliced(source: bytes, blocks: _Blocks) -> bytes:
+    segments = metadata.jpeg_segments(source)
+    if not any(marker == 0xC4 for marker, _ in segments.head):  # a frame of a film (MJPEG): the usual tables
+        source = join_jpeg([*segments.head, (0xC4, _annex_k())], source[segments.scan_start :])
     tables, scan = _native.splice_jpeg(source, _annex_k(), blocks)
     head = [s for s in metadata.jpeg_segments(source).head if is_kept(*s)]
     return join_jpeg([*head, *([(0xC4, tables)] if tables else [])], scan)
