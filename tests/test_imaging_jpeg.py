@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from unetfast import imaging
-from unetfast.errors import MissingDependencyError
+from unetfast.errors import ImageError, MissingDependencyError
 from unetfast.imaging import jpeg, metadata
 
 
@@ -139,3 +139,27 @@ def test_progressive_files_need_jpeglib_and_several_scans_do_too(
     mask[3, 3] = True
     made = imaging.patched(picture, 255 - picture.pixels, mask)
     assert "re-encoded at quality" in made.how
+
+
+def test_a_temporary_folder_that_cannot_be_used_is_named(
+    rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("jpeglib")
+    picture = imaging.read(file_of(scene(rng, 40, 40, "RGB"), progressive=True))
+    mask = np.zeros((40, 40), bool)
+    mask[3:9, 3:9] = True
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ImageError, match=r"temporary folder .*/gone, which TMPDIR can move: No such"):
+        imaging.patched(picture, picture.pixels // 2, mask)
+
+
+def test_a_frame_of_a_film_without_code_tables_is_cleaned(rng: np.random.Generator) -> None:
+    source = file_of(scene(rng, 40, 40, "RGB"))
+    segments = metadata.jpeg_segments(source)
+    bare = metadata.join_jpeg([s for s in segments.head if s[0] != 0xC4], source[segments.scan_start :])
+    picture = imaging.read(bare)
+    mask = np.zeros((40, 40), bool)
+    mask[3:9, 3:9] = True
+    made = imaging.patched(picture, picture.pixels // 2, mask)
+    assert jpeg.coefficient_difference(source, made.data, mask) == ""
+    assert (imaging.read(made.data).pixels != picture.pixels).any()

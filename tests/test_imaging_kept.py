@@ -187,6 +187,12 @@ def test_unknown_kinds_are_not_called_damaged() -> None:
     plain[frame + 11] = 0x14  # one sample across, four down
     with pytest.raises(ImageError, match=r"unusual colour sampling \(1x4, 1x1, 1x1\)"):
         imaging.read(bytes(plain))
+    for number, factors in enumerate((0x41, 0x21, 0x21)):  # 4:2:2 in a way that libjpeg-turbo does not name
+        plain[frame + 11 + 3 * number] = factors
+    with pytest.raises(ImageError, match=r"^<bytes>: cannot be decoded: .*subsampling level"):
+        imaging.read(bytes(plain))
+    with pytest.raises(ImageError, match="a HEIC, AVIF, raw"):
+        imaging.read(b"\0\0\0\x18ftyphevc" + bytes(100))
     raw = io.BytesIO()
     tifffile.imwrite(raw, RGB, photometric="rgb", subfiletype=1)
     with pytest.raises(ImageError, match="without a full-size page"):
@@ -210,6 +216,8 @@ def test_a_webp_keeps_every_chunk_and_every_pixel_outside_the_mask(
     data = encoded(image, "WEBP", xmp=XMP, exif=exif, icc_profile=icc, **options)
     data = metadata.riff_file([*metadata.riff_chunks(data), (b"prIV", b"odd")])
     made = cleaned(data)
+    assert "behind the picture" not in made.how
+    assert cleaned(data + b"film").how.endswith("; 4 bytes behind the picture left out")
     image_chunks = (b"VP8 ", b"VP8L", b"ALPH")
     before, after = (
         [chunk for chunk in metadata.riff_chunks(file) if chunk[0] not in image_chunks]
@@ -603,3 +611,50 @@ def test_a_cloud_optimized_geotiff_says_that_it_was_changed() -> None:
     assert made.data[8 : 8 + len(ghost)] == ghost.replace(b"=NO\n ", b"=YES\n")
     assert made.how.endswith("; the order of a Cloud Optimized GeoTIFF is given up")
     assert np.array_equal(imaging.read(made.data).pixels[~MASK], imaging.read(data).pixels[~MASK])
+
+
+# -- TIFF files that were never finished, or never meant to be whole
+
+
+def striped(sizes: list[int]) -> bytes:
+    """Return a grey TIFF of one strip a row whose table of sizes is this, as libtiff leaves it."""
+    out = io.BytesIO()
+    tifffile.imwrite(out, GREY, photometric="minisblack", rowsperstrip=1)
+    data = bytearray(out.getvalue())
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tag = file.pages[0].tags[279]
+    kind = {3: "H", 4: "I"}[int(tag.dtype)]
+    struct.pack_into(f"<{len(sizes)}{kind}", data, tag.valueoffset, *sizes)
+    return bytes(data)
+
+
+def test_a_tiff_without_its_strips_is_no_black_picture() -> None:
+    with pytest.raises(ImageError, match="never finished: none of its strips"):
+        imaging.read(striped([0] * HEIGHT))
+    picture = imaging.read(striped([WIDTH] * 20 + [0] * 3))
+    assert picture.notes == ("3 of 23 strips or tiles are not in the file and count as 0",)
+    assert np.array_equal(picture.pixels[:20, :, 0], GREY[:20])
+    assert imaging.read(striped([WIDTH] * HEIGHT)).notes == ()
+
+
+def test_a_tiff_cut_off_before_its_page_is_not_called_a_raw_photo() -> None:
+    for data in (b"II*\0\0\0\0\0", b"II*\0\xff\xff\0\0" + bytes(100)):
+        with pytest.raises(ImageError, match="cut off or never finished"):
+            imaging.read(data)
+
+
+def test_a_tile_larger_than_its_page_is_limited_too() -> None:
+    out = io.BytesIO()
+    tifffile.imwrite(out, GREY, photometric="minisblack", tile=(4096, 4096), compression="zlib")
+    assert imaging.read(out.getvalue()).pixels.shape == (HEIGHT, WIDTH, 1)
+    with pytest.raises(ImageError, match="--max-pixels"):
+        imaging.read(out.getvalue(), max_pixels=1_000_000)
+
+
+def test_sixteen_bits_of_which_few_are_used_are_noted() -> None:
+    for format in ("png", "tiff"):
+        for scale, notes in ((16, 1), (257, 0)):
+            data = imaging.encode(imaging.Picture(RGB.astype(np.uint16) * scale, format))
+            assert len(imaging.read(data).notes) == notes
+    opaque = np.dstack([RGB.astype(np.uint16) * 16, np.full((HEIGHT, WIDTH), 65535, np.uint16)])
+    assert "12 bits" in imaging.read(imaging.encode(imaging.Picture(opaque, "png"))).notes[0]

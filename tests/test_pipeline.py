@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
 import json
 import os
 import shutil
+import sys
 import threading
 import unicodedata
 from pathlib import Path
@@ -52,7 +54,7 @@ def test_only_images_in_a_fixed_order(tmp_path: Path) -> None:
     root, paths = input_root([str(tmp_path)])
     found = Found()
     assert [item.relative for item in find(root, paths, found)] == ["a.png", "b.JPG"]
-    assert (found.hidden, found.other, found.folders) == (2, 2, 1)
+    assert (found.hidden, found.other.total(), found.folders) == (2, 2, 1)
     assert relatives(tmp_path, recursive=True) == ["a.png", "b.JPG", "sub/c.tif"]
 
 
@@ -67,6 +69,17 @@ def test_odd_names_are_ordinary(tmp_path: Path) -> None:
     for name in odd:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"x")
     assert sorted(os.fsencode(name) for name in relatives(tmp_path)) == sorted(odd)
+
+
+def test_a_tree_deeper_than_the_stack_is_walked(tmp_path: Path) -> None:
+    deep = "d/" * 200
+    touch(tmp_path, f"{deep}a.png")
+    frames, usual = len(inspect.stack(0)), sys.getrecursionlimit()
+    sys.setrecursionlimit(frames + 100)
+    try:
+        assert relatives(tmp_path, recursive=True) == [f"{deep}a.png"]
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 def test_links_lead_nowhere_outside_unless_asked(tmp_path: Path) -> None:
@@ -373,6 +386,47 @@ def test_two_runs_cannot_share_a_journal_but_shards_can_read_each_other(tmp_path
         with Journal(tmp_path, journal_name(None)) as whole:
             assert whole.find("a") is not None
             assert whole.find("b") is not None
+
+
+def test_more_journals_than_a_process_may_open_are_read(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    few = len(os.listdir("/proc/self/fd")) + 20
+    for shard in range(1, 41):
+        with Journal(tmp_path, journal_name((shard, 40))) as journal:
+            journal.append([entry(str(shard))])
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, usual[1]))
+    try:
+        with Journal(tmp_path, journal_name(None)) as whole:
+            assert found(whole, "17")["input"] == "17"
+            assert len(list(whole.latest())) == 40
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+
+
+def test_what_is_called_like_a_journal_and_is_none_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "results_.jsonl").mkdir()
+    os.mkfifo(tmp_path / "results.1of2.jsonl")
+    with Journal(tmp_path, journal_name(None)) as journal:
+        journal.append([entry("a")])
+        assert len(journal.files) == 1
+
+
+def test_a_journal_that_is_a_link_or_a_pipe_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "results.jsonl").symlink_to("precious")
+    os.mkfifo(tmp_path / "results.1of2.jsonl")
+    for shard in (None, (1, 2)):
+        with pytest.raises(ImageError, match="where the journal goes"):
+            Journal(tmp_path, journal_name(shard))
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
+def test_a_journal_of_somebody_else_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results.1of2.jsonl").touch(mode=0)
+    with pytest.raises(ImageError, match=r"results.1of2.jsonl: cannot be read: Permission denied"):
+        Journal(tmp_path, journal_name(None))
 
 
 def test_of_several_journals_the_newest_line_counts_also_where_clocks_differ(

@@ -359,10 +359,12 @@ def test_an_empty_folder_is_named_with_what_was_passed_over(
     tmp_path: Path, model: Path, unetfast_command: Command
 ) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "notes.txt").write_text("x")
+    for name in ("a.HEIC", "b.heic", "notes.txt", "README", "x.\x1b[2J"):
+        (tmp_path / "in" / name).write_text("x")
     done = unetfast_command("run", tmp_path / "in", "-m", model, "-o", tmp_path / "out")
     assert done.returncode == 1
-    assert f"{tmp_path / 'in'}: no photos found; passed over: 1 no image by name" in done.stderr
+    passed = "passed over: 5 no image by name (2 without ending, 2 .heic, 1 .txt)"
+    assert f"{tmp_path / 'in'}: no photos found; {passed};" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -441,6 +443,34 @@ def test_a_pipe_in_a_pipe_out(tmp_path: Path, model: Path) -> None:
         )
     assert lost.returncode == 1
     assert lost.stderr == b"unetfast: <stdout>: cannot be written: No space left on device\n"
+
+
+def test_a_result_of_a_pipe_is_called_what_it_is(tmp_path: Path, model: Path) -> None:
+    data = imaging.encode(imaging.Picture(photo(), "jpeg"))
+    for inpaint, name, wanted in ((["--inpaint"], "a.png", "a.jpg"), ([], "a.jpg", "a.png")):
+        command = [sys.executable, "-m", "unetfast", "run", "-", *inpaint, "-m", str(model), "-o", name]
+        done = subprocess.run(
+            command, input=data, capture_output=True, timeout=120, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 2
+        assert f"call it {wanted}\n".encode() in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_files_that_are_closed_change_nothing(tmp_path: Path, model: Path) -> None:
+    photos = folder_of_photos(tmp_path / "in", 1)
+    run([str(photos)], tmp_path / "wanted", settings(), model=model)
+    command = f"{sys.executable} -m unetfast run {photos} -m {model} --inpaint --save-masks -o {tmp_path}/out"
+    done = subprocess.run(f"{command} <&- >&- 2>&-", shell=True, timeout=120, check=False)
+    assert done.returncode == 0
+    assert tree(tmp_path / "out") == tree(tmp_path / "wanted")
+    command = f"{sys.executable} -m unetfast run - -m {model}"
+    for closed, reason in (("<&-", "<stdin>: the file is empty"), (">&-", "standard output is closed")):
+        done = subprocess.run(
+            f"{command} {closed}", shell=True, stderr=subprocess.PIPE, timeout=120, check=False, text=True
+        )
+        assert done.returncode != 0
+        assert reason in done.stderr
 
 
 def test_a_picture_is_not_written_to_a_terminal(model: Path) -> None:

@@ -241,6 +241,9 @@ def test_from_a_web_server(website: tuple[Path, str], tmp_path: Path, model: Pat
     text = (tmp_path / "out" / "results.jsonl").read_text()
     assert f"{url}/photos/bad.jpg: not an image" in text
     assert run([f"{url}/photos/p0.png"], tmp_path / "one", settings(), model=model).done == 1
+    signed = f"{url}/photos/p0.png?X-Signature=a/b.c"
+    assert run([signed], tmp_path / "signed", settings(), model=model).done == 1
+    assert tree(tmp_path / "signed") == tree(tmp_path / "one")
     assert run([f"{url}/photos/"], tmp_path / "out", settings(), model=model).unchanged == 2
     with pytest.raises(ImageError, match="/nothing/: cannot be listed"):
         run([f"{url}/nothing/"], tmp_path / "none", settings(), model=model)

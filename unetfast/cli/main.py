@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -120,7 +121,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments : sequence of str, optional
         Without the program's name; default ``sys.argv[1:]``.
     """
+    _open_what_is_closed()
     sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _open_what_is_closed() -> None:
+    """Put the null device in place of standard files that are closed, as under daemons and ``2>&-``.
+
+    The next file opened would get the closed one's number, and what a library writes to standard error.
+    ``sys.__stdout__`` and the like stay None.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open as long as the process
 
 
 def _run(arguments: list[str]) -> int:

@@ -291,7 +291,7 @@ def _printable(text: str) -> str:
 
 
 def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
-    from unetfast.imaging import atomic_write
+    from unetfast.imaging import atomic_write, header
     from unetfast.pipeline.run import one
 
     if settings.overlay or (settings.inpaint and settings.save_masks):
@@ -299,7 +299,11 @@ def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
         raise ConfigError(f"{more}: a photo from standard input has one result; leave it out")
     if output == "-" and sys.stdout.isatty():
         raise ConfigError("the result is a picture: redirect standard output, or name a file with --output")
-    data = one(sys.stdin.buffer.read(), settings, model=model)
+    if output == "-" and sys.__stdout__ is None:
+        raise ConfigError("the result is a picture, and standard output is closed; name a file with --output")
+    photo = sys.stdin.buffer.read()
+    _check_ending(output, header(photo, "<stdin>").format if settings.inpaint else "png")
+    data = one(photo, settings, model=model)
     if output != "-":
         atomic_write(output, data)
         return 0
@@ -310,3 +314,14 @@ def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
         _drop(1)
         raise ImageError(f"<stdout>: cannot be written: {exc.strerror}") from exc
     return 0
+
+
+def _check_ending(output: str, format: str) -> None:
+    """Raise ConfigError where a file's name would lie about the picture in it."""
+    from unetfast.imaging import EXTENSIONS
+
+    ending = Path(output).suffix.lower()
+    known = {ending for endings in EXTENSIONS.values() for ending in endings}
+    if format in EXTENSIONS and ending in known and ending not in EXTENSIONS[format]:
+        right = Path(output).with_suffix(EXTENSIONS[format][0])
+        raise ConfigError(f"{output}: the result is a {format.upper()} picture; call it {right}")

@@ -95,8 +95,8 @@ def _what_it_is(data: bytes) -> str:
     for magic, words in _KNOWN_BUT_REFUSED:
         if data.startswith(magic):
             return words
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
-        return "a HEIC or AVIF file"
+    if data[4:8] == b"ftyp":  # the container of all of them
+        return "a HEIC, AVIF, raw (CR3) or film file"
     if b"\0" not in data[:512]:
         try:
             data[:512].decode("utf-8", errors="strict")

@@ -8,7 +8,9 @@ scan, which cameras write, are spliced by csrc/jpeg_splice.cpp; jpeglib makes ot
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,12 +112,26 @@ def read_coefficients(data: bytes) -> Any:
     """Return jpeglib's DCT object of a file: Y, Cb, Cr, K (rows, columns, 8, 8) int16, and qt."""
     jpeglib = require("jpeglib", "jpeg")
     jpeglib.version.set("turbo210")  # of the libjpegs inside, the fastest: 92 ms to write 8 MP; 6b: 141 ms
-    with tempfile.TemporaryDirectory(prefix="unetfast-") as folder:
-        path = Path(folder) / "in.jpg"
+    with _scratch() as folder:
+        path = folder / "in.jpg"
         path.write_bytes(data)
         dct = jpeglib.read_dct(str(path))
         dct.load()
     return dct
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """Make a temporary folder: jpeglib reads and writes files only."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="unetfast-") as folder:
+            yield Path(folder)
+    except OSError as exc:
+        where = tempfile.gettempdir()
+        raise ValueError(
+            f"a JPEG of several scans passes through the temporary folder {where}, which TMPDIR can move: "
+            f"{exc.strerror or exc}"
+        ) from exc
 
 
 def patch(source: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> bytes:
@@ -160,6 +176,9 @@ def _new_blocks(source: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_
 
 
 def _spliced(source: bytes, blocks: _Blocks) -> bytes:
+    segments = metadata.jpeg_segments(source)
+    if not any(marker == 0xC4 for marker, _ in segments.head):  # a frame of a film (MJPEG): the usual tables
+        source = join_jpeg([*segments.head, (0xC4, _annex_k())], source[segments.scan_start :])
     tables, scan = _native.splice_jpeg(source, _annex_k(), blocks)
     head = [s for s in metadata.jpeg_segments(source).head if is_kept(*s)]
     return join_jpeg([*head, *([(0xC4, tables)] if tables else [])], scan)
@@ -227,8 +246,8 @@ def _quantised(values: NDArray[np.float32], cell: NDArray[Any], table: NDArray[A
 def _sequential(source: bytes) -> bytes:
     """Return a file of one sequential scan with the same coefficients and metadata."""
     dct = read_coefficients(source)
-    with tempfile.TemporaryDirectory(prefix="unetfast-") as folder:
-        path = Path(folder) / "out.jpg"
+    with _scratch() as folder:
+        path = folder / "out.jpg"
         dct.write_dct(str(path))
         made = path.read_bytes()
     # All metadata is the original's, byte for byte; the tables and scans are the library's.

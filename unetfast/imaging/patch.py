@@ -110,6 +110,8 @@ def _encoded(
         data = encode(new)
         lossy = any(kind == b"VP8 " for kind, _ in metadata.riff_chunks(picture.source))
         how = "; the file was lossy, so that it grows" if lossy else ""
+        behind = len(picture.source) - 8 - int.from_bytes(picture.source[4:8], "little")
+        how += f"; {behind} bytes behind the picture left out" if behind > 0 else ""
         return Patched(data, f"WebP: lossless outside the mask{how}"), True
     data, words = png.patch(picture.source, stored, stored_mask)
     return Patched(data, f"PNG: lossless outside the mask{words}"), True

@@ -142,8 +142,9 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -
         raise
     except Exception as exc:  # decoders raise anything: OSError, KeyError, struct.error, IndexError...
         # What the decoders say of a kind that they do not know (Pillow: of a grey 4-bit BMP in runs, of
-        # a WebP file beyond its limit).
-        unknown = any(words in str(exc) for words in ("nsupported", "codec configuration", "exceeds limit"))
+        # a WebP file beyond its limit; libjpeg-turbo of 4:2:2 written as 4x1 and 2x1).
+        words = ("nsupported", "codec configuration", "exceeds limit", "subsampling level")
+        unknown = any(word in str(exc) for word in words)
         raise ImageError(
             f"{name}: {'' if unknown else 'damaged, '}cannot be decoded: {_one_line(exc)}"
         ) from exc
@@ -152,10 +153,22 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -
         raise ImageError(
             f"{name}: damaged: decoded to {pixels.shape[1]}x{pixels.shape[0]}, not as its header says"
         )
+    if _dim(picture):
+        picture = dataclasses.replace(picture, notes=(*picture.notes, _DIM))
     if picture.orientation == 1:
         return picture
     inks = None if picture.inks is None else orient(picture.inks, picture.orientation)
     return dataclasses.replace(picture, pixels=orient(pixels, picture.orientation), inks=inks)
+
+
+# Cameras for machine vision write 10 or 12 bits into the lower bits of 16, where little is seen.
+_DIM = "16-bit samples below 4096: seen as dark as they are; if they are of 10 or 12 bits, scale them up"
+
+
+def _dim(picture: Picture) -> bool:
+    pixels = picture.pixels
+    colours = pixels.shape[2] - (pixels.shape[2] in (2, 4))
+    return not picture.stack and pixels.dtype == np.uint16 and int(pixels[:, :, :colours].max()) < 4096
 
 
 def _one_line(exc: Exception) -> str:
@@ -250,8 +263,9 @@ def _read_tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
                 pixels = stack.pages_to_pixels(found, name, max_pixels)
                 return Picture(pixels, "tiff", name=name, source=data, stack=True)
     with tiff.opened(io.BytesIO(data), name) as page:
-        check_pixels(page.imagewidth, page.imagelength, name, max_pixels)
+        check_pixels(*tiff.decoded_sides(page), name, max_pixels)
         samples = tiff.to_samples(page, name)
+        holes = tiff.holes(page)
         pixels = tiff.normal_values(page, samples, name)
         is_stack = tiff.is_stack(page)
         tags = page.tags
@@ -264,6 +278,7 @@ def _read_tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
         orientation=orientation,
         name=name,
         source=data,
+        notes=(holes,) if holes else (),
         inks=samples if page.photometric == 5 else None,
         stack=is_stack,
     )
@@ -335,7 +350,7 @@ def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
         kind = np.dtype(page.dtype or np.uint8)
         if kind.kind not in "iuf" or kind in (np.uint8, np.uint16) or page.samplesperpixel != 1:
             return None
-        check_pixels(page.imagewidth, page.imagelength, name, max_pixels)
+        check_pixels(*tiff.decoded_sides(page), name, max_pixels)
         try:
             values = page.asarray(maxworkers=1).reshape(page.imagelength, page.imagewidth)
         except Exception as exc:  # as in read

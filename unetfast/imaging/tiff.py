@@ -23,6 +23,8 @@ from unetfast.imaging.stack import MAX_CHANNELS
 __all__ = [
     "check_kind",
     "colours_of",
+    "decoded_sides",
+    "holes",
     "is_stack",
     "layout_of",
     "normal_values",
@@ -67,7 +69,10 @@ def pages_of(file: BinaryIO, name: str) -> Iterator[list[Any]]:
     except Exception as exc:  # tifffile raises struct.error, ValueError, KeyError... on damage
         raise ImageError(f"{name}: damaged, cannot be read as TIFF: {exc}") from exc
     with handle:
-        pages: list[Any] = [page for page in handle.pages if not _reduced(page)]
+        every = list(handle.pages)
+        if not every:
+            raise ImageError(f"{name}: damaged, cut off or never finished: a TIFF file without a page")
+        pages: list[Any] = [page for page in every if not _reduced(page)]
         if _truncated(handle, pages):
             raise ImageError(
                 f"{name}: a stack of which only the first picture has a page of its own; "
@@ -97,6 +102,23 @@ def remarks(pages: list[Any]) -> str:
     if any(page.photometric == 3 for page in pages):
         words += "; what is new has the nearest colours of the palette"
     return words
+
+
+def holes(page: Any) -> str:
+    """Say how many strips or tiles a page leaves out, as sparse and unfinished files do; "" for none."""
+    empty, every = _empty(page), len(page.dataoffsets)
+    return f"{empty} of {every} strips or tiles are not in the file and count as 0" if empty else ""
+
+
+def _empty(page: Any) -> int:
+    return sum(
+        not (place and size) for place, size in zip(page.dataoffsets, page.databytecounts, strict=False)
+    )
+
+
+def decoded_sides(page: Any) -> tuple[int, int]:
+    """Return the width and height that decoding a page takes, in px: a tile may be larger than its page."""
+    return max(page.imagewidth, page.tilewidth), max(page.imagelength, page.tilelength)
 
 
 def layout_of(head: bytes) -> bool:
@@ -166,6 +188,8 @@ def check_kind(page: Any, name: str) -> None:
             f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); "
             "8 and 16 bit unsigned, float in 0..1, and grey or a palette of 1, 2 and 4 bits are read"
         )
+    if page.dataoffsets and _empty(page) == len(page.dataoffsets):
+        raise ImageError(f"{name}: damaged or never finished: none of its strips or tiles is in the file")
     most = 5 if page.photometric == 5 else MAX_CHANNELS
     if samples > most:
         raise ImageError(f"{name}: a TIFF file of {samples} samples a pixel; up to {most} are read")

@@ -13,7 +13,6 @@ import io
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -104,30 +103,35 @@ class Journal:
     ------
     ConfigError
         When another living run appends to the same journal.
+    ImageError
+        When one cannot be read or written.
     """
 
     def __init__(self, folder: Path, name: str | None) -> None:
         self.folder = folder
         self._index: dict[bytes, tuple[int, int, float]] = {}
         self._newest = 0.0
-        self._reading = threading.Lock()
         self._out: io.FileIO | None = None
         if name is not None:
             self.path = folder / name
             self._out = _locked(self.path)
-        others = sorted(path for path in folder.glob("results*.jsonl") if path.name != name)
+        # The results of a folder `results.jsonl` of photos lie in one that is called like a journal.
+        others = sorted(
+            path for path in folder.glob("results*.jsonl") if path.name != name and path.is_file()
+        )
         self.files: list[Path] = [*others, folder / name] if name else others
-        self._readers = [open(path, "rb") for path in self.files]  # noqa: SIM115
-        for number, reader in enumerate(self._readers):
+        # One file at a time: a run of a thousand shards leaves more journals than a process may have open.
+        for number, path in enumerate(self.files):
             wrong = []
-            for row, (offset, line) in enumerate(_lines(reader), 1):
-                if not self._note(line, number, offset):
-                    wrong.append(row)
+            with _opened(path) as reader:
+                for row, (offset, line) in enumerate(_lines(reader), 1):
+                    if not self._note(line, number, offset):
+                        wrong.append(row)
             if wrong:
                 more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
                 log.warning(
                     "%s: line %d%s cut short, damaged or of another program: passed over",
-                    *(self.files[number], wrong[0], more),
+                    *(path, wrong[0], more),
                 )
         self._size = self._end_last_line() if self._out is not None else 0
 
@@ -136,9 +140,10 @@ class Journal:
         assert self._out is not None
         size = os.fstat(self._out.fileno()).st_size
         if size:
-            self._readers[-1].seek(size - 1)
-            if self._readers[-1].read(1) != b"\n":
-                self._out.write(b"\n")
+            with _opened(self.path) as reader:
+                reader.seek(size - 1)
+                if reader.read(1) != b"\n":
+                    self._out.write(b"\n")
         return os.fstat(self._out.fileno()).st_size
 
     def _note(self, line: bytes, number: int, offset: int) -> bool:
@@ -161,8 +166,7 @@ class Journal:
         place = self._index.get(_digest(relative))
         if place is None:
             return None
-        with self._reading:  # several threads look things up at once
-            reader = self._readers[place[0]]
+        with _opened(self.files[place[0]]) as reader:
             reader.seek(place[1])
             return _parse(reader.readline())
 
@@ -187,16 +191,17 @@ class Journal:
         except OSError as exc:
             raise ImageError(f"{self.path}: cannot be written: {exc.strerror}") from exc
         for line in lines:
-            self._note(line, len(self._readers) - 1, self._size)
+            self._note(line, len(self.files) - 1, self._size)
             self._size += len(line)
 
     def latest(self) -> Iterator[dict[str, Any]]:
         """Yield the latest entry of every photo, in the order of the files."""
-        for number, reader in enumerate(self._readers):
-            for offset, line in _lines(reader):
-                entry = _parse(line)
-                if entry is not None and self._index.get(_digest(entry["input"]), ())[:2] == (number, offset):
-                    yield entry
+        for number, path in enumerate(self.files):
+            with _opened(path) as reader:
+                for offset, line in _lines(reader):
+                    entry = _parse(line)
+                    if entry and self._index.get(_digest(entry["input"]), ())[:2] == (number, offset):
+                        yield entry
 
     def __enter__(self) -> Journal:
         return self
@@ -205,14 +210,22 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the files and let another run append."""
-        for file in (*self._readers, self._out):
-            if file is not None:
-                file.close()
+        """Let another run append."""
+        if self._out is not None:
+            self._out.close()
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as exc:
+        raise ImageError(f"{path}: cannot be read: {exc.strerror}") from exc
 
 
 def _locked(path: Path) -> io.FileIO:
     """Open a journal for appending, as the only one who does."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ImageError(f"{path}: a link, folder or pipe lies where the journal goes; remove it")
     try:
         file = open(path, "ab", buffering=0)  # noqa: SIM115 - held as long as the run
     except OSError as exc:

@@ -68,8 +68,10 @@ class RemoteFile:
         """
         try:
             return bytes(self.files.cat_file(self.path))
+        except FileNotFoundError as exc:  # fsspec's says only where
+            raise ImageError(f"{self.url}: no such file") from exc
         except Exception as exc:  # every store has errors of its own
-            raise ImageError(f"{self.url}: cannot be read: {exc}") from exc
+            raise ImageError(f"{self.url}: cannot be read: {str(exc) or type(exc).__name__}") from exc
 
 
 def find_remote(url: str, found: Found, *, recursive: bool) -> Iterator[Item | Skipped]:
@@ -83,7 +85,9 @@ def find_remote(url: str, found: Found, *, recursive: bool) -> Iterator[Item | S
     files, root = _open(url)
     # Over HTTP everything that answers is a file: a slash at the end says that it is a folder.
     if not url.partition("::")[0].endswith("/") and files.isfile(root):
-        name = _plain(root.rpartition("/")[2], url)
+        # A signed URL ends in its signature, which is no part of the photo's name.
+        path = root.partition("?")[0] if _is_http(url) else root
+        name = _plain(path.rpartition("/")[2], url)
         yield Item(RemoteFile(files, root, url), name, name.rpartition(".")[0] or name)
         return
     pending = [root]

@@ -12,8 +12,9 @@ import glob
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ __all__ = [
 
 ENDINGS = {ending for endings in EXTENSIONS.values() for ending in endings}
 NAME_BYTES = 255  # what a file's name may have on the file systems in use
+ENDINGS_SHOWN = 5  # of the files that are passed over
 RESERVED = ("masks", "overlays", "results")
 
 
@@ -96,17 +98,20 @@ class Skipped:
 
 @dataclass
 class Found:
-    """What was passed over while listing."""
+    """What was passed over while listing; of files that are no images by name, how many of each ending."""
 
     hidden: int = 0
-    other: int = 0
+    other: Counter[str] = field(default_factory=Counter)
     folders: int = 0
 
     def __str__(self) -> str:
         """Return the counts as the end of a sentence, empty where nothing was passed over."""
+        # The endings: a folder of .HEIC photos must not look like one of notes.
+        endings = [f"{count} {ending}" for ending, count in self.other.most_common(ENDINGS_SHOWN)]
+        endings += ["..."] if len(self.other) > ENDINGS_SHOWN else []
         kinds = (
             (self.hidden, "hidden"),
-            (self.other, "no image by name"),
+            (self.other.total(), f"no image by name ({', '.join(endings)})"),
             (self.folders, "sub-folders (-r takes them)"),
         )
         words = [f"{count} {what}" for count, what in kinds if count]
@@ -181,7 +186,7 @@ def find(
         entries: Iterator[Item | Skipped] = (
             iter([Item(path, relative, stems[relative])])
             if relative in stems
-            else _walk(path, root, inside, found, recursive, follow_links, ())
+            else _walk(path, root, inside, found, recursive, follow_links)
         )
         for entry in entries:
             if seen is not None:
@@ -212,42 +217,39 @@ def _by_folder(relatives: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _walk(
-    folder: Path,
-    root: Path,
-    inside: str,
-    found: Found,
-    recursive: bool,
-    follow_links: bool,
-    above: tuple[tuple[int, int], ...],
+    top: Path, root: Path, inside: str, found: Found, recursive: bool, follow_links: bool
 ) -> Iterator[Item | Skipped]:
-    try:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in above:
-            return  # a link back to a folder that we are in
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
-    except OSError as exc:
-        reason = f"{folder}: the folder cannot be read: {exc.strerror}"
-        yield Skipped(folder.relative_to(root).as_posix(), reason, failed=True)
-        return
-    prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
-    images: list[os.DirEntry[str]] = []
-    folders: list[os.DirEntry[str]] = []
-    for entry in entries:
-        kind = classify(entry.name, _is_folder(entry), found)
-        if kind:
-            (images if kind == "image" else folders).append(entry)
-    stems = stems_of([prefix + entry.name for entry in images])
-    for entry in images:
-        relative = prefix + entry.name
-        reason = _refusal(entry, inside, follow_links)
-        yield Skipped(relative, reason) if reason else Item(folder / entry.name, relative, stems[relative])
-    for entry in folders:
-        if not recursive or (entry.is_symlink() and not follow_links):
-            found.folders += 1
+    """Yield the photos of a folder, then those of each folder in it; trees may be of any depth."""
+    pending: list[tuple[Path, frozenset[tuple[int, int]]]] = [(top, frozenset())]
+    while pending:
+        folder, above = pending.pop()
+        try:
+            status = folder.stat()
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                continue  # a link back to a folder that we are in
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
+        except OSError as exc:
+            reason = f"{folder}: the folder cannot be read: {exc.strerror}"
+            yield Skipped(folder.relative_to(root).as_posix(), reason, failed=True)
             continue
-        here = (*above, (status.st_dev, status.st_ino))
-        yield from _walk(folder / entry.name, root, inside, found, recursive, follow_links, here)
+        kinds = [(classify(entry.name, _is_folder(entry), found), entry) for entry in entries]
+        prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
+        images = [entry for kind, entry in kinds if kind == "image"]
+        stems = stems_of([prefix + entry.name for entry in images])
+        for entry in images:
+            relative = prefix + entry.name
+            reason = _refusal(entry, inside, follow_links)
+            yield (
+                Skipped(relative, reason) if reason else Item(folder / entry.name, relative, stems[relative])
+            )
+        folders = [entry for kind, entry in kinds if kind == "folder"]
+        entered = [e for e in folders if recursive and (follow_links or not e.is_symlink())]
+        found.folders += len(folders) - len(entered)
+        # Only links can lead back; without them a deep tree needs no memory of its folders.
+        chain = above | {here} if follow_links else above
+        pending += [(folder / entry.name, chain) for entry in reversed(entered)]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -276,9 +278,10 @@ def classify(name: str, is_folder: bool, found: Found) -> str:
         return ""
     if is_folder:
         return "folder"
-    if os.path.splitext(name)[1].lower() in ENDINGS:
+    ending = os.path.splitext(name)[1].lower()
+    if ending in ENDINGS:
         return "image"
-    found.other += 1
+    found.other[ending if ending[1:].isalnum() else "without ending"] += 1
     return ""
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from unetfast.errors import ConfigError, ImageError
 from unetfast.imaging.convert import distance_to_clear, orient, unorient
 from unetfast.imaging.formats import check_pixels
-from unetfast.imaging.tiff import orientation_of, pages_of, remarks
+from unetfast.imaging.tiff import decoded_sides, holes, orientation_of, pages_of, remarks
 from unetfast.imaging.tiff_patch import Segments
 from unetfast.imaging.tiff_rows import Rows
 from unetfast.imaging.write import MaskPages, MaskStream
@@ -114,6 +114,9 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output | R
             for number, page in enumerate(pages, 1)
         ]
         job.entry.update(height=works[0].height, width=works[0].width)
+        notes = [f"page {number}: {words}" for number, page in enumerate(pages, 1) if (words := holes(page))]
+        if notes:
+            job.entry["notes"] = "; ".join(notes)
         binary = settings.inpaint or len(segmenter.spec.classes) == 2
         files: dict[str, BinaryIO] = {}
         with ExitStack() as cleaning, ExitStack() as marking:
@@ -180,7 +183,7 @@ class _Work:
     def __init__(
         self, page: Any, source: BinaryIO, settings: RunSettings, segmenter: Segmenter, name: str
     ) -> None:
-        check_pixels(page.imagewidth, page.imagelength, name, settings.max_pixels)
+        check_pixels(*decoded_sides(page), name, settings.max_pixels)
         self.rows, self.name = Rows(source, page, name), name
         self.settings, self.segmenter = settings, segmenter
         self.orientation = orientation_of(page)
