@@ -141,6 +141,35 @@ def test_letters_are_roles_only_together(tmp_path: Path) -> None:
     assert [splits.count(split) for split in ("train", "val", "test")] == [4, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("images", "masks", "places", "splits"),
+    [
+        ("{}/images", "{}/masks", ("north_train", "north_val", "south_train", "south_val"), 2),
+        ("images/{}", "masks/{}", ("north_train", "north_test", "south_train", "south_test"), 2),
+        ("{}/images", "{}/masks", ("x", "y"), 1),
+        ("images/{}", "masks/{}", ("x", "y", "z"), 1),
+        ("{}_x", "{}_y", ("fold1", "fold2"), 1),
+    ],
+)
+def test_folders_that_say_a_split_or_a_letter_are_places_too(
+    images: str, masks: str, places: tuple[str, ...], splits: int, tmp_path: Path
+) -> None:
+    """The files of all places have the same names."""
+    for number, place in enumerate(places):
+        for i in range(3):
+            save(tmp_path / images.format(place) / f"{i}.png", photo(10 * number + i))
+            save(tmp_path / masks.format(place) / f"{i}.png", truth(10 * number + i) * 255)
+    found = open_dataset(tmp_path)
+    assert len(found.samples) == 3 * len(places)
+    assert len({sample.split for sample in found.samples}) == splits
+    for sample in found.samples:
+        (place,) = [place for place in places if place in str(sample.image.path.relative_to(tmp_path).parent)]
+        number = 10 * places.index(place) + int(sample.image.path.stem)
+        image, labels = read_pair(sample, found.encoding, 3)
+        np.testing.assert_array_equal(image, photo(number))
+        np.testing.assert_array_equal(labels, truth(number))
+
+
 def test_letters_at_the_end_are_images_of_their_own(tmp_path: Path) -> None:
     for i, name in enumerate(("wall", *(f"wall_{letter}" for letter in "abcdefg"))):
         save(tmp_path / f"images/{name}.jpg", photo(i))

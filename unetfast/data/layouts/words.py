@@ -73,7 +73,7 @@ class NameParts:
     split : {"train", "val", "test"} or None
     role : {"image", "mask"} or None
     rest : str or None
-        The name itself where it says neither, and so tells samples apart.
+        The name itself where it says neither, and so tells samples apart; or what it says besides.
     """
 
     split: str | None
@@ -129,29 +129,66 @@ def read_together(names: Iterable[str]) -> dict[str, NameParts]:
     """Read the names of folders that lie in one data set: some say something only beside others.
 
     ``X_train`` is a folder of images where there is ``y_train``, and ``uavid_train`` is a split where there
-    is ``uavid_val``.
+    is ``uavid_val``. What else they say tells samples apart where it differs: ``north_train`` and
+    ``south_train``.
     """
     parts = {name: folder_parts(name) for name in names}
-    letters: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
-    others: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
-    for name in [name for name, says in parts.items() if says.role is None and says.split is None]:
-        words = _lettered(tokens(name))
-        splits = [split for word in words if (split := split_of(word))]
-        role = [word for word in words if word in _LETTERS]
-        rest = [word for word in words if word not in _LETTERS and not split_of(word)]
-        if len(role) == 1 and all(word in _FILLERS or word.isdigit() for word in rest):
-            letters[tuple("*" if word in _LETTERS else word for word in words)][role[0]] = name
-        elif len(splits) == 1 and rest:
-            others[tuple("*" if split_of(word) else word for word in words)][splits[0]] = name
-    for pair in letters.values():
-        if len(pair) == len(_LETTERS):
-            for letter, name in pair.items():
-                split = next((split for word in _lettered(tokens(name)) if (split := split_of(word))), None)
-                parts[name] = NameParts(split, _LETTERS[letter], None)
-    for beside in others.values():
-        if "train" in beside and len(beside) > 1:
-            parts |= {name: replace(parts[name], split=split, rest=None) for split, name in beside.items()}
-    return parts
+    words = {
+        name: _lettered(tokens(name))
+        for name, says in parts.items()
+        if says.role is None and says.split is None
+    }
+    # Where others are called images and masks, x and y are places.
+    told = {"image", "mask"} <= {says.role for says in parts.values()}
+    letters = {} if told else {name: said for name, said in words.items() if _says_letter(said)}
+    splits = {name: said for name, said in words.items() if name not in letters}
+    return parts | _by_letters(letters) | _by_splits(splits)
+
+
+def _says_letter(words: list[str]) -> bool:
+    others = [word for word in words if word not in _LETTERS and not split_of(word)]
+    return len(_LETTERS.keys() & words) == 1 and all(word in _FILLERS or word.isdigit() for word in others)
+
+
+def _by_letters(words: dict[str, list[str]]) -> dict[str, NameParts]:
+    pairs: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for name, said in words.items():
+        letter = next(word for word in said if word in _LETTERS)
+        pairs[tuple("*" if word == letter else word for word in said)][letter] = name
+    return _told_apart(
+        {
+            name: NameParts(
+                next((split for word in words[name] if (split := split_of(word))), None),
+                _LETTERS[letter],
+                " ".join(word for word in words[name] if word != letter and not split_of(word)),
+            )
+            for pair in pairs.values()
+            if len(pair) == len(_LETTERS)
+            for letter, name in pair.items()
+        }
+    )
+
+
+def _by_splits(words: dict[str, list[str]]) -> dict[str, NameParts]:
+    together: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    for name, said in words.items():
+        splits = [split for word in said if (split := split_of(word))]
+        if len(splits) == 1 and len(said) > 1:
+            together[tuple("*" if split_of(word) else word for word in said)][splits[0]] = name
+    return _told_apart(
+        {
+            name: NameParts(split, None, " ".join(word for word in key if word != "*"))
+            for key, beside in together.items()
+            if "train" in beside and len(beside) > 1
+            for split, name in beside.items()
+        }
+    )
+
+
+def _told_apart(parts: dict[str, NameParts]) -> dict[str, NameParts]:
+    """Leave out what all names have besides roles and splits."""
+    same = len({says.rest for says in parts.values()}) == 1
+    return {name: replace(says, rest=None if same else says.rest or None) for name, says in parts.items()}
 
 
 def _lettered(words: list[str]) -> list[str]:
