@@ -157,6 +157,33 @@ def test_what_is_white_is_said_by_the_whole_array(tmp_path: Path) -> None:
         read(FileRef(tmp_path / "a.npy", None, 2))
 
 
+def _bent(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at : at + 64] = b"\xff" * 64
+    path.write_bytes(bytes(data))
+
+
+def test_damaged_compressed_arrays_are_errors(tmp_path: Path) -> None:
+    """Of a member, zlib says so, of a TIFF its codec: neither error is one of Python's usual ones."""
+    stack = tmp_path / "images.tif"
+    tifffile.imwrite(stack, IMAGES, photometric="rgb", compression="zlib")
+    tifffile.imwrite(tmp_path / "masks.tif", MASKS, photometric="minisblack")
+    with tifffile.TiffFile(stack) as file:
+        at = file.pages[0].dataoffsets[0]
+    _bent(stack, at)
+    with pytest.raises(ImageError, match=r"images\.tif\[0\]: cannot be read"):
+        read(FileRef(stack, None, 0))
+    (finding, *_) = inspect(open_dataset(tmp_path))
+    assert (finding.severity, finding.topic) == ("error", "unreadable")
+
+
+def test_a_damaged_array_beside_them_hides_no_pairs(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "features.npz", features=IMAGES)
+    _bent(tmp_path / "features.npz", 60)
+    (tmp_path / "notes.npy").write_bytes(b"\x93NUMPY\x01\x00\x76\x00{'descr': ('|u1'," + b" " * 102 + b"\n")
+    assert len(open_dataset(pairs(tmp_path)).samples) == 4
+
+
 def test_a_cut_off_array_is_an_error(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", IMAGES)
     np.save(tmp_path / "masks.npy", MASKS)
