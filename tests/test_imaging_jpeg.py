@@ -153,6 +153,11 @@ def test_a_temporary_folder_that_cannot_be_used_is_named(
         imaging.patched(picture, picture.pixels // 2, mask)
 
 
+def test_what_jpeglib_cannot_read_is_no_matter_of_the_temporary_folder() -> None:
+    with pytest.raises(ValueError, match=r"^damaged, or of a kind whose coefficients jpeglib cannot read$"):
+        jpeg.read_coefficients(file_of(np.zeros((16, 16), np.uint8))[:30])
+
+
 def test_a_frame_of_a_film_without_code_tables_is_cleaned(rng: np.random.Generator) -> None:
     source = file_of(scene(rng, 40, 40, "RGB"))
     segments = metadata.jpeg_segments(source)

@@ -115,8 +115,11 @@ def read_coefficients(data: bytes) -> Any:
     with _scratch() as folder:
         path = folder / "in.jpg"
         path.write_bytes(data)
-        dct = jpeglib.read_dct(str(path))
-        dct.load()
+        try:
+            dct = jpeglib.read_dct(str(path))
+            dct.load()
+        except OSError as exc:  # its own, of what it does not understand, and no word of the folder
+            raise ValueError("damaged, or of a kind whose coefficients jpeglib cannot read") from exc
     return dct
 
 
