@@ -578,6 +578,10 @@ def test_legends_that_leave_the_background_out(tmp_path: Path) -> None:
     found = open_dataset(root)
     assert found.classes == ("background", "crack", "spall")
     np.testing.assert_array_equal(_labels(found), truth(0, classes=3))
+    # CamVid's eleven names and 11 for what has none look the same: both readings are said.
+    said = "so 0 is taken for the background; if 2 is what has no name: --ignore-label 2"
+    assert said in str(found.decisions)
+    assert open_dataset(root, ignore_label=2).classes == ("crack", "spall")
     (root / "classes.txt").write_text("bg\ncrack\n")  # too short, and it begins with the background
     assert open_dataset(root).classes == ("background", "class_1", "class_2")
 
@@ -598,6 +602,14 @@ def test_most_pixels_are_foreground(tmp_path: Path) -> None:
         text for _, text in found.decisions
     )
     np.testing.assert_array_equal(_labels(found), large // 255)
+
+
+def test_what_does_not_count_along_the_sides_is_no_foreground(tmp_path: Path) -> None:
+    mask = np.full((48, 64), 255, np.uint8)
+    mask[4:44, 4:60] = 0
+    mask[8:44, 4:50] = 1
+    found = open_dataset(_dataset(tmp_path, lambda i: np.roll(mask, i % 2, axis=0)), ignore_label=255)
+    np.testing.assert_array_equal(_labels(found), np.where(mask == 255, IGNORE, mask))
 
 
 @pytest.mark.parametrize(("count", "side"), [(300, 5), (90, 4)])

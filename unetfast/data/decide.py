@@ -135,7 +135,8 @@ class _Decider:
 
     def _binary(self, values: list[int]) -> LabelEncoding:
         low, high = values
-        share, frame = (_share_above((low + high) // 2, of) for of in (self.levels.counts, self.found.frame))
+        counted = {code: n for code, n in self.found.frame.items() if code in self.levels.counts}
+        share, frame = (_share_above((low + high) // 2, of) for of in (self.levels.counts, counted))
         # What is marked lies inside the picture, mostly; what surrounds it is the background.
         surrounds = f", and {frame:.0%} of those along the sides" if frame > share else ""
         if share > INVERTED or (share > _DOUBTFUL and surrounds):
@@ -210,8 +211,15 @@ class _Decider:
         if 255 in values and len(names) <= 255:
             table.append((255, IGNORE))
         void = [names[i] for i in range(len(names)) if i not in kept]
+        legend, last = self.hints.get("legend", "the data set"), len(names) - 1
+        # CamVid as SegNet has it names 0 .. 10, and 11 is what does not count.
+        unnamed = (
+            f"; it names {last} classes, so 0 is taken for the background; if {last} is what has no name: "
+            f"--ignore-label {last}"
+        )
         self.reasons.append(
-            f"class ids 0 .. {len(names) - 1}, named by {self.hints.get('legend', 'the data set')}"
+            f"class ids 0 .. {last}, named by {legend}"
+            + (unnamed if len(names) > len(self.hints["classes"]) else "")
             + (f"; {', '.join(void)} does not count" if void else "")
         )
         return LabelEncoding(self.domain, "exact", tuple(table), None, tuple(names[i] for i in kept))
