@@ -37,7 +37,8 @@ bool is_valid(const unetfast_inpaint_job *job) {
            job->channels >= 1 && job->channels <= 4 &&
            (job->sample_type == UNETFAST_UINT8 || job->sample_type == UNETFAST_UINT16 ||
             job->sample_type == UNETFAST_FLOAT32) &&
-           (job->window_px == 0 || (job->window_px >= 1 && job->window_px % 2 == 1)) && job->dilate_px >= 0 && job->threads >= 0 &&
+           (job->window_px == 0 || (job->window_px >= 1 && job->window_px % 2 == 1)) && job->dilate_px >= 0 &&
+           job->threads >= 0 &&
            (job->target != job->source || job->target_row_bytes == job->source_row_bytes);
 }
 
