@@ -31,6 +31,7 @@ from unetfast.export.verify import checkpoint_of, verify
 from unetfast.imaging import Picture, read, write
 from unetfast.models import MODELS
 from unetfast.models.deployable import Deployable
+from unetfast.models.fast import FastNet
 from unetfast.spec import ModelSpec
 
 Command = Callable[..., CompletedProcess[str]]
@@ -278,6 +279,27 @@ def test_the_ends_of_a_network_can_stay_in_float() -> None:
     weights = {t.name: t.data_type for t in made.graph.initializer}
     left = [n for n in made.graph.node if n.op_type == "Conv" and n.input[1] in weights]
     assert {n.name for n in left} == {convolutions[0], convolutions[-1]}
+
+
+def test_a_network_that_looks_twice_keeps_both_views_ends() -> None:
+    network = FastNet(
+        3, 1, widths=(8, 16), depths=(1, 1), up_depths=(1,), dilations=(1,), half_view=True
+    ).fused()
+    spec = ModelSpec(classes=("background", "line"), stride_px=network.stride_px, halo_px=network.halo_px)
+    plain = graph.build(network, spec)
+    convolutions = [node.name for node in plain.graph.node if node.op_type == "Conv"]
+    views = [convolutions[: len(convolutions) // 2], convolutions[len(convolutions) // 2 :]]
+    assert ends(plain, 1, 1) == [name for view in views for name in (view[0], view[-1])]
+    made = quantize(plain, graph.get_spec(plain), real_images(), target="cpu", keep=ends(plain, 0, 1))
+    makers = {name: node.op_type for node in made.graph.node for name in node.output}
+    summed = next(
+        node for node in made.graph.node if node.op_type == "Add" and "DepthToSpace" in _made(node, makers)
+    )
+    assert _made(summed, makers) == ["DepthToSpace", "Resize"]  # the logits of both views are not rounded
+
+
+def _made(node: onnx.NodeProto, makers: dict[str, str]) -> list[str]:
+    return [makers.get(name, "") for name in node.input]
 
 
 # --- narrow types -------------------------------------------------------------------------------

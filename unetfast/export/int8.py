@@ -52,6 +52,7 @@ LADDER = ((0, 0), (0, 1), (1, 1), (2, 3))
 # to float and back. So must ReLU: its scale is then the convolution's own, and the two become one
 # (a U-Net of width 16: 26.2 -> 21.1 ms in onnxruntime, 20.7 -> 18.0 in OpenVINO; the same masks).
 _OPERATORS = ["Conv", "ConvTranspose", "MaxPool", "Concat", "Add", "Resize", "Relu"]
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
 _CROP_PX = 256  # histograms keep every activation of every image until the end: 16 of 256 px fit
 
 
@@ -147,7 +148,7 @@ def scaled(calibrated: Calibrated, spec: ModelSpec, keep: Sequence[str] = ()) ->
             activation_qType=QuantType.QInt8 if signed else QuantType.QUInt8,
             tensors_range=calibrated.ranges,
             nodes_to_quantize=[],
-            nodes_to_exclude=[*keep, *_normalisation(calibrated.model)],
+            nodes_to_exclude=[*keep, *_outside(calibrated.model)],
             op_types_to_quantize=_OPERATORS,
             extra_options={
                 "ActivationSymmetric": signed,
@@ -164,23 +165,32 @@ def scaled(calibrated: Calibrated, spec: ModelSpec, keep: Sequence[str] = ()) ->
 
 
 def ends(model: onnx.ModelProto, first: int, last: int) -> list[str]:
-    """Name the first and the last convolutions, which lose the most by int8."""
-    convolutions = [node.name for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]
-    return [*convolutions[:first], *convolutions[max(first, len(convolutions) - last) :]]
+    """Name the first and the last convolutions, which lose the most by int8.
+
+    Those of one kernel are one: a network that looks twice has two first ones.
+    """
+    convolutions = [node for node in model.graph.node if node.op_type in _CONVOLUTIONS]
+    kernels = list(dict.fromkeys(node.input[1] for node in convolutions))
+    kept = {*kernels[:first], *kernels[max(first, len(kernels) - last) :]}
+    return [node.name for node in convolutions if node.input[1] in kept]
 
 
-def _normalisation(model: onnx.ModelProto) -> list[str]:
-    """Name the nodes before the first convolution: int8 there would round the image before it is seen."""
-    makers = {name: node for node in model.graph.node for name in node.output}
-    first = next(node for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose"))
-    found: list[str] = []
-    waiting = list(first.input)
-    while waiting:
-        node = makers.get(waiting.pop())
-        if node is not None and node.name not in found:
-            found.append(node.name)
-            waiting += node.input
-    return found
+def _outside(model: onnx.ModelProto) -> list[str]:
+    """Name the nodes before the first convolutions and behind the last: images and logits are not rounded."""
+    behind: set[str] = set()  # tensors that depend on a convolution
+    for node in model.graph.node:  # ONNX has them in order
+        if node.op_type in _CONVOLUTIONS or behind.intersection(node.input):
+            behind.update(node.output)
+    before: set[str] = set()  # and those that one depends on
+    for node in reversed(model.graph.node):
+        if node.op_type in _CONVOLUTIONS or before.intersection(node.output):
+            before.update(node.input)
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type not in _CONVOLUTIONS
+        and not (behind.intersection(node.output) and before.intersection(node.output))
+    ]
 
 
 class _Crops(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
