@@ -616,10 +616,10 @@ def test_a_cloud_optimized_geotiff_says_that_it_was_changed() -> None:
 # -- TIFF files that were never finished, or never meant to be whole
 
 
-def striped(sizes: list[int]) -> bytes:
+def striped(sizes: list[int], **options: Any) -> bytes:
     """Return a grey TIFF of one strip a row whose table of sizes is this, as libtiff leaves it."""
     out = io.BytesIO()
-    tifffile.imwrite(out, GREY, photometric="minisblack", rowsperstrip=1)
+    tifffile.imwrite(out, GREY, photometric="minisblack", rowsperstrip=1, **options)
     data = bytearray(out.getvalue())
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         tag = file.pages[0].tags[279]
@@ -635,6 +635,14 @@ def test_a_tiff_without_its_strips_is_no_black_picture() -> None:
     assert picture.notes == ("3 of 23 strips or tiles are not in the file and count as 0",)
     assert np.array_equal(picture.pixels[:20, :, 0], GREY[:20])
     assert imaging.read(striped([WIDTH] * HEIGHT)).notes == ()
+
+
+def test_a_label_of_gdal_without_objects_is_empty() -> None:
+    """With SPARSE_OK, GDAL leaves out every tile that holds nothing."""
+    nodata = (42113, "s", 0, "0", True)
+    labels = imaging.read_mask(striped([0] * HEIGHT, extratags=[nodata]))
+    assert labels.values.shape == GREY.shape
+    assert not labels.values.any()
 
 
 def test_a_tiff_cut_off_before_its_page_is_not_called_a_raw_photo() -> None:

@@ -188,7 +188,9 @@ def check_kind(page: Any, name: str) -> None:
             f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); "
             "8 and 16 bit unsigned, float in 0..1, and grey or a palette of 1, 2 and 4 bits are read"
         )
-    if page.dataoffsets and _empty(page) == len(page.dataoffsets):
+    # GDAL leaves out tiles that hold nothing, of a label that marks nothing all of them (SPARSE_OK).
+    gdal = page.is_geotiff or page.is_gdal or 42113 in page.tags  # the last one is its no-data value
+    if page.dataoffsets and _empty(page) == len(page.dataoffsets) and not gdal:
         raise ImageError(f"{name}: damaged or never finished: none of its strips or tiles is in the file")
     most = 5 if page.photometric == 5 else MAX_CHANNELS
     if samples > most:
