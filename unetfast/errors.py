@@ -28,6 +28,7 @@ __all__ = [
     "MissingDependencyError",
     "ParityError",
     "UnetfastError",
+    "one_line",
     "require",
 ]
 
@@ -72,6 +73,11 @@ class MissingDependencyError(UnetfastError, ImportError):
 
 class BackendError(UnetfastError):
     """Building an artifact or running it failed."""
+
+
+def one_line(exc: BaseException) -> str:
+    """Return an error's message without line breaks, or its type where it has none."""
+    return " ".join(str(exc).split()) or type(exc).__name__
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Arrays: orientation, the network's input, resizing."""
+"""Arrays: orientation, the network's input, resizing, CMYK as RGB."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from unetfast.errors import InputError
 
-__all__ = ["distance_to_clear", "near_edges", "network_input", "orient", "preview", "resize", "unorient"]
+__all__ = [
+    "cmyk_to_rgb",
+    "distance_to_clear",
+    "near_edges",
+    "network_input",
+    "orient",
+    "preview",
+    "resize",
+    "unorient",
+]
 
 
 def orient(array: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -105,6 +114,24 @@ def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
             raise InputError("float images must lie in [0, 1]")
         return np.rint(pixels * np.float32(255)).astype(np.uint8)
     raise InputError(f"an image must be uint8, uint16 or float32; got {pixels.dtype}")
+
+
+def cmyk_to_rgb(light: NDArray[Any]) -> NDArray[Any]:
+    """Render CMYK as RGB.
+
+    Parameters
+    ----------
+    light : (H, W, 4) uint8 or uint16
+        What each ink lets through: the largest value, less the ink.
+
+    Returns
+    -------
+    (H, W, 3), of the same type
+    """
+    top = int(np.iinfo(light.dtype).max)
+    wide = np.uint16 if light.dtype == np.uint8 else np.uint32  # hold top * top + top // 2
+    product = light[:, :, :3].astype(wide) * light[:, :, 3:]
+    return np.asarray((product + top // 2) // top, light.dtype)
 
 
 def resize(array: NDArray[Any], height: int, width: int, *, labels: bool = False) -> NDArray[Any]:

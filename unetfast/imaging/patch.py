@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError, InputError, require
 from unetfast.imaging import bmp, jpeg, metadata, png, tiff_patch
 from unetfast.imaging.convert import unorient
-from unetfast.imaging.read import Picture, read
+from unetfast.imaging.picture import Picture
+from unetfast.imaging.read import read
 from unetfast.imaging.write import encode, jpeg_settings
 
 __all__ = ["Patched", "patched"]

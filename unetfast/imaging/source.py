@@ -13,11 +13,16 @@ from unetfast.errors import ImageError
 from unetfast.imaging import series
 from unetfast.spec import FileRef
 
-__all__ = ["Source", "read_bytes"]
+__all__ = ["Source", "name_of", "read_bytes"]
 
 Source = Path | str | bytes | FileRef
 
 MAX_BYTES = 4 * 2**30  # no picture within the pixel limit is larger than this
+
+
+def name_of(source: Source) -> str:
+    """Return what messages call a picture: its path, or ``<bytes>``."""
+    return "<bytes>" if isinstance(source, bytes) else str(source)
 
 
 def read_bytes(source: Source, *, max_bytes: int = MAX_BYTES) -> bytes:

@@ -17,6 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging.convert import cmyk_to_rgb
 from unetfast.imaging.low_bits import to_8_bits
 from unetfast.imaging.stack import MAX_CHANNELS
 
@@ -241,6 +242,4 @@ def colours_of(page: Any) -> NDArray[np.uint8]:
 def _cmyk(values: NDArray[Any], name: str) -> NDArray[Any]:
     if values.dtype == np.float32 or values.shape[2] != 4:
         raise ImageError(f"{name}: CMYK TIFF of {values.shape[2]} x {values.dtype}; 4 x 8 or 16 bit are read")
-    top = int(np.iinfo(values.dtype).max)
-    light = top - values.astype(np.uint64)
-    return ((light[:, :, :3] * light[:, :, 3:] + top // 2) // top).astype(values.dtype)
+    return cmyk_to_rgb(np.iinfo(values.dtype).max - values)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging.decoding import decoding
 from unetfast.imaging.tiff import check_kind, normal_values
 from unetfast.imaging.tiff_patch import boxes
 
@@ -79,8 +80,6 @@ class Rows:
         data = self._file.read(count)
         if len(data) != count:
             raise ImageError(f"{self._name}: the TIFF file is cut off")
-        try:
+        with decoding(self._name):
             decoded = page.decode(data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader)[0]
-        except Exception as exc:  # codecs raise anything
-            raise ImageError(f"{self._name}: damaged, cannot be decoded: {exc}") from exc
         return None if decoded is None else np.asarray(decoded)

@@ -1,19 +1,13 @@
-"""A Picture becomes bytes, and bytes become a file that is there whole or not at all."""
+"""A Picture becomes bytes, and a file."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
-import os
-import secrets
 import struct
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import imagecodecs
 import numpy as np
 import simplejpeg
 import tifffile
@@ -22,68 +16,14 @@ from PIL import Image
 
 from unetfast.errors import ImageError, InputError
 from unetfast.imaging import metadata, png
+from unetfast.imaging.atomic import atomic_write
 from unetfast.imaging.convert import unorient
 from unetfast.imaging.formats import EXTENSIONS
-from unetfast.imaging.read import Picture
+from unetfast.imaging.picture import Picture
 
-__all__ = [
-    "MaskPages",
-    "MaskStream",
-    "atomic_open",
-    "atomic_write",
-    "encode",
-    "encode_mask",
-    "jpeg_settings",
-    "write",
-    "write_mask",
-]
+__all__ = ["encode", "jpeg_settings", "write"]
 
 JPEG_QUALITY = 95
-
-
-@contextlib.contextmanager
-def atomic_open(path: Path | str, *, temp_dir: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a file that gets its name only when it is whole and on the disk.
-
-    Parameters
-    ----------
-    path : Path or str
-        Replaced if it exists; a link there is replaced, not followed.
-    temp_dir : Path, optional
-        Where the temporary file lies; must be on the same file system. Default: beside `path`.
-
-    Raises
-    ------
-    ImageError
-        When the disk is full or the folder cannot be written; the message starts with the path.
-    """
-    path = Path(path)
-    temp = (temp_dir or path.parent) / f".unetfast-{os.getpid()}-{secrets.token_hex(6)}.tmp"
-    try:
-        # 0o666 minus the umask: what open() gives; tempfile's 0o600 would surprise a shared folder.
-        descriptor = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        with os.fdopen(descriptor, "w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(temp, path)
-    except OSError as exc:
-        with contextlib.suppress(OSError):
-            temp.unlink()
-        raise ImageError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temp.unlink()
-        raise
-
-
-def atomic_write(path: Path | str, data: bytes, *, temp_dir: Path | None = None) -> None:
-    """Write a file so that it is there whole or not at all, even after a crash or ``kill -9``.
-
-    Parameters and errors as :func:`atomic_open`.
-    """
-    with atomic_open(path, temp_dir=temp_dir) as file:
-        file.write(data)
 
 
 def write(path: Path | str, picture: Picture) -> None:
@@ -170,10 +110,10 @@ def _encode_jpeg(pixels: NDArray[np.uint8], picture: Picture) -> bytes:
         colorspace="GRAY" if channels == 1 else "RGB",
         colorsubsampling=sampling,
     )
-    return with_jpeg_metadata(encoded, picture)
+    return _with_jpeg_metadata(encoded, picture)
 
 
-def with_jpeg_metadata(encoded: bytes, picture: Picture) -> bytes:
+def _with_jpeg_metadata(encoded: bytes, picture: Picture) -> bytes:
     """Put the metadata of the original in place of an encoder's own."""
     if picture.format == "jpeg" and picture.source is not None:
         kept = [s for s in metadata.jpeg_segments(picture.source).head if metadata.is_metadata(*s)]
@@ -284,83 +224,3 @@ def _encode_webp(pixels: NDArray[np.uint8], picture: Picture) -> bytes:
     first = next(number for number, (kind, _) in enumerate(chunks) if kind in _WEBP_IMAGE)
     others = [c for c in chunks[first:] if c[0] not in _WEBP_IMAGE]
     return metadata.riff_file([*chunks[:first], made, *others])
-
-
-def encode_mask(mask: NDArray[Any]) -> bytes:
-    """Return a mask as a PNG file: 1 bit a pixel where it is bool, 8-bit class ids otherwise.
-
-    Parameters
-    ----------
-    mask : (H, W) bool or uint8
-    """
-    if mask.ndim != 2 or mask.dtype not in (np.bool_, np.uint8):
-        raise InputError(f"a mask must be (H, W) bool or uint8; got {mask.shape} {mask.dtype}")
-    lines = _png_lines(mask)
-    # zlib-ng's level 1 packs a 12-MP mask in 2 ms where zlib's takes 7.
-    body = bytes(imagecodecs.zlibng_encode(lines.tobytes(), level=1))
-    head = _mask_header(*mask.shape, binary=mask.dtype == np.bool_)
-    return metadata.png_file([(b"IHDR", head), (b"IDAT", body), (b"IEND", b"")])
-
-
-def _mask_header(height: int, width: int, *, binary: bool) -> bytes:
-    return struct.pack(">IIBBBBB", width, height, 1 if binary else 8, 0, 0, 0, 0)
-
-
-def _png_lines(mask: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return rows of a mask as PNG compresses them: the filter (0: none), then the pixels."""
-    packed = np.packbits(mask, axis=1) if mask.dtype == np.bool_ else mask
-    lines = np.zeros((len(packed), packed.shape[1] + 1), np.uint8)
-    lines[:, 1:] = packed
-    return lines
-
-
-class MaskStream:
-    """A mask as a PNG file, a few rows at a time, for masks larger than memory.
-
-    Parameters
-    ----------
-    height, width : int
-        Of the whole mask.
-    binary : bool
-        1 bit a pixel, or 8-bit class ids.
-    """
-
-    def __init__(self, height: int, width: int, *, binary: bool) -> None:
-        self._head = _mask_header(height, width, binary=binary)
-        self._squeeze = zlib.compressobj(1)
-
-    def start(self) -> bytes:
-        """Return the beginning of the file."""
-        return metadata.PNG_SIGNATURE + metadata.png_chunk(b"IHDR", self._head)
-
-    def rows(self, mask: NDArray[Any]) -> bytes:
-        """Return the next rows, (h, W) bool or uint8; may be empty while zlib gathers."""
-        data = self._squeeze.compress(_png_lines(mask).data)
-        return metadata.png_chunk(b"IDAT", data) if data else b""
-
-    def end(self) -> bytes:
-        """Return the end of the file."""
-        return metadata.png_chunk(b"IDAT", self._squeeze.flush()) + metadata.png_chunk(b"IEND", b"")
-
-
-class MaskPages:
-    """Masks of several pictures as the pages of one TIFF file, 1 bit or 8 bits a pixel."""
-
-    def __init__(self) -> None:
-        self._file = io.BytesIO()
-        self._writer = tifffile.TiffWriter(self._file)
-
-    def add(self, mask: NDArray[Any]) -> None:
-        """Append a page, (H, W) bool or uint8."""
-        options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib"}
-        self._writer.write(mask, metadata=None, software=False, **options)
-
-    def end(self) -> bytes:
-        """Return the file."""
-        self._writer.close()
-        return self._file.getvalue()
-
-
-def write_mask(path: Path | str, mask: NDArray[Any]) -> None:
-    """Write a mask atomically as PNG: 1-bit for bool (H, W), 8-bit for uint8 class ids."""
-    atomic_write(path, encode_mask(mask))

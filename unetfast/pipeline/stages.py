@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast import __version__
+from unetfast import __version__, imaging
 from unetfast.errors import ImageError, UnetfastError
 from unetfast.imaging import (
     EXTENSIONS,
@@ -27,7 +27,6 @@ from unetfast.imaging import (
     encode_mask,
     patched,
     preview,
-    read,
     read_bytes,
 )
 from unetfast.inpainting import inpaint
@@ -165,11 +164,8 @@ def load(job: Job, context: Context) -> None:
 def decode(job: Job, context: Context) -> None:
     """Turn the bytes into an upright picture."""
     assert job.data is not None
-    try:
-        picture = read(job.data, max_pixels=context.settings.max_pixels, pages=context.stacks)
-    except ImageError as exc:
-        raise ImageError(str(exc).replace("<bytes>", str(job.item.path), 1)) from exc
-    job.picture = dataclasses.replace(picture, name=str(job.item.path))
+    name, limit = str(job.item.path), context.settings.max_pixels
+    job.picture = picture = imaging.decode(job.data, name, max_pixels=limit, pages=context.stacks)
     job.data = None
     job.entry["height"], job.entry["width"] = picture.pixels.shape[:2]
     if picture.notes:

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from unetfast.errors import ConfigError, ImageError
 from unetfast.imaging.convert import distance_to_clear, orient, unorient
 from unetfast.imaging.formats import check_pixels
+from unetfast.imaging.mask_encode import MaskPages, MaskStream
 from unetfast.imaging.tiff import decoded_sides, holes, orientation_of, pages_of, remarks
 from unetfast.imaging.tiff_patch import Segments
 from unetfast.imaging.tiff_rows import Rows
-from unetfast.imaging.write import MaskPages, MaskStream
 from unetfast.inpainting import inpaint
 from unetfast.inpainting.grain import STRIP_ROWS, add_grain, reach_of
 from unetfast.inpainting.mask import dilate

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from unetfast.errors import ConfigError, UnetfastError, require
+from unetfast.errors import ConfigError, UnetfastError, one_line, require
 
 __all__ = ["Logger", "Loggers"]
 
@@ -127,7 +127,7 @@ class Loggers:
             try:
                 logger.epoch(epoch, values)
             except Exception as exc:  # whatever a tracker and its network can raise
-                self._say(f"warning: {name} failed and gets no more of this run: {_one_line(exc)}")
+                self._say(f"warning: {name} failed and gets no more of this run: {one_line(exc)}")
                 del self._open[name]
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class Loggers:
             try:
                 logger.close()
             except Exception as exc:
-                self._say(f"warning: {name} could not finish its record: {_one_line(exc)}")
+                self._say(f"warning: {name} could not finish its record: {one_line(exc)}")
         self._open = {}
 
 
@@ -146,8 +146,4 @@ def _started(name: str, folder: Path, settings: dict[str, Any]) -> Logger:
     except UnetfastError:
         raise
     except Exception as exc:
-        raise ConfigError(f"logger {name} cannot start: {_one_line(exc)}") from exc
-
-
-def _one_line(exc: Exception) -> str:
-    return " ".join(str(exc).split()) or type(exc).__name__
+        raise ConfigError(f"logger {name} cannot start: {one_line(exc)}") from exc
