@@ -25,8 +25,8 @@ from unetfast.pipeline.local import Engine
 from unetfast.pipeline.plan import plan
 from unetfast.pipeline.run import run
 from unetfast.pipeline.sources import Found
-from unetfast.pipeline.windowed import parse_bytes
 from unetfast.segment import Segmenter
+from unetfast.settings import parse_bytes
 from unetfast.spec import ModelSpec
 
 __all__ = ["model"]
@@ -346,14 +346,14 @@ def test_a_file_that_changes_while_it_is_read_fails_and_leaves_nothing(
     (tmp_path / "in").mkdir()
     path = tmp_path / "in" / "a.tif"
     tifffile.imwrite(path, photo(height=200), photometric="rgb", rowsperstrip=16)
-    pages = windowed._pages
+    pages = windowed.write_pages
 
     def slowly(*arguments: Any, **options: Any) -> int:
         with open(path, "ab") as file:
             file.write(b"x")
         return pages(*arguments, **options)
 
-    monkeypatch.setattr(windowed, "_pages", slowly)
+    monkeypatch.setattr(windowed, "write_pages", slowly)
     assert run([str(path)], tmp_path / "out", settings(max_memory="500kB"), model=model).failed == 1
     assert "changed while it was read" in entries(tmp_path / "out")["a.tif"]["reason"]
     assert tree(tmp_path / "out") == {}
@@ -370,6 +370,20 @@ def test_smaller_copies_in_the_file_are_named(tmp_path: Path, model: Path) -> No
         assert (
             "; 2 smaller copies in the file stay as they were" in entries(tmp_path / memory)["a.tif"]["how"]
         )
+
+
+def test_the_page_with_a_hole_is_named_where_there_are_several(tmp_path: Path, model: Path) -> None:
+    striped = (photo(height=200), {"rowsperstrip": 16})
+    for name, pages in (("a.tif", [striped]), ("b.tif", [striped, striped])):
+        path = book(tmp_path / "in" / name, *pages)
+        with tifffile.TiffFile(path, mode="r+b") as file:
+            sizes = file.pages[len(pages) - 1].tags[279]
+            sizes.overwrite((*sizes.value[:-1], 0))
+    words = "1 of 13 strips or tiles are not in the file and count as 0"
+    for memory in ("2GB", "500kB"):
+        run([str(tmp_path / "in")], tmp_path / memory, settings(max_memory=memory), model=model)
+        lines = entries(tmp_path / memory)
+        assert (lines["a.tif"]["notes"], lines["b.tif"]["notes"]) == (words, f"page 2: {words}")
 
 
 class Dark:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,16 @@ from typing import Any, TypeVar
 from unetfast.errors import ConfigError
 from unetfast.registry import did_you_mean
 
-__all__ = ["check", "check_threads", "from_mapping", "from_toml", "setting", "table", "to_toml"]
+__all__ = [
+    "check",
+    "check_threads",
+    "from_mapping",
+    "from_toml",
+    "parse_bytes",
+    "setting",
+    "table",
+    "to_toml",
+]
 
 T = TypeVar("T")
 
@@ -84,6 +94,17 @@ def check_threads(threads: int, name: str = "threads") -> None:
     most = max(64, 4 * (os.cpu_count() or 1))
     if not 0 <= threads <= most:
         raise ConfigError(f"{name} must be in 0 .. {most}; got {threads}")
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as ``2GB``, ``500M`` or ``1e9``."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([kmgt]?)i?b?\s*", text.lower())
+    if match is None:
+        raise ConfigError(f"a size must be a number with a unit, such as 2GB; got {text!r}")
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], source: str) -> T:
