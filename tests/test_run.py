@@ -359,11 +359,11 @@ def test_an_empty_folder_is_named_with_what_was_passed_over(
     tmp_path: Path, model: Path, unetfast_command: Command
 ) -> None:
     (tmp_path / "in").mkdir()
-    for name in ("a.HEIC", "b.heic", "notes.txt", "README", "x.\x1b[2J"):
+    for name in ("a.HEIC", "b.heic", "notes.txt", "README", "x.\x1b[2J", "c.JPG~"):
         (tmp_path / "in" / name).write_text("x")
     done = unetfast_command("run", tmp_path / "in", "-m", model, "-o", tmp_path / "out")
     assert done.returncode == 1
-    passed = "passed over: 5 no image by name (2 without ending, 2 .heic, 1 .txt)"
+    passed = "passed over: 6 no image by name (2 without ending, 2 .heic, 1 .jpg~, 1 .txt)"
     assert f"{tmp_path / 'in'}: no photos found; {passed};" in done.stderr
     assert not (tmp_path / "out").exists()
 

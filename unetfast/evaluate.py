@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -231,7 +231,6 @@ def evaluate(
     spec: ModelSpec,
     *,
     tolerance_px: float | None = None,
-    progress: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Measure a model on samples.
 
@@ -247,19 +246,16 @@ def evaluate(
     tolerance_px : float, optional
         Of a binary task, also measure what thin structures need: F1 with this tolerance, ODS and
         OIS, centreline Dice.
-    progress : callable, optional
-        Called after every image.
 
     Raises
     ------
     ImageError, DatasetError
         When a sample cannot be read.
     """
-    found = []
-    for id_, image, truth in read_pairs(samples, encoding, spec.preprocess.channels):
-        found.append(score(id_, truth, predict(image), spec, tolerance_px))
-        if progress is not None:
-            progress()
+    found = [
+        score(id_, truth, predict(image), spec, tolerance_px)
+        for id_, image, truth in read_pairs(samples, encoding, spec.preprocess.channels)
+    ]
     thin = tolerance_px if spec.task == "binary" else None
     return Evaluation(found, spec.classes, spec.task == "binary", spec.threshold, thin)
 

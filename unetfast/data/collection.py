@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from unetfast.data.layouts import LAYOUTS, Found, coco, paired
 from unetfast.data.layouts.foreign import foreign
 from unetfast.data.listing import Listing, list_files
+from unetfast.data.threads import Progress
 from unetfast.data.validation import draw, same_source
 from unetfast.errors import ConfigError, DatasetError
 from unetfast.spec import Sample
@@ -130,7 +131,7 @@ def open_dataset(
     classes: Sequence[str] | None = None,
     encoding: LabelEncoding | None = None,
     skip_unmatched: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DataSet:
     """Find the samples of a data set, and how its masks are read.
 
@@ -290,7 +291,7 @@ def _encoding(
     mask_values: Sequence[str],
     ignore_label: int | None,
     wanted: LabelEncoding | None,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> tuple[LabelEncoding, list[str], Survey | None]:
     from unetfast.data.decide import decide
     from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
@@ -306,17 +307,9 @@ def _encoding(
         names = class_names(str(name) for name in hints["classes"])  # type: ignore[attr-defined]
         what = "outline" if samples[0].reader == "polygons" else "mask"
         return *_encoding_of_named(root, names, wanted, what), None
-    done = 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, len(samples))
-
     # The masks of a small test set may not show that the whole set is in colours; the model knows.
     known_domain = wanted and len(wanted.classes) > 2 and wanted.domain != "polygons"
-    found = survey(samples, count, domain=wanted.domain if wanted and known_domain else None)
+    found = survey(samples, progress, domain=wanted.domain if wanted and known_domain else None)
     if wanted is not None and not mask_values and (known := suited(wanted, found)):
         warn_if_inverted(known, found, root)
         return known, ["read as the model was trained"], found

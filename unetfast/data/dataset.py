@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from unetfast.data.augment import NONE, Augmentation, crop_at, recolour
 from unetfast.data.labels import IGNORE, LabelEncoding, read_pair
-from unetfast.data.survey import in_threads
+from unetfast.data.threads import Progress, in_threads
 from unetfast.errors import ConfigError
 from unetfast.imaging import resize
 from unetfast.spec import Sample
@@ -80,7 +80,7 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         cache: str = "auto",
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         if cache not in ("auto", "ram", "none"):
             raise ConfigError(f"cache must be auto, ram or none; got {cache!r}")
@@ -98,16 +98,8 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self._order: tuple[int, NDArray[np.int64]] | None = (
             None  # of one epoch; made again where it is missing
         )
-        self._pairs = self._load(progress) if self.cached else None
+        self._pairs = list(in_threads(self._read, self.samples, progress)) if self.cached else None
         self._points = [_class_points(labels) for _, labels in self._pairs] if self._pairs else None
-
-    def _load(self, progress: Callable[[int, int], None] | None) -> list[Pair]:
-        pairs: list[Pair] = []
-        for pair in in_threads(self._read, self.samples):
-            pairs.append(pair)
-            if progress is not None:
-                progress(len(pairs), len(self.samples))
-        return pairs
 
     def _read(self, sample: Sample) -> Pair:
         image, labels = read_pair(sample, self.encoding, self.channels)

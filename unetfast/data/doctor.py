@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from unetfast.data.collection import DataSet
 from unetfast.data.labels import IGNORE, size_relation
 from unetfast.data.lookalikes import lookalikes
 from unetfast.data.looks import Look, class_counts, look_at_all
+from unetfast.data.threads import Progress
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
@@ -76,7 +77,7 @@ def inspect(
     dataset: DataSet,
     *,
     skip_unmatched: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Finding]:
     """Look at every image and mask of a data set.
 

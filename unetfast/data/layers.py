@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +15,8 @@ from unetfast.data.decide import decide
 from unetfast.data.labels import LabelEncoding
 from unetfast.data.layouts import Found
 from unetfast.data.masks import read_masks
-from unetfast.data.survey import Survey, in_threads, survey
+from unetfast.data.survey import Survey, survey
+from unetfast.data.threads import Progress, in_threads
 from unetfast.errors import DatasetError, UnetfastError
 from unetfast.spec import Sample
 
@@ -30,7 +31,7 @@ def with_readings(
     root: Path,
     mask_values: Sequence[str],
     ignore_label: int | None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Found, list[str]]:
     """Find out how the masks of classes are read, all of them in one way, and lay rare classes on top.
 
@@ -51,15 +52,7 @@ def with_readings(
         for sample in found.samples
         for ref, (name, _) in zip(sample.masks, sample.layers, strict=True)
     ]
-    done = 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, len(single))
-
-    looked = survey(single, count)
+    looked = survey(single, progress)
     decision = decide(looked, root, mask_values=mask_values, ignore_label=ignore_label)
     reading = decision.encoding
     if len(reading.classes) != 2:

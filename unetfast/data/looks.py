@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +12,8 @@ from unetfast.data.collection import DataSet
 from unetfast.data.labels import LabelEncoding, read_labels
 from unetfast.data.lookalikes import Fingerprint, fingerprint
 from unetfast.data.polygons import drawn
-from unetfast.data.survey import MaskStats, in_threads
+from unetfast.data.survey import MaskStats
+from unetfast.data.threads import Progress, in_threads
 from unetfast.errors import UnetfastError
 from unetfast.imaging import Picture, read
 from unetfast.spec import Sample
@@ -68,19 +68,11 @@ def class_counts(stat: MaskStats, encoding: LabelEncoding) -> dict[int, int]:
     return dict(found)
 
 
-def look_at_all(dataset: DataSet, progress: Callable[[int, int], None] | None) -> list[Look]:
+def look_at_all(dataset: DataSet, progress: Progress | None) -> list[Look]:
     """Read every sample, in order; `progress` is called with the number of those read and their total."""
-    done = 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, len(dataset.samples))
-
     stats = dataset.survey.stats if dataset.survey else [MaskStats() for _ in dataset.samples]
-    pairs = zip(dataset.samples, stats, strict=True)
-    return list(in_threads(lambda pair: _look_at(*pair, dataset.encoding), pairs, count))
+    pairs = list(zip(dataset.samples, stats, strict=True))
+    return list(in_threads(lambda pair: _look_at(*pair, dataset.encoding), pairs, progress))
 
 
 def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> Look:

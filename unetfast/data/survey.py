@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.data.masks import codes, kind_of, plain_colour, read_masks
+from unetfast.data.threads import Progress, in_threads
 from unetfast.errors import UnetfastError
 from unetfast.imaging import MaskFile
 from unetfast.spec import Sample
 
-__all__ = ["MaskStats", "Survey", "in_threads", "survey"]
-
-T = TypeVar("T")
-R = TypeVar("R")
+__all__ = ["MaskStats", "Survey", "survey"]
 
 _MOST_COLOURS = 4096  # kept of one file; a photograph has more, a mask never
 
@@ -116,16 +112,14 @@ def _sum(parts: Iterable[dict[int, int]]) -> Counter[int]:
     return total
 
 
-def survey(
-    samples: Sequence[Sample], progress: Callable[[], None] | None = None, domain: str | None = None
-) -> Survey:
+def survey(samples: Sequence[Sample], progress: Progress | None = None, domain: str | None = None) -> Survey:
     """Read every mask and count its values.
 
     Parameters
     ----------
     samples : sequence of Sample
     progress : callable, optional
-        Called after every sample.
+        Called with the number of samples looked at and their total.
     domain : str, optional
         What a code is; otherwise what suits all masks together.
 
@@ -136,32 +130,10 @@ def survey(
     stats = list(in_threads(_looked_at, samples, progress))
     domain = domain or _domain(stats)
     other = [i for i, stat in enumerate(stats) if stat.error is None and stat.kind != domain]
-    again = in_threads(lambda i: _looked_at(samples[i], domain, stats[i].kind), other, None)
+    again = in_threads(lambda i: _looked_at(samples[i], domain, stats[i].kind), other)
     for i, stat in zip(other, again, strict=True):
         stats[i] = stat
     return Survey(domain, stats)
-
-
-def in_threads(
-    work: Callable[[T], R], items: Iterable[T], progress: Callable[[], None] | None = None
-) -> Iterator[R]:
-    """Apply `work` to every item in threads, results in order, a bounded number ahead."""
-    threads = min(16, 2 * (os.cpu_count() or 1))
-    pending: list[Any] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) >= 4 * threads:
-                yield _finished(pending.pop(0), progress)
-        while pending:
-            yield _finished(pending.pop(0), progress)
-
-
-def _finished(future: Any, progress: Callable[[], None] | None) -> Any:
-    result = future.result()
-    if progress is not None:
-        progress()
-    return result
 
 
 def _domain(stats: Sequence[MaskStats]) -> str:

@@ -11,6 +11,7 @@ import fnmatch
 import glob
 import hashlib
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +42,7 @@ __all__ = [
 ENDINGS = {ending for endings in EXTENSIONS.values() for ending in endings}
 NAME_BYTES = 255  # what a file's name may have on the file systems in use
 ENDINGS_SHOWN = 5  # of the files that are passed over
+_ENDING = re.compile(r"\.[\w~-]+")  # .jpg~ and .jpg_original too; what else stands behind a dot is no ending
 RESERVED = ("masks", "overlays", "results")
 
 
@@ -281,7 +283,7 @@ def classify(name: str, is_folder: bool, found: Found) -> str:
     ending = os.path.splitext(name)[1].lower()
     if ending in ENDINGS:
         return "image"
-    found.other[ending if ending[1:].isalnum() else "without ending"] += 1
+    found.other[ending if _ENDING.fullmatch(ending) else "without ending"] += 1
     return ""
 
 
