@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import unetfast
+from unetfast.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "unetfast"
@@ -182,7 +183,7 @@ def test_public_surface() -> None:
     assert callable(unetfast.inpaint)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\n"

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from unetfast.errors import InputError
 from unetfast.skeleton import skeletonize
+from unetfast.spec import IGNORE
 
 __all__ = [
-    "IGNORE",
     "cldice_counts",
     "confusion_matrix",
     "f1",
@@ -28,23 +28,18 @@ __all__ = [
     "scores",
 ]
 
-IGNORE = 255
-
 Counts = NDArray[np.int64]
 
 
-def confusion_matrix(
-    truth: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: int, ignore: int = IGNORE
-) -> Counts:
+def confusion_matrix(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: int) -> Counts:
     """Count pixels by true and predicted class.
 
     Parameters
     ----------
     truth, prediction : (H, W) uint8
-        Class ids; pixels whose truth is `ignore` are left out.
+        Class ids; pixels whose truth is 255 are left out.
     classes : int
         Number of classes K.
-    ignore : int
 
     Returns
     -------
@@ -54,11 +49,11 @@ def confusion_matrix(
     Raises
     ------
     InputError
-        When the shapes differ, or an id is neither a class nor `ignore`.
+        When the shapes differ, or an id is neither a class nor 255.
     """
     if truth.shape != prediction.shape:
         raise InputError(f"truth is {truth.shape} but prediction is {prediction.shape}")
-    keep = truth != ignore
+    keep = truth != IGNORE
     rows, columns = truth[keep].astype(np.int64), prediction[keep].astype(np.int64)
     if rows.size and max(int(rows.max()), int(columns.max())) >= classes:
         raise InputError(f"class id {max(int(rows.max()), int(columns.max()))} with only {classes} classes")

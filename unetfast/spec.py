@@ -16,9 +16,19 @@ from typing import Any
 
 from unetfast.errors import ArtifactError
 
-__all__ = ["FORMAT_VERSION", "SPEC_KEY", "FileRef", "ModelSpec", "PreprocessSpec", "Sample", "as_text"]
+__all__ = [
+    "FORMAT_VERSION",
+    "IGNORE",
+    "SPEC_KEY",
+    "FileRef",
+    "ModelSpec",
+    "PreprocessSpec",
+    "Sample",
+    "as_text",
+]
 
 FORMAT_VERSION = 1
+IGNORE = 255  # the class id of pixels that do not count
 SPEC_KEY = "unetfast.spec"  # the key in ONNX metadata_props and its kin
 
 

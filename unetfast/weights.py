@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unetfast.errors import ArtifactError, require
-from unetfast.imaging import atomic_write
 from unetfast.spec import SPEC_KEY, ModelSpec
 
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ def save(
     path: Path, spec: ModelSpec, state: dict[str, Tensor], images: Sequence[Tensor], labels: Sequence[Tensor]
 ) -> None:
     """Write what :func:`load` reads, whole or not at all."""
+    from unetfast.imaging import atomic_write  # not above: reading a spec needs no NumPy
+
     writer = require("safetensors.torch", "train")
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     tensors |= {f"{_IMAGE}{i}": image.contiguous() for i, image in enumerate(images)}

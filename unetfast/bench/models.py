@@ -18,7 +18,7 @@ from unetfast.backends import SUFFIXES, read_spec
 from unetfast.bench.settings import BenchSettings
 from unetfast.bench.worker import Worker
 from unetfast.errors import BackendError, ConfigError, DatasetError, UnetfastError
-from unetfast.imaging import EXTENSIONS, network_input, read
+from unetfast.imaging import ENDINGS, middle, network_input, read
 from unetfast.metrics import confusion_matrix, scores
 from unetfast.segment import bundled
 from unetfast.spec import ModelSpec
@@ -26,9 +26,6 @@ from unetfast.spec import ModelSpec
 __all__ = ["Row", "bench_models"]
 
 Say = Callable[[str], None]
-
-# Backend -> the package that must be installed for it.
-_PACKAGES = {"torch": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino", "tensorrt": "tensorrt"}
 
 
 @dataclass
@@ -131,8 +128,9 @@ def _candidates(artifacts: Sequence[Path], settings: BenchSettings) -> list[Row]
     for path in artifacts:
         able = SUFFIXES.get(path.suffix.lower(), ())
         wanted = [name for name in able if not settings.backend or name in settings.backend]
-        # What is not installed is a row when it was asked for by name or by the kind of file.
-        present = [name for name in wanted if importlib.util.find_spec(_PACKAGES[name]) or len(wanted) == 1]
+        # What is not installed is a row when it was asked for by name or by the kind of file. A backend
+        # is called as the package that it needs.
+        present = [name for name in wanted if importlib.util.find_spec(name) or len(wanted) == 1]
         rows += [Row(str(path), name) for name in present]
         if not present:
             rows.append(Row(str(path), "-", status=f"no backend here opens {path.suffix or 'it'}"))
@@ -263,14 +261,12 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
     from unetfast.data.labels import LabelEncoding, read_pair
 
     channels = spec.preprocess.channels
-    trained = LabelEncoding.from_dict(spec.label_encoding) if spec.label_encoding else None
     try:
-        dataset = open_dataset(settings.data, encoding=trained)
+        dataset = open_dataset(settings.data, encoding=LabelEncoding.of(spec))
     except DatasetError as exc:
         if settings.split is not None:  # pictures alone have no splits
             raise
-        known = {ending for endings in EXTENSIONS.values() for ending in endings}
-        found = sorted(p for p in settings.data.rglob("*") if p.suffix.lower() in known)[: settings.limit]
+        found = sorted(p for p in settings.data.rglob("*") if p.suffix.lower() in ENDINGS)[: settings.limit]
         if not found:
             raise
         say(f"no Dice, for want of a truth: {str(exc).splitlines()[0]}")
@@ -285,11 +281,6 @@ def _timing_images(pairs: list[Pair], settings: BenchSettings) -> NDArray[np.uin
     images = [image for image, _ in pairs]
     if settings.imgsz is not None:
         side = min([settings.imgsz, *(min(image.shape[:2]) for image in images)])
-        images = [_middle(image, side) for image in images]
+        images = [middle(image, side, side) for image in images]
     shape, _ = Counter(image.shape for image in images).most_common(1)[0]
     return np.stack([image for image in images if image.shape == shape][:8])
-
-
-def _middle(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    return image[top : top + side, left : left + side]

@@ -124,9 +124,7 @@ def _open(root: Path, loaded: Backend, source: dict[str, Any], split: str | None
     from unetfast.data import open_dataset
     from unetfast.data.labels import LabelEncoding
 
-    stored = loaded.spec.label_encoding
-    encoding = LabelEncoding.from_dict(stored) if stored else None
-    found = open_dataset(root, encoding=encoding, **source).only(split)
+    found = open_dataset(root, encoding=LabelEncoding.of(loaded.spec), **source).only(split)
     if len(found.classes) != len(loaded.spec.classes):
         raise DatasetError(
             f"{root}: has {len(found.classes)} classes ({', '.join(found.classes)}), but the model "

@@ -318,10 +318,9 @@ def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
 
 def _check_ending(output: str, format: str) -> None:
     """Raise ConfigError where a file's name would lie about the picture in it."""
-    from unetfast.imaging import EXTENSIONS
+    from unetfast.imaging import ENDINGS, EXTENSIONS
 
     ending = Path(output).suffix.lower()
-    known = {ending for endings in EXTENSIONS.values() for ending in endings}
-    if format in EXTENSIONS and ending in known and ending not in EXTENSIONS[format]:
+    if format in EXTENSIONS and ending in ENDINGS and ending not in EXTENSIONS[format]:
         right = Path(output).with_suffix(EXTENSIONS[format][0])
         raise ConfigError(f"{output}: the result is a {format.upper()} picture; call it {right}")

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from unetfast.data.masks import codes, colour_text, read_masks, unpack
 from unetfast.errors import DatasetError, ImageError, InputError
 from unetfast.imaging import MaskFile, Picture, network_input, orient, read, resize
-from unetfast.spec import Sample
+from unetfast.spec import IGNORE, ModelSpec, Sample
 
 __all__ = ["IGNORE", "NEAR", "LabelEncoding", "fit_to_image", "read_labels", "read_pair", "size_relation"]
 
-IGNORE = 255
 _OFF_BY_PX = 2  # masks may be so much larger or smaller than their image; both are cut to what they share
 NEAR = 24  # largest distance per channel between a smeared value and the value that is meant
 
@@ -75,6 +74,17 @@ class LabelEncoding:
             )
         except (KeyError, TypeError, ValueError) as exc:
             raise InputError(f"not a label encoding: {exc!r}") from exc
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> LabelEncoding | None:
+        """Return the encoding that a model was trained with, None where its spec does not say.
+
+        Raises
+        ------
+        InputError
+            When what the spec says is no encoding.
+        """
+        return cls.from_dict(spec.label_encoding) if spec.label_encoding else None
 
     def apply(self, mask: MaskFile, name: str) -> NDArray[np.uint8]:
         """Return the class id of every pixel of a mask.

@@ -28,6 +28,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from unetfast.errors import BackendError
 from unetfast.export.onnx import INPUT, put_spec
+from unetfast.imaging import middle
 from unetfast.preprocess import fit
 from unetfast.spec import ModelSpec
 
@@ -201,20 +202,11 @@ class _Crops(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no
         height, width = (
             min(_CROP_PX, int(np.median([image.shape[axis] for image in inputs]))) for axis in (0, 1)
         )
-        self._crops = iter([_middle(image, height, width)[None] for image in inputs])
+        self._crops = iter([middle(image, height, width)[None] for image in inputs])
 
     def get_next(self) -> dict[str, Any] | None:
         crop = next(self._crops, None)
         return None if crop is None else {INPUT: crop}
-
-
-def _middle(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Cut (height, width) out of an image; one that is smaller is mirrored at its edges first."""
-    short = max(0, height - image.shape[0]), max(0, width - image.shape[1])
-    if any(short):
-        image = np.pad(image, ((0, short[0]), (0, short[1]), (0, 0)), mode="symmetric")
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unetfast.checkpoint import Checkpoint
 from unetfast.errors import DatasetError, InputError
-from unetfast.imaging import EXTENSIONS, network_input, read
+from unetfast.imaging import ENDINGS, middle, network_input, read
 from unetfast.spec import FileRef, ModelSpec
 
 __all__ = ["Samples", "bundled_images", "collect"]
@@ -119,10 +119,9 @@ def _from_folder(data: Path, spec: ModelSpec, *, without_test: bool) -> tuple[li
     if not data.exists():
         raise DatasetError(f"{data}: no such folder")
     channels = spec.preprocess.channels
-    trained = LabelEncoding.from_dict(spec.label_encoding) if spec.label_encoding else None
     try:
         # Masks of {0, 1} and of {0, 255} mean the same; the data set knows which these are.
-        dataset = open_dataset(data, encoding=trained)
+        dataset = open_dataset(data, encoding=LabelEncoding.of(spec))
     except DatasetError as exc:
         paths = _photographs(data)
         if not paths:
@@ -152,11 +151,10 @@ def _photographs(data: Path) -> list[Path | FileRef]:
 
 
 def _pictures(data: Path) -> list[Path]:
-    endings = {ending for known in EXTENSIONS.values() for ending in known}
     if data.is_file():
-        return [data] if data.suffix.lower() in endings else []
+        return [data] if data.suffix.lower() in ENDINGS else []
     found = [Path(folder, name) for folder, _, names in os.walk(data) for name in names]
-    return sorted(path for path in found if path.suffix.lower() in endings)
+    return sorted(path for path in found if path.suffix.lower() in ENDINGS)
 
 
 def _spread(items: Sequence[T]) -> list[T]:
@@ -166,9 +164,8 @@ def _spread(items: Sequence[T]) -> list[T]:
 
 
 def _middle(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    top = max(0, array.shape[0] - _MAX_SIDE_PX) // 2
-    left = max(0, array.shape[1] - _MAX_SIDE_PX) // 2
-    return np.ascontiguousarray(array[top : top + _MAX_SIDE_PX, left : left + _MAX_SIDE_PX])
+    height, width = array.shape[:2]
+    return middle(array, min(height, _MAX_SIDE_PX), min(width, _MAX_SIDE_PX))
 
 
 def _mixed(pairs: list[Pair], *, resized: bool) -> list[Pair]:

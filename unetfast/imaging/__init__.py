@@ -29,8 +29,8 @@ palette.py      colours to indices of a palette
 from __future__ import annotations
 
 from unetfast.imaging.atomic import atomic_open, atomic_write
-from unetfast.imaging.convert import network_input, orient, preview, resize, unorient
-from unetfast.imaging.formats import EXTENSIONS, MAX_PIXELS, Header, header
+from unetfast.imaging.convert import middle, network_input, orient, preview, resize, unorient
+from unetfast.imaging.formats import ENDINGS, EXTENSIONS, MAX_PIXELS, Header, header
 from unetfast.imaging.mask_encode import encode_mask, write_mask
 from unetfast.imaging.mask_file import MaskFile, read_mask
 from unetfast.imaging.patch import Patched, patched
@@ -41,6 +41,7 @@ from unetfast.imaging.source import read_bytes
 from unetfast.imaging.write import encode, write
 
 __all__ = [
+    "ENDINGS",
     "EXTENSIONS",
     "MAX_PIXELS",
     "Header",
@@ -54,6 +55,7 @@ __all__ = [
     "encode",
     "encode_mask",
     "header",
+    "middle",
     "network_input",
     "orient",
     "patched",

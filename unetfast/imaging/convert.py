@@ -13,6 +13,7 @@ from unetfast.errors import InputError
 __all__ = [
     "cmyk_to_rgb",
     "distance_to_clear",
+    "middle",
     "near_edges",
     "network_input",
     "orient",
@@ -132,6 +133,27 @@ def cmyk_to_rgb(light: NDArray[Any]) -> NDArray[Any]:
     wide = np.uint16 if light.dtype == np.uint8 else np.uint32  # hold top * top + top // 2
     product = light[:, :, :3].astype(wide) * light[:, :, 3:]
     return np.asarray((product + top // 2) // top, light.dtype)
+
+
+def middle(array: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Cut (height, width) out of the middle of a picture; a smaller one is mirrored at its ends first.
+
+    Parameters
+    ----------
+    array : (H, W, ...)
+    height, width : int
+        In px.
+
+    Returns
+    -------
+    (height, width, ...)
+        A contiguous array.
+    """
+    short = max(0, height - array.shape[0]), max(0, width - array.shape[1])
+    if any(short):
+        array = np.pad(array, ((0, short[0]), (0, short[1]), *[(0, 0)] * (array.ndim - 2)), mode="symmetric")
+    top, left = (array.shape[0] - height) // 2, (array.shape[1] - width) // 2
+    return np.ascontiguousarray(array[top : top + height, left : left + width])
 
 
 def resize(array: NDArray[Any], height: int, width: int, *, labels: bool = False) -> NDArray[Any]:

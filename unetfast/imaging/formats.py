@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from unetfast.errors import ImageError
 
-__all__ = ["EXTENSIONS", "MAX_PIXELS", "Header", "check_pixels", "header"]
+__all__ = ["ENDINGS", "EXTENSIONS", "MAX_PIXELS", "Header", "check_pixels", "header"]
 
 MAX_PIXELS = 250_000_000
 
@@ -23,6 +23,7 @@ EXTENSIONS = {
     "bmp": (".bmp", ".dib"),
     "webp": (".webp",),
 }
+ENDINGS = {ending for endings in EXTENSIONS.values() for ending in endings}
 
 _KNOWN_BUT_REFUSED = (
     (b"GIF8", "a GIF file"),

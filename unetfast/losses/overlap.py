@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unetfast.metrics import IGNORE
+from unetfast.spec import IGNORE
 
 __all__ = ["dice", "lovasz", "tversky"]
 

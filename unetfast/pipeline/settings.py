@@ -1,9 +1,10 @@
-"""What can be chosen about a run."""
+"""What can be chosen about a run. Standard library only, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from unetfast.backends import BACKENDS
 from unetfast.settings import setting
 
 __all__ = ["RunSettings"]
@@ -71,9 +72,7 @@ class RunSettings:
         0, "Threads for reading and for writing; 0: one a core. More need more memory.", low=0
     )
     threads: int = setting(0, "Threads of the network and of the inpainting; 0: one a core.", low=0)
-    backend: str = setting(
-        "auto", "What runs the model.", choices=("auto", "torch", "onnxruntime", "openvino", "tensorrt")
-    )
+    backend: str = setting("auto", "What runs the model.", choices=("auto", *BACKENDS))
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
     rebuild: bool = setting(
         False, "Build a TensorRT plan again, from the ONNX beside it, if it is of another GPU or TensorRT."

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unetfast.errors import ConfigError, ImageError
-from unetfast.imaging.formats import EXTENSIONS
+from unetfast.imaging.formats import ENDINGS
 
 if TYPE_CHECKING:
     from unetfast.pipeline.remote import RemoteFile
@@ -39,7 +39,6 @@ __all__ = [
     "stems_of",
 ]
 
-ENDINGS = {ending for endings in EXTENSIONS.values() for ending in endings}
 NAME_BYTES = 255  # what a file's name may have on the file systems in use
 ENDINGS_SHOWN = 5  # of the files that are passed over
 _ENDING = re.compile(r"\.[\w~-]+")  # .jpg~ and .jpg_original too; what else stands behind a dot is no ending

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from unetfast.imaging import atomic_write, preview
-from unetfast.metrics import IGNORE, f1
+from unetfast.metrics import f1
 from unetfast.report.sheet import overlay
+from unetfast.spec import IGNORE
 
 __all__ = [
     "class_frequencies",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from unetfast import checkpoint
 from unetfast.backends import CHECKPOINTS, read_spec
 from unetfast.errors import ArtifactError, ConfigError, require
 from unetfast.evaluate import Pair
+from unetfast.imaging import middle
 from unetfast.models.deployable import Deployable
 from unetfast.models.fast import FastNet
 from unetfast.segment import bundled
@@ -140,8 +141,8 @@ def begin(
         if start.fused:
             assert isinstance(model, FastNet)
             side_px = 256 // spec.stride_px * spec.stride_px
-            middles = _squares([image for _, image, _ in pairs], side_px)
-            normalised = Deployable(nn.Identity(), spec).logits(middles)
+            squares = np.stack([middle(image, side_px, side_px) for _, image, _ in pairs])  # (N, S, S, C)
+            normalised = Deployable(nn.Identity(), spec).logits(torch.from_numpy(squares))
             model.load_fused(state, normalised)
         else:
             model.load_state_dict(state)
@@ -149,17 +150,6 @@ def begin(
         raise ArtifactError(
             f"{start.path}: its weights do not fit {spec.arch} {spec.arch_args}: {exc}"
         ) from exc
-
-
-def _squares(images: Sequence[NDArray[np.uint8]], side_px: int) -> Tensor:
-    """Cut the middles of images to one size, (N, S, S, C); small images are continued by their mirror."""
-    squares = []
-    for image in images:
-        below, right = (max(0, side_px - size) for size in image.shape[:2])
-        whole = np.pad(image, ((0, below), (0, right), (0, 0)), mode="symmetric")
-        y, x = ((size - side_px) // 2 for size in whole.shape[:2])
-        squares.append(whole[y : y + side_px, x : x + side_px])
-    return torch.from_numpy(np.stack(squares))
 
 
 @torch.no_grad()

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unetfast.metrics import IGNORE, scores
+from unetfast.metrics import scores
+from unetfast.spec import IGNORE
 from unetfast.train.ddp import Team
 
 __all__ = ["Tally"]

@@ -66,10 +66,9 @@ def read_photos(folder: Path) -> Photos:
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder of photos")
-    endings = {ending for known in imaging.EXTENSIONS.values() for ending in known}
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in imaging.ENDINGS)
     if not paths:
-        raise DatasetError(f"{folder}: no pictures in it ({', '.join(sorted(endings))})")
+        raise DatasetError(f"{folder}: no pictures in it ({', '.join(sorted(imaging.ENDINGS))})")
     photos = [imaging.network_input(imaging.read(path).pixels, 3) for path in paths]
     for path, photo in zip(paths, photos, strict=True):
         if min(photo.shape[:2]) < 64:
