@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unetfast.errors import ConfigError, ImageError, InputError
+from unetfast.inpainting import METHODS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +45,7 @@ __all__ = ["inpaint"]
     "--method",
     default="native",
     show_default=True,
-    type=click.Choice(["native", "numba", "reference", "telea", "ns"]),
+    type=click.Choice(list(METHODS)),
     help="How the masked pixels are filled.",
 )
 @click.option(

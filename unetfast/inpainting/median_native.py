@@ -20,7 +20,7 @@ def fill(
     dilate_px: int,
     threads: int,
 ) -> None:
-    """Fill the masked pixels of image into out, as ``unetfast.inpainting.inpaint.METHODS`` says."""
+    """Fill the masked pixels of image into out, as ``unetfast.inpainting.methods.METHODS`` says."""
     try:
         _native.inpaint_median(image, mask, out, window_px, dilate_px, threads)
     except ValueError as exc:

@@ -23,7 +23,7 @@ def fill(
     dilate_px: int,
     threads: int,
 ) -> None:
-    """Fill the masked pixels of image into out, as ``unetfast.inpainting.inpaint.METHODS`` says."""
+    """Fill the masked pixels of image into out, as ``unetfast.inpainting.methods.METHODS`` says."""
     masked = hole(image, mask, dilate_px)
     out[...] = image
     previous = numba.get_num_threads()

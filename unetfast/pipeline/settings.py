@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unetfast.backends import BACKENDS
+from unetfast.inpainting import METHODS
 from unetfast.settings import setting
 
 __all__ = ["RunSettings"]
@@ -28,9 +29,7 @@ class RunSettings:
     dilate_px: int = setting(
         2, "Grow the found regions by this many px before cleaning.", low=0, high=100, flag="--dilate"
     )
-    method: str = setting(
-        "native", "Inpainting method.", choices=("native", "numba", "reference", "telea", "ns")
-    )
+    method: str = setting("native", "Inpainting method.", choices=tuple(METHODS))
     grain: bool = setting(False, "Give the filled pixels the noise of their surroundings.")
     jpeg: str = setting(
         "auto",

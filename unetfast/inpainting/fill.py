@@ -1,4 +1,4 @@
-"""The public function and the table of methods behind it."""
+"""The public function: it checks its arguments and hands them to a method."""
 
 from __future__ import annotations
 
@@ -8,25 +8,10 @@ import numpy as np
 
 from unetfast.errors import ConfigError, InputError
 from unetfast.inpainting.mask import as_mask, hole
-from unetfast.registry import Registry
+from unetfast.inpainting.methods import METHODS
 from unetfast.settings import check_threads
 
-__all__ = ["METHODS", "inpaint"]
-
-# A method is a function fill(image, mask, out, window_px, dilate_px, threads) -> None. It gets
-# image and out (H, W, C), C in 1..4, rows packed, and mask (H, W) uint8, non-zero masked, rows
-# packed, and writes every pixel of out. `out` may be `image`. A `window_px` of 0 is by the width of
-# what is masked, or 15 where the method is no median.
-METHODS = Registry(
-    "inpainting method",
-    {
-        "native": "unetfast.inpainting.median_native:fill",
-        "numba": "unetfast.inpainting.median_numba:fill",
-        "reference": "unetfast.inpainting.median_reference:fill",
-        "telea": "unetfast.inpainting.opencv:fill_telea",
-        "ns": "unetfast.inpainting.opencv:fill_ns",
-    },
-)
+__all__ = ["inpaint"]
 
 DTYPES = ("uint8", "uint16", "float32")
 
