@@ -20,13 +20,14 @@ from unetfast.backends.base import Backend
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError, ParityError
 from unetfast.export import onnx as graph
-from unetfast.export.build import export, open_job, precision_of
+from unetfast.export.build import export
 from unetfast.export.int8 import ends, quantize
+from unetfast.export.job import open_job
 from unetfast.export.logits import logit_difference
 from unetfast.export.parity import LIMITS, certify, compare, limits_for, require_passed, summary
 from unetfast.export.precision import folded, narrow, narrowed, overflowing
 from unetfast.export.samples import collect
-from unetfast.export.settings import ExportSettings
+from unetfast.export.settings import ExportSettings, precision_of
 from unetfast.export.verify import checkpoint_of, verify
 from unetfast.imaging import Picture, read, write
 from unetfast.models import MODELS

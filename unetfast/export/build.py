@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,139 +17,16 @@ from unetfast.backends import onnxruntime_, openvino_, torch_
 from unetfast.backends.artifact import sidecar_path
 from unetfast.backends.base import Backend
 from unetfast.backends.torch_ import TorchBackend
-from unetfast.backends.whole import label_predictor
-from unetfast.checkpoint import Checkpoint, build_model, load
-from unetfast.errors import ConfigError, ParityError
+from unetfast.checkpoint import load
+from unetfast.errors import ConfigError, ParityError, require
 from unetfast.export import onnx as graph
+from unetfast.export.job import Exported, Job, Say, beside, draft_folder, finish, open_job
 from unetfast.export.logits import logit_difference
-from unetfast.export.parity import (
-    Limits,
-    certify,
-    limits_for,
-    require_passed,
-    show_worst,
-    summary,
-)
 from unetfast.export.precision import DTYPES, folded, narrow
-from unetfast.export.samples import Samples, collect
-from unetfast.export.settings import ExportSettings
-from unetfast.imaging import atomic_write
+from unetfast.export.settings import ExportSettings, precision_of
 from unetfast.models.deployable import Deployable
-from unetfast.spec import ModelSpec
 
-__all__ = ["Exported", "Job", "export", "open_job", "precision_of"]
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Exported:
-    """An artifact under its final name, and its certificate."""
-
-    path: Path
-    certificate: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every kind of export starts from."""
-
-    checkpoint: Path
-    model: nn.Module
-    spec: ModelSpec
-    reference: Backend
-    samples: Samples
-    limits: Limits
-    say: Say
-
-    def certify(self, candidate: Backend) -> dict[str, Any]:
-        """Compare a candidate with the checkpoint."""
-        found = certify(
-            self.reference, candidate, self.samples.images, self.samples.truths, limits=self.limits
-        )
-        return {**found, "images_from": self.samples.source, "checkpoint": self.checkpoint.name}
-
-    def refuse_unless_passed(self, certificate: dict[str, Any], candidate: Backend, final: Path) -> None:
-        """Raise ParityError with a picture of the worst image, unless the certificate holds."""
-        show_worst(certificate, self.reference, candidate, self.samples.images, _beside(final, "refused.png"))
-        require_passed(certificate, final)
-
-
-_TRT_ONLY = (
-    *("shapes", "workspace", "builder_level", "timing_cache"),
-    *("hardware_compatible", "version_compatible"),
-)
-
-
-def _said(settings: ExportSettings, name: str) -> bool:
-    return bool(getattr(settings, name) != getattr(ExportSettings, name))
-
-
-def precision_of(settings: ExportSettings) -> str:
-    """Return "fp32", "fp16", "bf16" or "int8".
-
-    Raises
-    ------
-    ConfigError
-        When more than one was asked for, or settings contradict each other.
-    """
-    asked = [name for name in ("fp32", "half", "bf16", "int8") if getattr(settings, name)]
-    if len(asked) > 1:
-        said = " and ".join(f"--{name}" for name in asked)
-        raise ConfigError(f"give one of --fp32, --half, --bf16, --int8; got {said}")
-    kinds = [name for name in ("openvino", "trt", "safetensors") if getattr(settings, name)]
-    if len(kinds) > 1:
-        raise ConfigError(f"give one of {' and '.join('--' + name for name in kinds)}")
-    if settings.safetensors and (asked or settings.output != "mask" or settings.threshold is not None):
-        raise ConfigError("--safetensors keeps the checkpoint as it is; other choices are for other formats")
-    if settings.triton is not None and (settings.openvino or settings.safetensors):
-        raise ConfigError(f"--triton serves ONNX and TensorRT; leave out --{kinds[0]}")
-    if not settings.trt and (alone := [name for name in _TRT_ONLY if _said(settings, name)]):
-        raise ConfigError(f"--{alone[0].replace('_', '-')} is an option of TensorRT; add --trt")
-    if settings.bf16 and not (settings.openvino or settings.trt):
-        raise ConfigError(
-            "--bf16 needs --openvino or --trt: onnxruntime computes no bf16 convolutions on the CPU, "
-            "so a bf16 ONNX file could not be certified"
-        )
-    if settings.openvino and settings.half:
-        raise ConfigError("--openvino computes fp16 files in fp32 on a CPU; use --openvino --bf16 or --int8")
-    if not asked:
-        return "fp16" if settings.trt else "fp32"
-    return {"half": "fp16"}.get(asked[0], asked[0])
-
-
-def open_job(path: Path, settings: ExportSettings, say: Say = print) -> Job:
-    """Read the checkpoint and the images, and check that the checkpoint still gives its own answers."""
-    checkpoint = load(path)
-    precision = precision_of(settings)
-    spec = checkpoint.spec.replace(output=settings.output)
-    if settings.threshold is not None:
-        if spec.task != "binary":
-            raise ConfigError("--threshold is for models of two classes; this one takes the largest logit")
-        spec = spec.replace(threshold=settings.threshold)
-    model = build_model(checkpoint.spec, checkpoint.model_state, path)
-    if settings.threshold is None:
-        _check_memory(checkpoint, model, path)
-    samples = collect(checkpoint, settings.data, path, calibrating=precision == "int8")
-    say(f"certifying on {len(samples.images)} images from {samples.source}")
-    limits = limits_for(precision, differ=settings.max_differ, dice=settings.min_dice, drop=settings.max_drop)
-    reference = TorchBackend(model, spec, "cpu")
-    return Job(path, model, spec.replace(precision=precision), reference, samples, limits, say)
-
-
-def _check_memory(checkpoint: Checkpoint, model: nn.Module, path: Path) -> None:
-    """Refuse a checkpoint whose network, rebuilt here, no longer gives the labels that training kept."""
-    predict = label_predictor(TorchBackend(model, checkpoint.spec.replace(output="mask"), "cpu"))
-    differing = pixels = 0
-    for image, labels in zip(checkpoint.parity_images, checkpoint.parity_labels, strict=True):
-        got = predict(image.numpy())
-        differing += int(np.count_nonzero(got != labels.numpy()))
-        pixels += got.size
-    if differing > max(1, 1e-3 * pixels):  # bf16 training and other machines round differently
-        raise ParityError(
-            f"{path}: rebuilt from its spec, the network answers {100 * differing / pixels:.3f} % of pixels "
-            "otherwise than when it was saved; was it trained with another version of unetfast?"
-        )
+__all__ = ["export"]
 
 
 def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Exported]:
@@ -162,7 +35,7 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
     Parameters
     ----------
     path : Path
-        A ``.pt`` checkpoint.
+        A checkpoint, ``.pt`` or ``.safetensors``.
     settings : ExportSettings
     say : callable
         Told one line a step.
@@ -180,8 +53,6 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
     ConfigError, ArtifactError, BackendError, MissingDependencyError
     """
     if settings.openvino:
-        from unetfast.errors import require
-
         require("openvino", "openvino")
     if settings.trt:
         from unetfast.backends.tensorrt_ import runtime
@@ -233,14 +104,10 @@ def _target(checkpoint: Path, settings: ExportSettings) -> Path:
     return checkpoint.with_name(f"{checkpoint.stem}{'' if precision == usual else '.' + precision}{suffix}")
 
 
-def _beside(final: Path, ending: str) -> Path:
-    return final.with_name(f"{final.name}.{ending}")
-
-
 def _remove(final: Path) -> None:
     """Remove an artifact and what belongs to it."""
-    beside = {".xml": [final.with_suffix(".bin")], ".engine": [sidecar_path(final), _beside(final, "onnx")]}
-    for path in (final, *beside.get(final.suffix, []), _beside(final, "certificate.json")):
+    parts = {".xml": [final.with_suffix(".bin")], ".engine": [sidecar_path(final), beside(final, "onnx")]}
+    for path in (final, *parts.get(final.suffix, []), beside(final, "certificate.json")):
         path.unlink(missing_ok=True)
 
 
@@ -307,9 +174,8 @@ def _int8(job: Job, target: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
 def write_onnx(job: Job, proto: onnx.ModelProto, made_by: dict[str, Any], final: Path) -> Exported:
     """Write, reload and certify an ONNX file."""
     spec = graph.get_spec(proto)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".unetfast-export-") as folder:
-        draft = Path(folder, "draft.onnx")
+    with draft_folder(final) as folder:
+        draft = folder / "draft.onnx"
         graph.write(proto, draft)
         candidate = onnxruntime_.load(draft, device="cpu")
         certificate = {**job.certify(candidate), **made_by}
@@ -335,22 +201,11 @@ def _also(job: Job, candidate: Backend) -> dict[str, Any]:
 def write_safetensors(job: Job, final: Path) -> Exported:
     """Write, reload and certify the checkpoint's weights as ``.safetensors``."""
     kept = load(job.checkpoint)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".unetfast-export-") as folder:
-        draft = Path(folder, final.name)
+    with draft_folder(final) as folder:
+        draft = folder / final.name
         weights.save(draft, kept.spec, kept.model_state, kept.parity_images, kept.parity_labels)
         candidate = torch_.load(draft, device="cpu")
         certificate = job.certify(candidate)
         job.refuse_unless_passed(certificate, candidate, final)
         os.replace(draft, final)
     return finish(job, final, certificate)
-
-
-def finish(job: Job, final: Path, certificate: dict[str, Any]) -> Exported:
-    """Write the certificate beside the artifact too, and say what was made."""
-    text = json.dumps(certificate, indent=2, sort_keys=True) + "\n"
-    atomic_write(_beside(final, "certificate.json"), text.encode())
-    _beside(final, "refused.png").unlink(missing_ok=True)  # of an earlier attempt
-    job.say(f"certified: {summary(certificate)}")
-    job.say(f"{final} ({final.stat().st_size / 1e6:.2f} MB)")
-    return Exported(final, certificate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from unetfast.backends import openvino_
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.errors import BackendError, require
 from unetfast.export import onnx as graph
-from unetfast.export.build import Exported, Job, finish
+from unetfast.export.job import Exported, Job, draft_folder, finish
 from unetfast.export.precision import DTYPES, folded, narrowed
 from unetfast.spec import SPEC_KEY
 
@@ -31,9 +30,8 @@ def write_openvino(job: Job, proto: onnx.ModelProto, made_by: dict[str, Any], fi
     """
     ov = require("openvino", "openvino")
     spec = graph.get_spec(proto)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".unetfast-export-") as folder:
-        source, draft = Path(folder, "draft.onnx"), Path(folder, final.name)
+    with draft_folder(final) as folder:
+        source, draft = folder / "draft.onnx", folder / final.name
         graph.write(proto, source)
         try:
             model = ov.Core().read_model(str(source))

@@ -8,7 +8,6 @@ export can be close in every number and still lose a thin class.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import platform
 from collections.abc import Sequence
@@ -23,8 +22,7 @@ from numpy.typing import NDArray
 from unetfast import __version__
 from unetfast.backends.base import Backend
 from unetfast.backends.whole import Predict, label_predictor
-from unetfast.errors import ConfigError, ImageError, InputError, ParityError
-from unetfast.imaging import Picture, write
+from unetfast.errors import ConfigError, InputError, ParityError
 from unetfast.metrics import confusion_matrix, scores
 from unetfast.spec import ModelSpec
 
@@ -34,13 +32,9 @@ __all__ = [
     "certify",
     "compare",
     "limits_for",
-    "picture",
     "require_passed",
-    "show_worst",
     "summary",
 ]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -238,26 +232,6 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def show_worst(
-    certificate: dict[str, Any],
-    reference: Backend,
-    candidate: Backend,
-    images: Sequence[NDArray[np.uint8]],
-    path: Path,
-) -> None:
-    """Draw the worst image of a certificate that does not hold; ``"picture"`` in it then says where."""
-    if certificate["passed"]:
-        return
-    image = images[certificate["worst_image"]]
-    wanted, got = label_predictor(reference)(image), label_predictor(candidate)(image)
-    try:
-        picture(path, image, wanted, got, len(candidate.spec.classes))
-    except ImageError as exc:  # the refusal counts, also where its picture cannot be written
-        log.warning("no picture of the worst image: %s", exc)
-    else:
-        certificate["picture"] = str(path)
-
-
 def require_passed(certificate: dict[str, Any], artifact: Path | str) -> None:
     """Raise ParityError, with what differs and by how much, if a certificate does not hold.
 
@@ -291,37 +265,3 @@ def summary(certificate: dict[str, Any]) -> str:
         text += "; the checkpoint finds nothing else on these images, so this proves little: give others "
         text += "with --data"
     return text
-
-
-def picture(
-    path: Path, image: NDArray[np.uint8], wanted: NDArray[np.uint8], got: NDArray[np.uint8], classes: int
-) -> None:
-    """Draw the image, both answers and (in red, grown to be seen) where they differ, as a PNG.
-
-    Parameters
-    ----------
-    path : Path
-    image : (H, W, C) uint8
-    wanted, got : (H, W) uint8
-        Class ids of the checkpoint and of the export.
-    classes : int
-    """
-    grey = image[..., :3].mean(axis=2).astype(np.uint8)  # (H, W)
-    shown = image if image.shape[2] == 3 else np.repeat(grey[..., None], 3, axis=2)
-    levels = (np.arange(256) * (255 // max(1, classes - 1))).clip(0, 255).astype(np.uint8)
-    masks = [np.repeat(levels[labels][..., None], 3, axis=2) for labels in (wanted, got)]
-    marked = np.repeat((grey // 2)[..., None], 3, axis=2)
-    marked[_grown(wanted != got)] = (255, 0, 0)
-    rule = np.full((image.shape[0], 4, 3), 128, np.uint8)
-    panels = [shown, rule, masks[0], rule, masks[1], rule, marked]
-    write(path, Picture(np.concatenate(panels, axis=1), "png"))
-
-
-def _grown(mask: NDArray[np.bool_], by_px: int = 2) -> NDArray[np.bool_]:
-    """Return a mask grown by a square of `by_px` on every side."""
-    padded = np.pad(mask, by_px)
-    grown = np.zeros_like(mask)
-    for y in range(2 * by_px + 1):
-        for x in range(2 * by_px + 1):
-            grown |= padded[y : y + mask.shape[0], x : x + mask.shape[1]]
-    return grown

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from unetfast.errors import ConfigError
 from unetfast.settings import setting
 
-__all__ = ["ExportSettings"]
+__all__ = ["ExportSettings", "precision_of"]
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,46 @@ class ExportSettings:
     )
     hardware_compatible: bool = setting(False, "TensorRT: a plan for Ampere and all newer GPUs.")
     version_compatible: bool = setting(False, "TensorRT: a plan for later versions of TensorRT too.")
+
+
+_TRT_ONLY = (
+    *("shapes", "workspace", "builder_level", "timing_cache"),
+    *("hardware_compatible", "version_compatible"),
+)
+
+
+def _said(settings: ExportSettings, name: str) -> bool:
+    return bool(getattr(settings, name) != getattr(ExportSettings, name))
+
+
+def precision_of(settings: ExportSettings) -> str:
+    """Return "fp32", "fp16", "bf16" or "int8".
+
+    Raises
+    ------
+    ConfigError
+        When more than one was asked for, or settings contradict each other.
+    """
+    asked = [name for name in ("fp32", "half", "bf16", "int8") if getattr(settings, name)]
+    if len(asked) > 1:
+        said = " and ".join(f"--{name}" for name in asked)
+        raise ConfigError(f"give one of --fp32, --half, --bf16, --int8; got {said}")
+    kinds = [name for name in ("openvino", "trt", "safetensors") if getattr(settings, name)]
+    if len(kinds) > 1:
+        raise ConfigError(f"give one of {' and '.join('--' + name for name in kinds)}")
+    if settings.safetensors and (asked or settings.output != "mask" or settings.threshold is not None):
+        raise ConfigError("--safetensors keeps the checkpoint as it is; other choices are for other formats")
+    if settings.triton is not None and (settings.openvino or settings.safetensors):
+        raise ConfigError(f"--triton serves ONNX and TensorRT; leave out --{kinds[0]}")
+    if not settings.trt and (alone := [name for name in _TRT_ONLY if _said(settings, name)]):
+        raise ConfigError(f"--{alone[0].replace('_', '-')} is an option of TensorRT; add --trt")
+    if settings.bf16 and not (settings.openvino or settings.trt):
+        raise ConfigError(
+            "--bf16 needs --openvino or --trt: onnxruntime computes no bf16 convolutions on the CPU, "
+            "so a bf16 ONNX file could not be certified"
+        )
+    if settings.openvino and settings.half:
+        raise ConfigError("--openvino computes fp16 files in fp32 on a CPU; use --openvino --bf16 or --int8")
+    if not asked:
+        return "fp16" if settings.trt else "fp32"
+    return {"half": "fp16"}.get(asked[0], asked[0])

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import shlex
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +18,7 @@ from unetfast.backends import onnxruntime_, tensorrt_
 from unetfast.backends.artifact import read_sidecar, sidecar_path
 from unetfast.errors import ArtifactError, BackendError
 from unetfast.export import onnx as graph
-from unetfast.export.build import Exported, Job, finish
+from unetfast.export.job import Exported, Job, draft_folder, finish
 from unetfast.export.parity import certify, require_passed, summary
 from unetfast.export.plan import (
     MUST_HAVE,
@@ -144,9 +143,8 @@ def _put(
     device: str = "auto",
 ) -> dict[str, Any]:
     """Load a plan from a draft, let `check` certify it, and only then give it its name."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".unetfast-export-") as folder:
-        draft = Path(folder, final.name)
+    with draft_folder(final) as folder:
+        draft = folder / final.name
         atomic_write(draft, plan.data)
         _write_json(sidecar_path(draft), {**sidecar, "spec": json.loads(spec.to_json())})
         candidate = tensorrt_.load(draft, device=device)

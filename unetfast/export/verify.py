@@ -9,8 +9,9 @@ from unetfast import backends
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.checkpoint import build_model, load
 from unetfast.errors import ArtifactError, ConfigError
-from unetfast.export.parity import Limits, certify, limits_for, show_worst
+from unetfast.export.parity import Limits, certify, limits_for
 from unetfast.export.samples import collect
+from unetfast.export.worst import show_worst
 
 __all__ = ["checkpoint_of", "verify"]
 
