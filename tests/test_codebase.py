@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -207,6 +208,24 @@ def test_every_registry_entry_can_be_imported() -> None:
     for registry in (BACKENDS, LAYOUTS, METHODS, LOSSES, MODELS):
         for name in registry:
             assert registry[name] is not None
+
+
+def test_the_tests_that_documents_name_exist() -> None:
+    tests = {
+        path.name: {
+            node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)
+        }
+        for path in (ROOT / "tests").glob("test_*.py")
+    }
+    for document in (ROOT / "docs").glob("*.md"):
+        for line in document.read_text(encoding="utf-8").splitlines():
+            file = ""
+            for named, test in re.findall(r"`(test_\w+\.py)?(?:::(\w+))?`", line):
+                file = named or file
+                if test:
+                    assert test in tests.get(file, ()), f"{document.name}: {file}::{test}"
+                elif named:
+                    assert file in tests, f"{document.name}: {file}"
 
 
 def test_no_path_of_a_machine_in_the_repository() -> None:

@@ -16,7 +16,7 @@ from unetfast.errors import BackendError, ConfigError
 from unetfast.models.deployable import Deployable
 from unetfast.spec import ModelSpec
 
-__all__ = ["TorchBackend", "load"]
+__all__ = ["TorchBackend", "device_of", "load"]
 
 
 class TorchBackend:
@@ -35,7 +35,7 @@ class TorchBackend:
 
     def __init__(self, model: nn.Module, spec: ModelSpec, device: str = "auto") -> None:
         self.spec = spec
-        self._device = _device(device)
+        self._device = device_of(device)
         # channels_last: what oneDNN and cuDNN compute in anyway, without a copy at every layer.
         network = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         deployable = Deployable(network, spec).eval()
@@ -87,11 +87,28 @@ def load(path: Path | str, *, device: str = "auto", threads: int = 0) -> TorchBa
     return TorchBackend(build_model(checkpoint.spec, checkpoint.model_state), checkpoint.spec, device)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str, usual: int = 0) -> torch.device:
+    """Return a device that is there.
+
+    Parameters
+    ----------
+    name : str
+        "cpu", "cuda", "cuda:N", or "auto": CUDA where torch sees one, else the CPU.
+    usual : int
+        Which CUDA device, where `name` does not say.
+
+    Raises
+    ------
+    ConfigError
+        When it is unknown or absent.
+    """
     kind, _, index = name.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
         raise ConfigError(f"device must be auto, cpu, cuda or cuda:N; got {name!r}")
     present = torch.cuda.device_count()
-    if kind == "cuda" and int(index or 0) >= present:
+    if kind == "cpu" or (kind == "auto" and not present):
+        return torch.device("cpu")
+    number = int(index) if index else usual
+    if number >= present:
         raise ConfigError(f"device {name}: torch sees {present} CUDA devices")
-    return torch.device(("cuda" if present else "cpu") if kind == "auto" else name)
+    return torch.device("cuda", number)

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from unetfast.data.augment import NONE, Augmentation, crop_at, recolour
 from unetfast.data.labels import IGNORE, LabelEncoding, read_pair
-from unetfast.data.threads import Progress, in_threads
+from unetfast.data.threads import in_threads
 from unetfast.errors import ConfigError
 from unetfast.imaging import resize
 from unetfast.spec import Sample
@@ -51,8 +51,6 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     seed : int
     cache : {"auto", "ram", "none"}
         Keep decoded images in memory. "auto" does where they take less than 40 % of what is free.
-    progress : callable, optional
-        Called with the number of images loaded and their total, where they are cached.
 
     Raises
     ------
@@ -80,7 +78,6 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         cache: str = "auto",
-        progress: Progress | None = None,
     ) -> None:
         if cache not in ("auto", "ram", "none"):
             raise ConfigError(f"cache must be auto, ram or none; got {cache!r}")
@@ -95,10 +92,9 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.cached = cache == "ram" or (cache == "auto" and needed < _RAM_SHARE * _free_bytes())
         covering = max(1, min(64, round(pixels / size_px**2)))
         self.crops = 1 if whole else crops or covering
-        self._order: tuple[int, NDArray[np.int64]] | None = (
-            None  # of one epoch; made again where it is missing
-        )
-        self._pairs = list(in_threads(self._read, self.samples, progress)) if self.cached else None
+        # Of one epoch; made again where it is missing.
+        self._order: tuple[int, NDArray[np.int64]] | None = None
+        self._pairs = list(in_threads(self._read, self.samples)) if self.cached else None
         self._points = [_class_points(labels) for _, labels in self._pairs] if self._pairs else None
 
     def _read(self, sample: Sample) -> Pair:

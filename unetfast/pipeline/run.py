@@ -248,14 +248,11 @@ def _ray_engine(*arguments: Any) -> RayEngine:
 def model_sha256(model: str | Path) -> str:
     """Return the SHA-256 of an artifact's file, or of a bundled model's."""
     path = bundled(model) or Path(model)
-    digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as exc:
         raise ArtifactError(f"{path}: cannot be read: {exc.strerror}") from exc
-    return digest.hexdigest()
 
 
 def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> bytes:

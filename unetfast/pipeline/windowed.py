@@ -44,11 +44,9 @@ def takes(path: Path | RemoteFile, context: Context) -> bool:
 
 def identify(job: Job, context: Context) -> None:
     """Hash the file without holding it."""
-    digest = hashlib.sha256()
     with open(str(job.item.path), "rb") as file:
         job.state = _state(file)
-        while block := file.read(1 << 22):
-            digest.update(block)
+        digest = hashlib.file_digest(file, "sha256")
     stages.identify(job, context, digest.hexdigest())
 
 

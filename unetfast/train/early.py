@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import torch
-
-from unetfast.errors import ConfigError
 from unetfast.losses import loss_function
 from unetfast.train import prepare, run_folder, start
 from unetfast.train.settings import TrainSettings
@@ -33,10 +30,10 @@ def refuse_slips(settings: TrainSettings, *, resumed: bool) -> None:
         When the weights to start from cannot be read.
     """
     loss_function(settings.loss, 2)
-    device: torch.device = prepare.device_of(settings.device, int(os.environ.get("LOCAL_RANK", "0")))
+    device = prepare.device_of(settings.device, int(os.environ.get("LOCAL_RANK", "0")))
     prepare.amp_type(settings.amp, device)
-    if settings.batch == 0 and device.type != "cuda":
-        raise ConfigError("batch auto needs a CUDA device; give a number, such as --batch 8")
+    if settings.batch == 0:
+        prepare.refuse_batch_auto(device)
     if not resumed and settings.weights:
         start.read(settings)
     if not resumed and settings.output is not None:

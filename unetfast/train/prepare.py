@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unetfast import __version__
+from unetfast.backends import torch_
 from unetfast.data import DataSet
 from unetfast.data.labels import LabelEncoding
 from unetfast.errors import BackendError, ConfigError
@@ -33,6 +34,7 @@ __all__ = [
     "largest_batch",
     "memory_error",
     "parameters",
+    "refuse_batch_auto",
 ]
 
 
@@ -44,19 +46,10 @@ def device_of(name: str, local_rank: int) -> torch.device:
     ConfigError
         When it is unknown or not there.
     """
-    present = torch.cuda.device_count()
-    if name == "auto":
-        name = "cuda" if present else "cpu"
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N; got {name!r}")
-    if kind == "cpu":
-        return torch.device("cpu")
-    number = int(index) if index else local_rank
-    if number >= present:
-        raise ConfigError(f"device {name}: torch sees {present} CUDA devices")
-    torch.cuda.set_device(number)
-    return torch.device("cuda", number)
+    device = torch_.device_of(name, local_rank)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
 def amp_type(wanted: str, device: torch.device) -> torch.dtype | None:
@@ -73,9 +66,8 @@ def amp_type(wanted: str, device: torch.device) -> torch.dtype | None:
     if device.type == "cpu":
         if wanted == "fp16":
             raise ConfigError("amp fp16 needs CUDA; on the CPU use --amp bf16 or off")
-        able: dict[str, Any] = getattr(
-            torch.cpu, "get_capabilities", dict
-        )()  # older torch: not known, so float32
+        # Older torch does not tell: float32.
+        able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         native = able.get("avx512_bf16", False) or able.get("amx_bf16", False)
         return torch.bfloat16 if wanted == "bf16" or (wanted == "auto" and native) else None
     if wanted == "off":
@@ -223,6 +215,12 @@ def _provenance(settings: TrainSettings, data: DataSet, train: int, val: int) ->
     }
 
 
+def refuse_batch_auto(device: torch.device) -> None:
+    """Raise ConfigError where a batch cannot be found: on the CPU, whose memory gives no clean answer."""
+    if device.type != "cuda":
+        raise ConfigError("batch auto needs a CUDA device; give a number, such as --batch 8")
+
+
 def largest_batch(
     gradients: Callable[[Tensor, Tensor], Any], spec: ModelSpec, imgsz: int, device: torch.device
 ) -> int:
@@ -239,12 +237,11 @@ def largest_batch(
     Raises
     ------
     ConfigError
-        On the CPU, whose memory gives no clean answer.
+        On the CPU.
     BackendError
         When not even one image fits.
     """
-    if device.type != "cuda":
-        raise ConfigError("batch auto needs a CUDA device; give a number, such as --batch 8")
+    refuse_batch_auto(device)
     good, room = 0, 0.9 * torch.cuda.get_device_properties(device).total_memory
     for tried in (2**power for power in range(13)):
         images = torch.zeros(tried, imgsz, imgsz, spec.preprocess.channels, dtype=torch.uint8, device=device)

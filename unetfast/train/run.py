@@ -132,41 +132,23 @@ def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: 
     average = Average(model, settings.ema)
     optimizer = make_optimizer(model, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay)
     scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
-    weighted = settings.class_weights != "none"
-    loss_of = loss_function(settings.loss, len(spec.classes), weighted=weighted)
-
-    at: dict[str, Any] = {
-        **{"epoch": 0, "step": 0, "updates": 0, "best": -1.0, "since_best": 0, "seconds": 0.0},
-        "settled": False,
-    }
-    tally = Tally(len(spec.classes), device)
-    if saved is not None:
-        if saved.training_state is None:
-            raise ArtifactError(f"{resume}/last.pt: holds no training state to go on with")
-        if saved.spec.training["data"] != spec.training["data"]:
-            raise DatasetError(f"{data.root}: is not what {resume} was trained on; start a new run for it")
+    tally, at = Tally(len(spec.classes), device), dict(_BEGINNING)
+    if resume is not None and saved is not None:
+        _refuse_other_data(resume, saved, spec, data)
+        assert saved.training_state is not None
         at |= restore(saved.training_state, model, optimizer, scaler)
-        if team.leads:
-            _say_other_length(resume, saved.spec, settings)
         average.model.load_state_dict(saved.model_state)
         tally.load(at.pop("tally"), team)
-
+        if team.leads:
+            _say_other_length(resume, saved.spec, settings)
+    weighted = settings.class_weights != "none"
+    loss_of = loss_function(settings.loss, len(spec.classes), weighted=weighted)
     weight = prepare.class_weights(settings.class_weights, pixels, device)
-    logits_of = _logits(model, spec, settings, team, device)
-
-    def gradients(images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(device.type, amp or torch.bfloat16, enabled=amp is not None):
-            logits = logits_of(images)
-        loss = loss_of(logits, target, weight)
-        scaler.scale(loss / settings.accumulate).backward()  # type: ignore[no-untyped-call]
-        return logits.detach(), loss.detach()
-
+    logits_of = _autocast(_logits(model, spec, settings, team, device), device, amp)
+    gradients = _gradients(logits_of, loss_of, weight, scaler, settings.accumulate)
     if settings.batch == 0:
-        untouched = copy.deepcopy(model.state_dict())
-        found = prepare.largest_batch(gradients, spec, settings.imgsz, device)
+        found = _largest_batch(gradients, model, optimizer, spec, settings.imgsz, device)
         settings = dataclasses.replace(settings, batch=team.agreed(found))
-        model.load_state_dict(untouched)  # the attempts moved the batch norms
-        optimizer.zero_grad(set_to_none=True)
     batches = Batches(samples, data.encoding, spec, settings, team, device)
     truths = Truths(val_samples, data.encoding, spec.preprocess.channels, team, cached=batches.cached)
     return Run(
@@ -191,7 +173,22 @@ def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: 
     )
 
 
-def _say_other_length(folder: Path | None, saved: ModelSpec, settings: TrainSettings) -> None:
+# How far a new run is; see Run.
+_BEGINNING: dict[str, Any] = {
+    **{"epoch": 0, "step": 0, "updates": 0, "best": -1.0, "since_best": 0, "seconds": 0.0},
+    "settled": False,
+}
+
+
+def _refuse_other_data(folder: Path, saved: checkpoint.Checkpoint, spec: ModelSpec, data: DataSet) -> None:
+    """Raise where a run cannot go on exactly as it would have."""
+    if saved.training_state is None:
+        raise ArtifactError(f"{folder}/last.pt: holds no training state to go on with")
+    if saved.spec.training["data"] != spec.training["data"]:
+        raise DatasetError(f"{data.root}: is not what {folder} was trained on; start a new run for it")
+
+
+def _say_other_length(folder: Path, saved: ModelSpec, settings: TrainSettings) -> None:
     """Say that a run of another length follows another learning rate than one that had it from the start."""
     before = saved.training["settings"]["epochs"]
     if settings.epochs != before:
@@ -231,3 +228,47 @@ def _logits(
     if team.size > 1:
         network = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
     return Deployable(network, spec).to(device).logits
+
+
+def _autocast(
+    logits_of: Callable[[Tensor], Tensor], device: torch.device, amp: torch.dtype | None
+) -> Callable[[Tensor], Tensor]:
+    def narrow(images: Tensor) -> Tensor:
+        with torch.autocast(device.type, amp or torch.bfloat16, enabled=amp is not None):
+            return logits_of(images)
+
+    return narrow
+
+
+def _gradients(
+    logits_of: Callable[[Tensor], Tensor],
+    loss_of: Loss,
+    weight: Tensor | None,
+    scaler: torch.amp.GradScaler,
+    accumulate: int,
+) -> Gradients:
+    """Return forward and backward of a batch; gradients add up over `accumulate` of them."""
+
+    def gradients(images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        logits = logits_of(images)
+        loss = loss_of(logits, target, weight)
+        scaler.scale(loss / accumulate).backward()  # type: ignore[no-untyped-call]
+        return logits.detach(), loss.detach()
+
+    return gradients
+
+
+def _largest_batch(
+    gradients: Gradients,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    spec: ModelSpec,
+    imgsz: int,
+    device: torch.device,
+) -> int:
+    """Find the largest batch that fits, and leave the network as it was."""
+    untouched = copy.deepcopy(model.state_dict())
+    found = prepare.largest_batch(gradients, spec, imgsz, device)
+    model.load_state_dict(untouched)  # the attempts moved the batch norms
+    optimizer.zero_grad(set_to_none=True)
+    return found
