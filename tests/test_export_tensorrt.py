@@ -17,7 +17,7 @@ import unetfast
 from unetfast.errors import BackendError, ConfigError, MissingDependencyError
 from unetfast.export import onnx as graph
 from unetfast.export.int8 import quantize
-from unetfast.export.plan import PlanOptions, Profile, build_plan, parse_bytes, parse_profile, profile_for
+from unetfast.export.plan import PlanOptions, Profile, build_plan, parse_profile, profile_for
 from unetfast.export.precision import folded, narrowed
 from unetfast.export.settings import ExportSettings
 from unetfast.export.tensorrt import rebuild_command
@@ -162,14 +162,6 @@ def test_the_data_s_own_sizes_make_a_profile() -> None:
     assert profile_for(images, spec) == Profile((1, 1, 1), (1, 35, 50), (8, 1216, 2000))
     square = spec.replace(preprocess=type(spec.preprocess)(resize_px=128))
     assert profile_for(images, square) == Profile((1, 128, 128), (1, 128, 128), (8, 128, 128))
-
-
-def test_sizes_of_memory() -> None:
-    assert parse_bytes("4GB") == 4 * 2**30
-    assert parse_bytes("1.5mb") == 3 * 2**19
-    for bad in ("4", "GB", "4TB"):
-        with pytest.raises(ConfigError, match="workspace"):
-            parse_bytes(bad)
 
 
 def test_the_rebuild_command_says_what_was_asked() -> None:

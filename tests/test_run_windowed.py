@@ -429,10 +429,12 @@ def test_too_little_memory_for_one_strip_is_one_clear_line(tmp_path: Path, model
     assert tree(tmp_path / "out") == {}
 
 
-@pytest.mark.parametrize(("text", "size"), [("2GB", 2e9), ("500M", 5e8), ("1e9", 1e9), ("1.5 kB", 1500)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("2GB", 2e9), ("500M", 5e8), ("1e9", 1e9), ("1.5 kB", 1500), ("4GiB", 2**32)]
+)
 def test_sizes(text: str, size: float) -> None:
     assert parse_bytes(text) == size
-    for wrong in ("much", "1.2.3GB", ".", "-1", "1e999"):
+    for wrong in ("much", "1.2.3GB", ".", "-1", "1e999", "4", "GB"):
         with pytest.raises(ConfigError, match="number with a unit"):
             parse_bytes(wrong)
 

@@ -1,8 +1,8 @@
 """A setting is declared once.
 
 One dataclass field made by :func:`setting` becomes the command-line option
-(``unetfast.cli.options.settings_options``), the key of a configuration file
-(:func:`from_toml`) and a row of the documentation (:func:`table`).
+(``unetfast.cli.options.settings_options``) and the key of a configuration file
+(:func:`from_toml`).
 Precedence: command line > configuration file > default.
 """
 
@@ -26,7 +26,6 @@ __all__ = [
     "from_toml",
     "parse_bytes",
     "setting",
-    "table",
     "to_toml",
 ]
 
@@ -52,7 +51,7 @@ def setting(
         `type` is given; a bool makes an on/off flag; a tuple makes an option that may be
         given several times.
     help : str
-        One line for ``--help`` and the documentation, units included.
+        A line or two for ``--help``, units included.
     choices : sequence of str, optional
         The allowed words.
     low, high : float, optional
@@ -96,15 +95,29 @@ def check_threads(threads: int, name: str = "threads") -> None:
         raise ConfigError(f"{name} must be in 0 .. {most}; got {threads}")
 
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-def parse_bytes(text: str) -> int:
-    """Read a size such as ``2GB``, ``500M`` or ``1e9``."""
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([kmgt]?)i?b?\s*", text.lower())
-    if match is None:
-        raise ConfigError(f"a size must be a number with a unit, such as 2GB; got {text!r}")
-    return int(float(match[1]) * _UNITS[match[2]])
+def parse_bytes(text: str, name: str = "a size") -> int:
+    """Read a size such as ``2GB``, ``500M``, ``1e9`` or ``4GiB`` (2**30 bytes a GiB, 10**9 a GB).
+
+    Parameters
+    ----------
+    text : str
+    name : str
+        Of the setting, for the message.
+
+    Raises
+    ------
+    ConfigError
+        When it is none, or less than a kilobyte: then the unit was forgotten.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([kmgt]?)(i?)b?\s*", text.lower())
+    number, unit, binary = match.groups() if match else ("0", "", "")
+    size = int(float(number) * (1024 if binary else 1000) ** _POWERS[unit])
+    if size < 1000:
+        raise ConfigError(f"{name} must be a number with a unit, such as 2GB; got {text!r}")
+    return size
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], source: str) -> T:
@@ -201,14 +214,3 @@ def _toml_value(value: Any) -> str:
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     # TOML's basic strings forbid raw control characters; file names may hold them.
     return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04X}" for c in escaped) + '"'
-
-
-def table(cls: type[Any]) -> list[tuple[str, str, str]]:
-    """Return one (option, default, help) row a setting, for the documentation."""
-    rows = []
-    for field in dataclasses.fields(cls):
-        flag = field.metadata.get("flag") or "--" + field.name.replace("_", "-")
-        rows.append(
-            (flag, "" if field.default is None else str(field.default), field.metadata.get("help", ""))
-        )
-    return rows

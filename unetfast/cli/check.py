@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,26 +21,33 @@ if TYPE_CHECKING:
 
     from unetfast.data import DataSet
     from unetfast.data.doctor import Finding
+    from unetfast.data.labels import LabelEncoding
 
-__all__ = ["check", "open_examined", "say_decisions"]
+__all__ = ["check", "data_options", "open_data", "open_examined", "say_decisions"]
 
-_OF_DATA = ("layout", "mask", "mask_values", "ignore_label", "skip_unmatched")
-_OTHERS = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in _OF_DATA]
+F = TypeVar("F", bound=Callable[..., Any])
+
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def data_options(*names: str) -> Callable[[F], F]:
+    """Return those options of training that say how data is read, for a command that reads data too."""
+    others = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in names]
+    return settings_options(TrainSettings, leave_out=others)
 
 
 @click.command("check")
 @click.argument("data", type=click.Path(path_type=Path))
-@settings_options(TrainSettings, leave_out=_OTHERS)
+@data_options("layout", "mask", "mask_values", "ignore_label", "skip_unmatched")
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("check.html"),
     show_default=True,
-    help="page with a contact sheet of images and their masks",
+    help="Page with a contact sheet of images and their masks.",
 )
-@click.option("--samples", type=click.IntRange(0, 500), default=24, show_default=True, help="pictures on it")
+@click.option("--samples", type=click.IntRange(0, 500), default=24, show_default=True, help="Pictures on it.")
 @config_option
 def check(data: Path, output: Path, samples: int, config: Path | None, **said: Any) -> None:
     r"""Inspect DATA before training on it: what was found, how masks are read, what is wrong.
@@ -64,7 +71,7 @@ def check(data: Path, output: Path, samples: int, config: Path | None, **said: A
     settings = from_command_line(TrainSettings, {**said, "data": data}, config)
     refuse_unwritable(output if samples else None)
     # Files without a partner are findings here, beside everything else that is wrong.
-    found = _opened(settings, skip_unmatched=True)
+    found = open_data(settings, skip_unmatched=True)
     with _progress("looking at images") as advance:
         findings = inspect(found, skip_unmatched=settings.skip_unmatched, progress=advance)
     findings = [*_split(found, settings), *findings]
@@ -102,7 +109,7 @@ def open_examined(settings: TrainSettings) -> DataSet:
 
     from unetfast.data.doctor import inspect, refuse_errors
 
-    found = _opened(settings, skip_unmatched=settings.skip_unmatched)
+    found = open_data(settings, skip_unmatched=settings.skip_unmatched)
     if os.environ.get("RANK", "0") != "0":
         return found  # of the processes of torchrun the first one looks and speaks
     with _progress("checking data") as advance:
@@ -127,7 +134,16 @@ def say_decisions(found: DataSet) -> None:
         console.print(f"[dim]{topic}[/dim]: {_plain(decision)}", soft_wrap=True)
 
 
-def _opened(settings: TrainSettings, *, skip_unmatched: bool) -> DataSet:
+def open_data(
+    settings: TrainSettings, *, skip_unmatched: bool, encoding: LabelEncoding | None = None
+) -> DataSet:
+    """Open the data that settings name; `encoding` is how a model's training read its masks.
+
+    Raises
+    ------
+    DatasetError
+        As :func:`unetfast.data.open_dataset`.
+    """
     from unetfast.data import open_dataset
 
     assert settings.data is not None, "the command line gave it"
@@ -138,6 +154,7 @@ def _opened(settings: TrainSettings, *, skip_unmatched: bool) -> DataSet:
             mask_values=settings.mask_values,
             mask_name=settings.mask,
             ignore_label=settings.ignore_label,
+            encoding=encoding,
             skip_unmatched=skip_unmatched,
             progress=advance,
         )

@@ -1,4 +1,4 @@
-"""``unetfast eval``."""
+"""``unetfast eval``: measure a model against truth."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unetfast.backends import BACKENDS
+from unetfast.cli.check import data_options, open_data, say_decisions
+from unetfast.cli.options import from_command_line
 from unetfast.errors import ConfigError, DatasetError, require
+from unetfast.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from unetfast.backends.base import Backend
@@ -22,32 +26,36 @@ __all__ = ["eval_"]
 @click.command("eval")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--layout", default="auto", help="how the data lies on disk; auto finds out")
-@click.option("--mask", "mask_name", help="which mask, where an image has several")
-@click.option("--mask-values", multiple=True, help="what a mask value means, such as 255=crack; repeatable")
-@click.option(
-    "--skip-unmatched", is_flag=True, help="leave out images without a mask, and masks without an image"
-)
-@click.option("--split", type=click.Choice(["train", "val", "test"]), help="only this split of the data")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="binary: in place of the model's own")
+@data_options("layout", "mask", "mask_values", "skip_unmatched")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split of the data.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Of two classes, in place of the model's own.")
 @click.option(
     "--tolerance", type=click.FloatRange(0, 100), default=2.0, show_default=True,
-    help="binary: px by which a thin structure may lie beside the truth in tolerance F1, ODS and OIS",
+    help="Of two classes: px by which a thin structure may lie off the truth in tolerance F1, ODS and OIS.",
 )  # fmt: skip
 @click.option(
-    "--worst", type=click.IntRange(0, 50), default=8, show_default=True, help="worst images to draw"
+    "--worst", type=click.IntRange(0, 50), default=8, show_default=True, help="Worst images to draw."
 )
-@click.option("--backend", default="auto", help="torch, onnxruntime, openvino, tensorrt, or auto by the file")
-@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 @click.option(
-    "--tile", type=click.IntRange(64), default=1024, show_default=True, help="images much larger are tiled"
+    "--backend", default="auto", show_default=True, help=f"{', '.join(BACKENDS)}, or auto: by the file."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--tile",
+    type=click.IntRange(64),
+    default=1024,
+    show_default=True,
+    help="Images much larger than this are tiled, px.",
 )
 @click.option(
     "--scale", type=click.FloatRange(0.05, 1), default=1.0, show_default=True,
-    help="measure what run --scale gives",
+    help="Measure what run --scale gives.",
 )  # fmt: skip
 @click.option(
-    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="folder for the results"
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the results.  [default: runs/eval, eval2, …]",
 )
 def eval_(
     model: Path, data: Path, threshold: float | None, tolerance: float, worst: int, backend: str, device: str,
@@ -72,12 +80,11 @@ def eval_(
     from rich.console import Console
     from rich.progress import track
 
-    from unetfast.cli.check import say_decisions
     from unetfast.evaluate import evaluate
     from unetfast.train.run_folder import new_folder
 
     loaded = _load(model, backend, device, threshold)
-    found = _open(data, loaded, source, split)
+    found = _open(from_command_line(TrainSettings, {**source, "data": data}), loaded, split)
     folder = new_folder(output, "eval")  # before the minutes of work
     say_decisions(found)
     if len({sample.split for sample in found.samples}) > 1:
@@ -119,15 +126,15 @@ def _load(path: Path, backend: str, device: str, threshold: float | None) -> Bac
     return loaded
 
 
-def _open(root: Path, loaded: Backend, source: dict[str, Any], split: str | None) -> DataSet:
+def _open(settings: TrainSettings, loaded: Backend, split: str | None) -> DataSet:
     """Open the data, its masks read as the model's training read them."""
-    from unetfast.data import open_dataset
     from unetfast.data.labels import LabelEncoding
 
-    found = open_dataset(root, encoding=LabelEncoding.of(loaded.spec), **source).only(split)
+    trained = LabelEncoding.of(loaded.spec)
+    found = open_data(settings, skip_unmatched=settings.skip_unmatched, encoding=trained).only(split)
     if len(found.classes) != len(loaded.spec.classes):
         raise DatasetError(
-            f"{root}: has {len(found.classes)} classes ({', '.join(found.classes)}), but the model "
+            f"{settings.data}: has {len(found.classes)} classes ({', '.join(found.classes)}), but the model "
             f"{len(loaded.spec.classes)} ({', '.join(loaded.spec.classes)})"
         )
     return found

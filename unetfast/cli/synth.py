@@ -32,7 +32,9 @@ __all__ = ["synth"]
     show_default=True,
     help="Part of the pictures that show a crack.",
 )
-@click.option("--workers", type=click.IntRange(0), default=0, help="Processes; 0 takes all cores.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes; 0 takes all cores."
+)
 def synth(
     out: Path, count: int, size: int, seed: int, photos: Path | None, cracked: float, workers: int
 ) -> None:

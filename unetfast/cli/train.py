@@ -1,4 +1,4 @@
-"""``unetfast train``."""
+"""``unetfast train``: train a network on a data set as it is."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ class _Batch(click.ParamType[int]):
     type=click.Path(path_type=Path),
     help="Go on with a stopped run: its folder, or its last.pt.",
 )
-@click.option("--batch", type=_Batch(), help="images a step and device, or auto (CUDA)  [default: 4]")
+@click.option(
+    "--batch",
+    type=_Batch(),
+    help=f"Images a step and device, or auto (CUDA).  [default: {TrainSettings.batch}]",
+)
 @settings_options(TrainSettings, leave_out=("data", "batch"))
 def train(data: Path | None, config: Path | None, resume: Path | None, **said: Any) -> None:
     r"""Train a U-Net on DATA, a folder or .zip of images and masks as it is.

@@ -24,7 +24,9 @@ __all__ = ["verify"]
 )
 @click.option("--backend", default="auto", show_default=True, help="What runs the artifact.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", default=0, type=click.IntRange(0), help="CPU threads; 0 takes all cores.")
+@click.option(
+    "--threads", default=0, type=click.IntRange(0), show_default=True, help="CPU threads; 0 takes all cores."
+)
 @click.option("--rebuild", is_flag=True, help="Build a TensorRT plan of another GPU again first.")
 @click.option("--max-differ", type=click.FloatRange(0, 1), help="Largest fraction of pixels that may differ.")
 @click.option(

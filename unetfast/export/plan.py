@@ -30,7 +30,6 @@ __all__ = [
     "PlanOptions",
     "Profile",
     "build_plan",
-    "parse_bytes",
     "parse_profile",
     "profile_for",
 ]
@@ -39,7 +38,6 @@ log = logging.getLogger(__name__)
 
 OnStep = Callable[[str, int, int], None]  # phase, step, steps
 
-_UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
 _RUN_TILE_PX = 1024  # what `unetfast run` cuts large photos into; the default profile takes it
 _RUN_BATCH = 8
 
@@ -131,15 +129,6 @@ def profile_for(images: Sequence[NDArray[np.uint8]], spec: ModelSpec) -> Profile
     tile = _RUN_TILE_PX + 2 * margin
     best = 1, int(np.median(heights)), int(np.median(widths))
     return Profile((1, 1, 1), best, (_RUN_BATCH, max(tile, *heights), max(tile, *widths)))
-
-
-def parse_bytes(text: str) -> int:
-    """Read ``"4GB"`` or ``"512MB"``; raises ConfigError."""
-    number, unit = text.strip()[:-2], text.strip()[-2:].upper()
-    try:
-        return int(float(number) * _UNITS[unit])
-    except (KeyError, ValueError) as exc:
-        raise ConfigError(f"workspace must be a size such as 4GB or 512MB; got {text!r}") from exc
 
 
 def build_plan(

@@ -51,7 +51,7 @@ class ExportSettings:
         "TensorRT: batch x height x width from smallest to largest, such as "
         "1x256x256,1x512x512,8x1024x1024 (min, best, max).",
     )
-    workspace: str = setting("4GB", "TensorRT: memory that the builder's layers may use.")
+    workspace: str = setting("4GiB", "TensorRT: memory that the builder's layers may use.")
     builder_level: int = setting(3, "TensorRT: how long to search for kernels.", low=0, high=5)
     timing_cache: Path | None = setting(
         None, "TensorRT: file of kernel timings kept between builds.", type=Path

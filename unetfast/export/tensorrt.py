@@ -27,13 +27,13 @@ from unetfast.export.plan import (
     PlanOptions,
     Profile,
     build_plan,
-    parse_bytes,
     parse_profile,
     profile_for,
 )
 from unetfast.export.samples import bundled_images
 from unetfast.export.settings import ExportSettings
 from unetfast.imaging import atomic_write
+from unetfast.settings import parse_bytes
 from unetfast.spec import ModelSpec
 
 __all__ = ["rebuild_command", "rebuild_if_stale", "write_tensorrt"]
@@ -53,7 +53,7 @@ def write_tensorrt(
     trt = tensorrt_.runtime()
     profile = parse_profile(settings.shapes) if settings.shapes else profile_for(job.samples.images, job.spec)
     options = PlanOptions(
-        parse_bytes(settings.workspace),
+        parse_bytes(settings.workspace, "workspace"),
         settings.builder_level,
         settings.timing_cache,
         settings.hardware_compatible,

@@ -98,7 +98,7 @@ def check_run(settings: RunSettings) -> None:
     if settings.window_px and settings.window_px % 2 == 0:
         raise ConfigError(f"--window must be odd, or 0 (by each crack's width); got {settings.window_px}")
     parse_shard(settings.shard)
-    parse_bytes(settings.max_memory)
+    parse_bytes(settings.max_memory, "max_memory")
     check_threads(settings.threads)
     check_threads(settings.workers, "workers")
     if 0 < settings.tile < SMALLEST_TILE_PX:
