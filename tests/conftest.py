@@ -1,17 +1,21 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests; what benchmarks need too is in the conftest.py above."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A busy machine is slow now and then, and what these tests prove has no clock.
+hypothesis.settings.register_profile("unetfast", deadline=None)
+hypothesis.settings.load_profile("unetfast")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -24,15 +28,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def root() -> Path:
     """Return the root of the checkout."""
     return ROOT
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Return the folder of real data sets ($UNETFAST_DATA), or skip."""
-    folder = Path(os.environ.get("UNETFAST_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "README.md").is_file():
-        pytest.skip(f"real data sets are not at {folder}; set UNETFAST_DATA to run this test")
-    return folder
 
 
 @pytest.fixture

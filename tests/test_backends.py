@@ -248,7 +248,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float, kind: str) ->
         backends.load(path, backend=kind)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     path = exported.folder() / "fuzz.onnx"
@@ -257,7 +257,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         read_header(path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_damage_is_read_or_refused(data: st.DataObject) -> None:
     whole = bytearray(exported.artifact("fp32").read_bytes())

@@ -746,7 +746,7 @@ def test_an_unknown_value_names_the_file_and_the_flag() -> None:
         encoding.apply(MaskFile(np.array([[0, 7]], np.uint8), None, "L"), "m.png")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))),
     st.dictionaries(st.integers(0, 255), st.integers(0, 254) | st.just(255), min_size=1, max_size=20),

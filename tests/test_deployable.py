@@ -43,7 +43,7 @@ def normalised(images: np.ndarray, spec: ModelSpec) -> np.ndarray:
     return (images / 255.0 - np.array(pre.mean)) / np.array(pre.std)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(1, 3),
     st.integers(1, 40),

@@ -150,7 +150,7 @@ def test_truncated_files_are_refused(name: str, part: float, tmp_path: Path) -> 
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8),
     cut=st.floats(0.1, 1),
 )
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_files_are_read_or_refused_never_crash(
     name: str, edits: list[tuple[float, int]], cut: float
@@ -299,7 +299,7 @@ def test_masks_keep_their_stored_values() -> None:
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**32))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_binary_masks_are_1_bit_png(height: int, width: int, seed: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < 0.3
     data = imaging.encode_mask(mask)
@@ -312,7 +312,7 @@ def test_binary_masks_are_1_bit_png(height: int, width: int, seed: int) -> None:
 
 
 @given(st.integers(0, 65535))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_16_bit_is_scaled_not_clipped(value: int) -> None:
     out = imaging.network_input(np.full((1, 1), value, np.uint16), 1)
     assert out[0, 0, 0] == round(value / 257)

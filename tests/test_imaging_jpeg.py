@@ -55,7 +55,7 @@ def with_jpeglib(source: bytes, blocks: Any) -> bytes:
     st.sampled_from([0, 1, 3]),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_spliced_files_hold_the_coefficients_that_jpeglib_writes(
     height: int, width: int, kind: tuple[str, int], quality: int, optimize: bool, restart: int, seed: int
 ) -> None:

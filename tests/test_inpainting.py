@@ -92,7 +92,7 @@ def cases(draw: st.DrawFn) -> tuple[Any, Any, int]:
 
 @pytest.mark.parametrize("method", MEDIANS)
 @given(case=cases(), threads=st.integers(1, 4), form=st.sampled_from(["bool", "uint8", "runs"]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_equals_the_oracle_to_the_last_bit(method: str, case: Any, threads: int, form: str) -> None:
     image, mask, window_px = case
     image.flags.writeable = False
@@ -267,7 +267,7 @@ def test_views_are_read_and_written_as_they_lie(view: Any) -> None:
 
 
 @given(radius=st.integers(0, 70), seed=st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_dilate_px_grows_by_a_disc(radius: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     height, width = (int(side) for side in rng.integers(1, 150, 2))
@@ -417,7 +417,7 @@ def thick_masks(draw: st.DrawFn, most: int = 60) -> Any:
 
 
 @given(mask=thick_masks())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_windows_follow_the_width(mask: Any) -> None:
     sides = np.zeros(mask.shape, int)
     for side, share in by_width(mask):
@@ -428,7 +428,7 @@ def test_windows_follow_the_width(mask: Any) -> None:
 
 @pytest.mark.parametrize("method", MEDIANS)
 @given(mask=thick_masks(), dtype=st.sampled_from(DTYPES), dilate_px=st.sampled_from([0, 2]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_each_pixel_gets_the_median_of_its_own_window(
     method: str, mask: Any, dtype: str, dilate_px: int
 ) -> None:
@@ -450,7 +450,7 @@ def test_each_pixel_gets_the_median_of_its_own_window(
 
 
 @given(mask=thick_masks(400), seed=st.integers(0, 9), threads=st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_kernel_shares_pixels_among_windows_as_opencv_does(mask: Any, seed: int, threads: int) -> None:
     # No two samples are alike, so that another window is another median.
     image = np.random.default_rng(seed).permutation(mask.size).astype(np.float32).reshape(mask.shape)

@@ -28,7 +28,7 @@ def _labels(draw: st.DrawFn, classes: int = 4) -> tuple[NDArray[np.uint8], NDArr
     return truth, draw(arrays(np.uint8, shape, elements=st.integers(0, classes - 1)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_labels())
 def test_scores_are_those_of_scikit_learn(pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
     truth, prediction = pair
@@ -89,7 +89,7 @@ def _slow_hits(truth: NDArray[np.uint8], predicted: NDArray[np.bool_], tolerance
     return [near(predicted_at, true_at), len(predicted_at), near(true_at, predicted_at), len(true_at)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from([0.0, 1.0, 1.5, 2.0, 5.0]))
 def test_tolerant_hits_are_those_of_all_pairs_of_pixels(data: st.DataObject, tolerance: float) -> None:
     shape = data.draw(SHAPES)
@@ -101,7 +101,7 @@ def test_tolerant_hits_are_those_of_all_pairs_of_pixels(data: st.DataObject, tol
         assert row.tolist() == _slow_hits(truth, probability > threshold, tolerance)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(_labels(classes=2))
 def test_f1_without_tolerance_is_dice(pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
     truth, prediction = pair
@@ -127,7 +127,7 @@ def test_f1_by_hand() -> None:
     np.testing.assert_allclose(f1(counts), expected)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(arrays(np.bool_, SHAPES))
 def test_skeleton_is_thin_and_keeps_every_part(mask: NDArray[np.bool_]) -> None:
     thin = skeletonize(mask)
@@ -162,7 +162,7 @@ def _slow_thinning(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return image[1:-1, 1:-1].astype(bool)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(arrays(np.bool_, SHAPES))
 def test_skeleton_is_that_of_the_plain_algorithm(mask: NDArray[np.bool_]) -> None:
     assert (skeletonize(mask) == _slow_thinning(mask)).all()

@@ -177,7 +177,7 @@ NAMES = st.text(st.sampled_from("aAbm_. "), min_size=1, max_size=4)
         max_size=12,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_two_photos_share_an_output(parts: set[tuple[str, str, str]]) -> None:
     from unetfast.pipeline.sources import _by_folder, stems_of
 
@@ -201,7 +201,7 @@ def test_plain_names_stay_plain() -> None:
 
 
 @given(st.integers(1, 7))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_shards_share_nothing_and_miss_nothing(count: int) -> None:
     from unetfast.pipeline.sources import _in_shard
 
@@ -279,7 +279,7 @@ def test_the_latest_line_counts_and_survives_reopening(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 400))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_line_cut_short_by_a_crash_is_lost_alone(cut: int) -> None:
     import tempfile
 
@@ -339,7 +339,7 @@ def journal_lines(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(journal_lines(), min_size=1, max_size=3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_journal_of_any_bytes_is_read_and_never_crashes(lines: list[bytes]) -> None:
     import tempfile
 

@@ -17,7 +17,7 @@ SIZES = st.integers(1, 200)
 
 
 @given(SIZES, SIZES, st.integers(8, 64), st.sampled_from([1, 2, 8]), st.integers(0, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_cores_cover_once_and_windows_are_aligned(
     height: int, width: int, tile_px: int, stride: int, halo: int
 ) -> None:
@@ -37,7 +37,7 @@ def test_cores_cover_once_and_windows_are_aligned(
 
 
 @given(SIZES, SIZES, st.integers(8, 64), st.integers(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_unfit_is_the_inverse_of_fit(height: int, width: int, tile_px: int, classes: int) -> None:
     spec = ModelSpec(stride_px=4, halo_px=9)
     image = np.random.default_rng(0).integers(0, 256, (height, width, max(classes, 1)), np.uint8)
@@ -78,7 +78,7 @@ def test_a_tile_smaller_than_the_stride_is_refused() -> None:
 
 
 @given(SIZES, SIZES, st.integers(8, 64), st.sampled_from([1, 2, 8]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_tiles_are_few_and_even(height: int, width: int, tile_px: int, stride: int) -> None:
     tiles = tiles_of(height, width, ModelSpec(stride_px=stride, halo_px=4), tile_px)
     most = tile_px // stride * stride

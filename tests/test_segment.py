@@ -23,7 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(16, 80), st.integers(1, 5), st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_tiled_equals_whole_equals_numpy(
     model: Path, height: int, width: int, tile_px: int, batch: int, seed: int
 ) -> None:
@@ -91,7 +91,7 @@ def test_scaled_takes_the_inside_from_the_coarse_look_and_the_edges_from_the_clo
 
 
 @given(st.integers(1, 300), st.integers(1, 90), st.floats(0.05, 1), st.integers(1, 150), st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_scaled_rows_are_those_of_the_whole(
     model: Path, height: int, width: int, scale: float, band: int, seed: int
 ) -> None:

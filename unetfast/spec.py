@@ -257,7 +257,7 @@ class Sample:
     split : str or None
         "train", "val" or "test" where the data says so.
     reader : str
-        Which mask reader of ``unetfast.data.labels`` understands `masks`: "raster", "mat",
+        Which reader of ``unetfast.data`` understands the truth: "raster", "mat",
         "polygons", "classes".
     polygons : tuple
         For reader "polygons": (class name, ((x, y), ...)) pairs in pixels of the stored image.

@@ -12,6 +12,7 @@ from unetfast.data.collection import DataSet
 from unetfast.data.labels import IGNORE, size_relation
 from unetfast.data.lookalikes import lookalikes
 from unetfast.data.looks import Look, class_counts, look_at_all
+from unetfast.data.masks import code_text
 from unetfast.data.threads import Progress
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
@@ -173,7 +174,7 @@ def _unknown_values(dataset: DataSet) -> Iterable[Finding]:
         for code in codes[dataset.encoding.ids_of(codes) < 0].tolist():
             strange[code].append(sample.id)
     for code, ids in strange.items():
-        value = f"#{code:06x}" if dataset.encoding.domain == "colour" else str(code)
+        value = code_text(dataset.encoding.domain, code)
         text = f"mask value {value} has no class; say what it means, such as --mask-values {value}=ignore"
         yield Finding("error", "mask values", text, tuple(ids))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from unetfast.data.labels import IGNORE, NEAR, LabelEncoding
-from unetfast.data.levels import INVERTED, Levels, distances
-from unetfast.data.masks import colour_text
+from unetfast.data.levels import INVERTED, Levels
+from unetfast.data.masks import code_text, distances
 from unetfast.data.survey import Survey
 
 __all__ = ["suited", "warn_if_inverted", "with_classes_of"]
@@ -59,7 +59,7 @@ def warn_if_inverted(encoding: LabelEncoding, found: Survey, root: Path) -> None
     background = next((code for code, id_ in encoding.table if id_ == 0), None)
     if share > INVERTED and background is not None:
         name = encoding.classes[1]
-        value = colour_text(background) if encoding.domain == "colour" else str(background)
+        value = code_text(encoding.domain, background)
         log.warning(
             "%s: %.0f %% of all pixels are %s; if these masks are inverted: --mask-values %s=%s",
             root,

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.data.masks import codes, colour_text, read_masks, unpack
+from unetfast.data.masks import code_text, codes, distances, read_masks
 from unetfast.errors import DatasetError, ImageError, InputError
 from unetfast.imaging import MaskFile, Picture, network_input, orient, read, resize
 from unetfast.spec import IGNORE, ModelSpec, Sample
@@ -129,19 +129,16 @@ class LabelEncoding:
             return np.asarray(np.where(found > (codes_[0] + codes_[1]) // 2, ids[1], ids[0]))
         values, back = np.unique(found, return_inverse=True)
         if self.rule == "nearest":
-            apart = self._apart(values)
+            apart = distances(self.domain, values, self._codes)
             by_row = np.array([id_ for _, id_ in self.table], np.int16)
             return np.asarray(by_row[apart.argmin(axis=1)][back].reshape(found.shape))
         at = np.searchsorted(codes_, values).clip(0, len(codes_) - 1)
         unknown = np.int16(-1 if self.other is None else self.other)
         return np.asarray(np.where(codes_[at] == values, ids[at], unknown)[back].reshape(found.shape))
 
-    def _apart(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return the largest difference per channel from each value to each code, (V, T)."""
-        table = np.array([code for code, _ in self.table], np.int32)
-        colour = self.domain == "colour"
-        points, centres = (unpack(values), unpack(table)) if colour else (values[:, None], table[:, None])
-        return np.asarray(np.abs(points[:, None] - centres[None]).max(axis=2))
+    @property
+    def _codes(self) -> list[int]:
+        return [code for code, _ in self.table]
 
     def _exact(self, found: NDArray[np.int32], name: str) -> NDArray[np.uint8]:
         labels = _lookup_table(self)[found]
@@ -151,7 +148,7 @@ class LabelEncoding:
 
     def _nearest(self, found: NDArray[np.int32], name: str) -> NDArray[np.uint8]:
         values, back = np.unique(found, return_inverse=True)
-        clear = (self._apart(values).min(axis=1) <= NEAR)[back].reshape(found.shape)
+        clear = (distances(self.domain, values, self._codes).min(axis=1) <= NEAR)[back].reshape(found.shape)
         labels = self.ids_of(found).astype(np.uint8)
         if clear.all() or len(self.table) == 2:  # between two nothing else can be meant
             return labels
@@ -165,8 +162,8 @@ class LabelEncoding:
         return np.asarray(by_zone[zone], np.uint8)
 
     def _unknown(self, bad: NDArray[np.int32], name: str) -> None:
-        shown = [colour_text(v) if self.domain == "colour" else str(v) for v in np.unique(bad)[:6].tolist()]
-        known = [colour_text(c) if self.domain == "colour" else str(c) for c, _ in self.table[:16]]
+        shown = [code_text(self.domain, value) for value in np.unique(bad)[:6].tolist()]
+        known = [code_text(self.domain, code) for code in self._codes[:16]]
         raise DatasetError(
             f"{name}: {bad.size} pixels hold {', '.join(shown)}; known mask values are {', '.join(known)}; "
             f"say what they mean, such as --mask-values {shown[0]}=ignore"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from unetfast.data.labels import NEAR
-from unetfast.data.masks import unpack
+from unetfast.data.masks import distances
 
-__all__ = ["INVERTED", "MOST_CLASSES", "Levels", "distances"]
+__all__ = ["INVERTED", "MOST_CLASSES", "Levels"]
 
 MOST_CLASSES = 64  # found without being told; more are instances, a soft map or a photograph
 INVERTED = 0.8  # a foreground larger than this share is more likely the background
@@ -98,10 +96,3 @@ class Levels:
             if not satellite:
                 centres.append(code)
         return centres
-
-
-def distances(domain: str, codes: Iterable[int], centres: list[int]) -> Any:
-    """Return the largest difference per channel, (len(codes), len(centres))."""
-    a, b = np.array(list(codes), np.int32), np.array(centres, np.int32)
-    pa, pb = (unpack(a), unpack(b)) if domain == "colour" else (a[:, None], b[:, None])
-    return np.abs(pa[:, None] - pb[None]).max(axis=2)

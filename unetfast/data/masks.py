@@ -7,6 +7,7 @@ depending on the *domain* that a data set's masks live in.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from unetfast.spec import FileRef, Sample
 
 __all__ = [
     "DOMAINS",
+    "code_text",
     "codes",
     "colour_text",
+    "distances",
     "kind_of",
     "mat_arrays",
     "pack",
@@ -198,6 +201,18 @@ def unpack(packed: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=-1)
 
 
+def distances(domain: str, codes: Iterable[int], centres: Iterable[int]) -> NDArray[np.int32]:
+    """Return the largest difference per channel from each code to each centre, (codes, centres)."""
+    a, b = np.array(list(codes), np.int32), np.array(list(centres), np.int32)
+    points, middles = (unpack(a), unpack(b)) if domain == "colour" else (a[:, None], b[:, None])
+    return np.asarray(np.abs(points[:, None] - middles[None]).max(axis=2))
+
+
 def colour_text(code: int) -> str:
     """Return ``#rrggbb`` of a packed colour."""
     return f"#{code:06x}"
+
+
+def code_text(domain: str, code: int) -> str:
+    """Return a code as ``--mask-values`` takes it."""
+    return colour_text(code) if domain == "colour" else str(code)

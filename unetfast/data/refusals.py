@@ -9,8 +9,8 @@ from typing import NoReturn
 import numpy as np
 
 from unetfast.data.labels import NEAR
-from unetfast.data.levels import Levels, distances
-from unetfast.data.masks import colour_text
+from unetfast.data.levels import Levels
+from unetfast.data.masks import code_text, colour_text, distances
 from unetfast.data.objects import number_objects
 from unetfast.data.survey import Survey
 from unetfast.errors import DatasetError
@@ -177,4 +177,4 @@ class Refusals:
         return shares + (f" and {rest} more" if rest > 0 else "")
 
     def _text(self, code: int) -> str:
-        return colour_text(code) if self.domain == "colour" else str(code)
+        return code_text(self.domain, code)

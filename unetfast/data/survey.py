@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.data.masks import codes, kind_of, plain_colour, read_masks
+from unetfast.data.masks import codes, kind_of, pack, plain_colour, read_masks
 from unetfast.data.threads import Progress, in_threads
 from unetfast.errors import UnetfastError
 from unetfast.imaging import MaskFile
@@ -240,6 +240,5 @@ def _palette(mask: MaskFile) -> dict[int, int]:
     if mask.palette is None:
         return {}
     used = np.unique(mask.values)
-    colours = mask.palette[used[used < len(mask.palette)]].astype(int)
-    packed = colours[:, 0] << 16 | colours[:, 1] << 8 | colours[:, 2]
+    packed = pack(mask.palette[used[used < len(mask.palette)]])
     return dict(zip(used.tolist(), packed.tolist(), strict=False))

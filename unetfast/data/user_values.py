@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unetfast.data.labels import IGNORE, NEAR, LabelEncoding
-from unetfast.data.levels import distances
-from unetfast.data.masks import colour_text
+from unetfast.data.masks import code_text, colour_text, distances
 from unetfast.data.survey import Survey
 from unetfast.errors import ConfigError, DatasetError
 
@@ -114,7 +113,7 @@ def encode_as_told(
             text = (
                 colour_text(low) if found.domain == "colour" else f"{low}" if low == high else f"{low}-{high}"
             )
-            shown = ", ".join(colour_text(c) if found.domain == "colour" else str(c) for c in present[:12])
+            shown = ", ".join(code_text(found.domain, code) for code in present[:12])
             raise DatasetError(f"{root}: --mask-values {text}={name}: no mask holds that; found {shown}")
     if smeared and found.domain == "colour":  # thin lines of a JPEG may fill no area with their colour
         named = [low for low, high, _ in said.ranges if not _near("colour", centres, low, high)]
