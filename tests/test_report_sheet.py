@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from unetfast.report.sheet import class_colour, contact_sheet, overlay, page_html, table_html, thumbnail
+from unetfast.report.sheet import class_colour, overlay, page_html, table_html, thumbnail
 
 
 def test_overlay_changes_classes_only(rng: np.random.Generator) -> None:
@@ -28,15 +27,6 @@ def test_thin_lines_survive_shrinking() -> None:
     small = thumbnail(image, labels, 100)
     assert max(small.shape) <= 100
     assert (small.any(axis=2).sum(axis=1) > 0).sum() == 1
-
-
-@pytest.mark.parametrize("count", [1, 4, 5])
-def test_contact_sheet_holds_all(count: int) -> None:
-    pictures = [np.full((30 + 10 * i, 20, 3), 10 * i, np.uint8) for i in range(count)]
-    sheet = contact_sheet(pictures, columns=2, side_px=40)
-    assert sheet.shape == (-(-count // 2) * 44 + 4, 2 * 44 + 4, 3)
-    for i in range(count):
-        assert (sheet == 10 * i).all(axis=2).any()
 
 
 def test_colours_differ() -> None:

@@ -25,20 +25,24 @@ __all__ = [
     "compare",
     "confusion",
     "curves",
+    "new_figure",
     "precision_recall",
+    "save_figure",
 ]
 
 # Okabe and Ito's colours, which people with colour-blindness can tell apart.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8C8C8C"
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _save(figure: Figure, path: Path, dpi: int = 110) -> None:
+def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
+    """Write a figure as PNG, whole or not at all."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     atomic_write(path, buffer.getvalue())
@@ -53,7 +57,7 @@ def curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     rows : sequence of dict
         The rows of ``results.csv``.
     """
-    figure = _figure(13, 3.4)
+    figure = new_figure(13, 3.4)
     axes = figure.subplots(1, 4)
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 15 else ""
@@ -76,7 +80,7 @@ def curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     for ax in axes:
         ax.set_xlabel("epoch")
         ax.grid(alpha=0.25)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def class_frequencies(path: Path, classes: Sequence[str], pixels: NDArray[np.int64]) -> None:
@@ -88,7 +92,7 @@ def class_frequencies(path: Path, classes: Sequence[str], pixels: NDArray[np.int
     classes : sequence of str
     pixels : (K,) int64
     """
-    figure = _figure(6, 1.2 + 0.35 * len(classes))
+    figure = new_figure(6, 1.2 + 0.35 * len(classes))
     ax = figure.subplots()
     shares = 100 * pixels / max(1, int(pixels.sum()))
     bars = ax.barh(range(len(classes)), shares, color=BLUE)
@@ -97,7 +101,7 @@ def class_frequencies(path: Path, classes: Sequence[str], pixels: NDArray[np.int
     ax.invert_yaxis()
     ax.set_xlim(0, min(118, max(1.0, 1.25 * float(shares.max()))))
     ax.set_xlabel("share of labelled training pixels (%)")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def compare(
@@ -116,7 +120,7 @@ def compare(
     title : str
     """
     heights = [min(2.0, max(0.3, truth.shape[0] / truth.shape[1])) for _, _, truth, _ in rows]
-    figure = _figure(13, 0.6 + 3.1 * sum(heights) + 0.1 * len(rows))
+    figure = new_figure(13, 0.6 + 3.1 * sum(heights) + 0.1 * len(rows))
     figure.suptitle(title)
     axes = figure.subplots(len(rows), 4, squeeze=False, height_ratios=heights)
     missed = "missed" if len(classes) == 2 else f"predicted {_shortened(classes[0])}"
@@ -136,7 +140,7 @@ def compare(
             ax.set_xticks([])
             ax.set_yticks([])
         line[0].set_ylabel("\n".join(map(_shortened, caption.split("\n"))), fontsize=8)
-    _save(figure, path, dpi=90)
+    save_figure(figure, path, dpi=90)
 
 
 def _shortened(text: str) -> str:
@@ -167,7 +171,7 @@ def confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]) -> 
     """
     count = len(classes)
     side = max(4.0, 0.75 * count + 2.0)
-    figure = _figure(side + 0.6, side)
+    figure = new_figure(side + 0.6, side)
     ax = figure.subplots()
     shares = 100 * matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
@@ -190,7 +194,7 @@ def confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]) -> 
     ax.set_yticks(range(count), classes)
     ax.set_xlabel("prediction")
     ax.set_ylabel("truth (a row is 100 %)")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def precision_recall(
@@ -207,7 +211,7 @@ def precision_recall(
     threshold : float
         The one in use, which is marked.
     """
-    figure = _figure(10, 4.2)
+    figure = new_figure(10, 4.2)
     left, right = figure.subplots(1, 2)
     here = int(np.argmin(np.abs(thresholds - threshold)))
     for (name, counts), color in zip(lines.items(), (BLUE, ORANGE, GREEN), strict=False):
@@ -224,4 +228,4 @@ def precision_recall(
         ax.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1))
         ax.grid(alpha=0.25)
         ax.legend(frameon=False, loc="lower left" if ax is left else "lower center")
-    _save(figure, path)
+    save_figure(figure, path)

@@ -1,4 +1,4 @@
-"""Contact sheets: images with their labels drawn on them, as one picture or one HTML page."""
+"""Images with their labels drawn on them, alone and on an HTML page."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.imaging import Picture, encode, preview, resize
+from unetfast.spec import IGNORE
 
 __all__ = [
     "class_colour",
     "class_key_html",
-    "contact_sheet",
     "figure_html",
     "overlay",
     "page_html",
     "table_html",
     "thumbnail",
 ]
-
-IGNORE = 255
 
 _WORDS = ("error", "warning")  # cells with a colour of their own
 
@@ -111,35 +109,6 @@ def thumbnail(image: NDArray[np.uint8], labels: NDArray[np.uint8], side_px: int)
     inside = (slice(0, h * factor), slice(0, w * factor))
     blocks = (labels[inside] + np.uint8(1)).reshape(h, factor, w, factor)  # 255 becomes 0: any class wins
     return overlay(resize(image[inside], h, w), blocks.max(axis=(1, 3)) - np.uint8(1))
-
-
-def contact_sheet(
-    pictures: Sequence[NDArray[np.uint8]], columns: int = 4, side_px: int = 320
-) -> NDArray[np.uint8]:
-    """Lay pictures out on a grid, each shrunk to fit a square.
-
-    Parameters
-    ----------
-    pictures : sequence of (H, W, 3) uint8
-        At least one.
-    columns : int
-    side_px : int
-        Of a square.
-
-    Returns
-    -------
-    (H, W, 3) uint8
-        On white.
-    """
-    rows = -(-len(pictures) // columns)
-    gap = 4
-    sheet = np.full((rows * (side_px + gap) + gap, columns * (side_px + gap) + gap, 3), 255, np.uint8)
-    for i, picture in enumerate(pictures):
-        small = _shrunk(picture, side_px)
-        top = gap + (i // columns) * (side_px + gap) + (side_px - small.shape[0]) // 2
-        left = gap + (i % columns) * (side_px + gap) + (side_px - small.shape[1]) // 2
-        sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
-    return sheet
 
 
 def _shrunk(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from unetfast.errors import ConfigError
-from unetfast.imaging import atomic_write
+from unetfast.report.plots import new_figure, save_figure
 
 __all__ = ["speed_against_quality"]
 
@@ -32,14 +29,11 @@ def speed_against_quality(path: Path, rows: list[dict[str, Any]], title: str) ->
     ConfigError
         When no row was measured.
     """
-    import io
-
     shown = [row for row in rows if row["p50_ms"] is not None and row["differing"] is not None]
     if not shown:
         raise ConfigError(f"{path}: nothing to draw; no candidate could be measured")
     with_truth = all(row["dice"] is not None for row in shown)
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 4.5)
     axes = figure.add_subplot()
     for row in shown:
         quality = row["dice"] if with_truth else 1 - row["differing"]
@@ -52,6 +46,4 @@ def speed_against_quality(path: Path, rows: list[dict[str, Any]], title: str) ->
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.margins(x=0.25, y=0.15)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    atomic_write(path, buffer.getvalue())
+    save_figure(figure, path)
