@@ -191,6 +191,11 @@ def test_unknown_kinds_are_not_called_damaged() -> None:
         plain[frame + 11 + 3 * number] = factors
     with pytest.raises(ImageError, match=r"^<bytes>: cannot be decoded: .*subsampling level"):
         imaging.read(bytes(plain))
+    with pytest.raises(ImageError, match="only readers of its chunk 'XTRA' can show"):
+        imaging.read(png(RGB, 8, 2, (b"XTRA", b"how to read me")))
+    apple = png(RGB, 8, 2)
+    with pytest.raises(ImageError, match=r"as Apple packs it into apps \(CgBI\)"):
+        imaging.read(apple[:8] + metadata.png_chunk(b"CgBI", b"P\0 \6") + apple[8:])
     with pytest.raises(ImageError, match="a HEIC, AVIF, raw"):
         imaging.read(b"\0\0\0\x18ftyphevc" + bytes(100))
     raw = io.BytesIO()

@@ -129,6 +129,8 @@ def layout_of(head: bytes) -> bool:
 def orientation_of(page: Any) -> int:
     """Return how a page is turned, 1..8 as in EXIF; 1 where that is not said or is damaged."""
     orientation = page.tags.valueof(274)
+    if isinstance(orientation, bytes) and len(orientation) == 1:  # stored as BYTE
+        orientation = orientation[0]
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
