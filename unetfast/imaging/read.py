@@ -241,8 +241,8 @@ def _read_png(data: bytes, name: str) -> Picture:
     first = dict(reversed(chunks))
     if unknown := metadata.png_unknown(chunks):
         raise ImageError(
-            f"{name}: a PNG file that only readers of its chunk {unknown!r} can show; save it as PNG again in "
-            "the program that wrote it"
+            f"{name}: a PNG file that only readers of its chunk {unknown!r} can show; save it as PNG again "
+            "in the program that wrote it"
         )
     pixels = imagecodecs.png_decode(data)
     return Picture(
