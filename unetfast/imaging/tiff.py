@@ -99,6 +99,8 @@ def remarks(pages: list[Any]) -> str:
     handle.seek(0)
     if layout_of(handle.read(1024)):
         words += "; the order of a Cloud Optimized GeoTIFF is given up"
+    if any(page.compression == 7 for page in pages):
+        words += "; of those in JPEG only the 8x8 blocks under it"
     if any(page.photometric == 3 for page in pages):
         words += "; what is new has the nearest colours of the palette"
     return words
