@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import shutil
 import struct
+import subprocess
 import zlib
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 import simplejpeg
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from unetfast import imaging
@@ -191,6 +194,11 @@ def test_unknown_kinds_are_not_called_damaged() -> None:
         plain[frame + 11 + 3 * number] = factors
     with pytest.raises(ImageError, match=r"^<bytes>: cannot be decoded: .*subsampling level"):
         imaging.read(bytes(plain))
+    with pytest.raises(ImageError, match="only readers of its chunk 'XTRA' can show"):
+        imaging.read(png(RGB, 8, 2, (b"XTRA", b"how to read me")))
+    apple = png(RGB, 8, 2)
+    with pytest.raises(ImageError, match=r"as Apple packs it into apps \(CgBI\)"):
+        imaging.read(apple[:8] + metadata.png_chunk(b"CgBI", b"P\0 \6") + apple[8:])
     with pytest.raises(ImageError, match="a HEIC, AVIF, raw"):
         imaging.read(b"\0\0\0\x18ftyphevc" + bytes(100))
     raw = io.BytesIO()
@@ -666,3 +674,73 @@ def test_sixteen_bits_of_which_few_are_used_are_noted() -> None:
             assert len(imaging.read(data).notes) == notes
     opaque = np.dstack([RGB.astype(np.uint16) * 16, np.full((HEIGHT, WIDTH), 65535, np.uint16)])
     assert "12 bits" in imaging.read(imaging.encode(imaging.Picture(opaque, "png"))).notes[0]
+
+
+# -- JPEG in TIFF
+
+
+def in_jpeg(**options: Any) -> bytes:
+    grey = options["photometric"] in ("minisblack", "miniswhite")
+    pixels = WIDE[..., 0] if grey else np.moveaxis(WIDE, 2, 0) if "planarconfig" in options else WIDE
+    out = io.BytesIO()
+    tifffile.imwrite(out, pixels, compression="jpeg", metadata=None, **options)
+    return out.getvalue()
+
+
+def by_libtiff(mode: str) -> bytes:
+    """Return what libtiff writes: strips with tables that they share."""
+    return encoded(Image.fromarray(WIDE).convert(mode), "TIFF", compression="jpeg", quality=90)
+
+
+def tiles_by_libtiff(folder: Path, *arguments: str) -> bytes:
+    """Return tiles of 4:2:0 with shared tables, as slide scanners write them."""
+    (folder / "plain.tif").write_bytes(encoded(Image.fromarray(WIDE), "TIFF"))
+    command = ["tiffcp", "-t", "-w", "64", "-l", "48", "-c", "jpeg:80", *arguments]
+    subprocess.run([*command, folder / "plain.tif", folder / "tiles.tif"], check=True, capture_output=True)
+    return (folder / "tiles.tif").read_bytes()
+
+
+def by_pillow(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+WIDE = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 256, (150, 203, 3), np.uint8), (0, 0), 2)
+WIDE_MASK = np.zeros((150, 203), bool)
+WIDE_MASK[20:60, 30:33] = True
+WIDE_MASK[149, 202] = True
+
+JPEG_TIFFS: dict[str, Any] = {
+    "rgb-strips": lambda _: in_jpeg(photometric="rgb", rowsperstrip=16),
+    "rgb-tiles": lambda _: in_jpeg(photometric="rgb", tile=(64, 48)),
+    "rgb-planes": lambda _: in_jpeg(photometric="rgb", planarconfig="separate", tile=(64, 48)),
+    "ycbcr-444": lambda _: in_jpeg(photometric="ycbcr", tile=(64, 48)),
+    "ycbcr-420": lambda _: in_jpeg(photometric="ycbcr", subsampling=(2, 2), rowsperstrip=48),
+    "grey": lambda _: in_jpeg(photometric="minisblack", tile=(64, 48), bigtiff=True),
+    "grey-inverted": lambda _: in_jpeg(photometric="miniswhite", rowsperstrip=32, byteorder=">"),
+    "turned": lambda _: in_jpeg(photometric="ycbcr", rowsperstrip=32, extratags=[(274, "H", 1, 3, True)]),
+    "libtiff": lambda _: by_libtiff("RGB"),
+    "libtiff-ycbcr": lambda _: by_libtiff("YCbCr"),
+    "libtiff-tiles": tiles_by_libtiff,
+    "libtiff-tiles-rgb": lambda folder: tiles_by_libtiff(folder, "-c", "jpeg:r:80"),
+}
+
+
+@pytest.mark.parametrize("name", JPEG_TIFFS)
+def test_of_a_tiff_in_jpeg_only_the_blocks_under_the_mask_change(name: str, tmp_path: Path) -> None:
+    if "tiles" in name and name.startswith("libtiff") and shutil.which("tiffcp") is None:
+        pytest.skip("tiffcp is not there")
+    data = JPEG_TIFFS[name](tmp_path)
+    picture = imaging.read(data)
+    pixels = picture.pixels.copy()
+    pixels[WIDE_MASK] = 128
+    made = imaging.patched(picture, pixels, WIDE_MASK)
+    assert made.how.endswith("only the 8x8 blocks under it")
+    near = cv2.dilate(WIDE_MASK.astype(np.uint8), np.ones((35, 35))) > 0
+    with tifffile.TiffFile(io.BytesIO(data)) as old, tifffile.TiffFile(io.BytesIO(made.data)) as new:
+        kept = {t.code: t.value for t in old.pages[0].tags if t.code not in (273, 279, 324, 325)}
+        assert kept == {t.code: t.value for t in new.pages[0].tags if t.code in kept}
+    for decode in (lambda file: imaging.read(file).pixels, by_pillow):  # the second one is libtiff
+        before, after = decode(data), decode(made.data)
+        assert np.array_equal(before[~near], after[~near])
+        assert np.abs(after[WIDE_MASK].astype(int) - 128).mean() < 12

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import io
 import ipaddress
 import json
 import os
 import ssl
 import subprocess
 import sys
+import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ from test_run import folder_of_photos, model, photo, settings, tree
 
 from unetfast import imaging
 from unetfast.errors import ConfigError, ImageError, MissingDependencyError
+from unetfast.pipeline import remote
 from unetfast.pipeline.remote import is_url
 from unetfast.pipeline.run import run
 
@@ -113,6 +116,51 @@ def test_from_a_zip(tmp_path: Path, model: Path) -> None:
     damaged = run([f"zip://deep::{tmp_path / 'a.zip'}"], tmp_path / "bad", settings(), model=model)
     assert damaged.failed == 2
     assert f"zip://deep/p0.png::{tmp_path / 'a.zip'}: " in (tmp_path / "bad" / "results.jsonl").read_text()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_odd_members_of_an_archive_are_read_or_named(kind: str, tmp_path: Path, model: Path) -> None:
+    pytest.importorskip("fsspec")
+    photos = folder_of_photos(tmp_path / "in", 6)
+    names = ["./p0.png", "./sub/p1.png", "/p2.png", "twice.png", "./twice.png", "../p5.png"]
+    path = tmp_path / f"a.{kind}"
+    with zipfile.ZipFile(path, "w") if kind == "zip" else tarfile.open(path, "w") as archive:
+        for number, name in enumerate(names):
+            data = (photos / f"p{number}.png").read_bytes()
+            if isinstance(archive, zipfile.ZipFile):
+                archive.writestr(name, data)
+            else:
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    summary = run([f"{kind}://::{path}"], tmp_path / "out", settings(recursive=True), model=model)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    states = {line["input"]: (line["status"], line.get("reason", "")) for line in lines}
+    assert states.keys() == {"p0.png", "sub/p1.png", "p2.png", "twice.png", "../p5.png"}
+    assert states["twice.png"][1].startswith(f"{kind}://twice.png::{path}: the archive holds several")
+    assert states["../p5.png"] == ("skipped", "its path leads out of the archive")
+    assert (summary.done, summary.failed, summary.skipped, summary.found.hidden) == (2, 2, 1, 0)
+    assert states["p2.png"][1].endswith(f"p2.png::{path}: its path in the archive is absolute; unpack it")
+    for name, number in (("p0.png", 0), ("sub/p1.png", 1)):
+        mask = imaging.read_mask(tmp_path / "out" / "masks" / name).values.astype(bool)
+        before = imaging.read(photos / f"p{number}.png").pixels
+        assert np.array_equal(imaging.read(tmp_path / "out" / name).pixels[~mask], before[~mask])
+
+
+def test_a_file_url_is_the_folder_it_names(
+    tmp_path: Path, model: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    photos = folder_of_photos(tmp_path / "my photos", 1)
+    escaped = str(photos).replace(" ", "%20")
+    assert run([f"file://{escaped}"], f"file://{tmp_path}/out", settings(), model=model).done == 1
+    assert run([str(photos)], tmp_path / "out", settings(), model=model).unchanged == 1
+    assert (tmp_path / "out" / "masks" / "p0.png").is_file()
+    done = unetfast_command(
+        "run", f"file://localhost{escaped}", "-o", f"file://{tmp_path}/out2", "-m", model, "--dry-run"
+    )
+    assert (done.returncode, f"{photos}/p0.png -> {tmp_path}/out2/masks/p0.png" in done.stdout) == (0, True)
+    with pytest.raises(ConfigError, match="file:///photos"):
+        run([str(photos)], "file://server/share", settings(), model=model)
 
 
 @pytest.fixture
@@ -247,6 +295,74 @@ def test_from_a_web_server(website: tuple[Path, str], tmp_path: Path, model: Pat
     assert run([f"{url}/photos/"], tmp_path / "out", settings(), model=model).unchanged == 2
     with pytest.raises(ImageError, match="/nothing/: cannot be listed"):
         run([f"{url}/nothing/"], tmp_path / "none", settings(), model=model)
+
+
+def test_links_of_a_web_page_are_read_as_browsers_do(
+    website: tuple[Path, str], tmp_path: Path, model: Path
+) -> None:
+    root, url = website
+    photos = folder_of_photos(root / "photos", 3)
+    (photos / "p0.png").rename(photos / "a&b.png")
+    links = ("a&amp;b.png", "./p1.png", "p1.png", "p2&#46;png")
+    (photos / "index.html").write_text("".join(f'<a href="{link}">x</a>' for link in links))
+    summary = run([f"{url}/photos/"], tmp_path / "out", settings(), model=model)
+    assert (summary.done, summary.failed) == (3, 0)
+    assert {path.name for path in (tmp_path / "out" / "masks").iterdir()} == {"a&b.png", "p1.png", "p2.png"}
+
+
+def _answering(replies: dict[str, list[bytes | None]]) -> type[SimpleHTTPRequestHandler]:
+    """Return a handler that answers a path's requests one by one: bytes as they go out, None with silence."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            reply = replies[self.path].pop(0)
+            if reply is None:
+                self.connection.recv(1)  # until the client gives up
+            else:
+                self.wfile.write(reply)
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None: ...
+
+    return Handler
+
+
+def test_a_web_server_that_breaks_off_is_asked_again_a_silent_one_is_not(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(remote, "SILENCE_S", 1.0)
+    monkeypatch.setattr(remote, "PAUSES_S", (0.1, 0.1))
+    data = (folder_of_photos(tmp_path / "in", 1) / "p0.png").read_bytes()
+    whole = b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data)
+    busy = b"HTTP/1.0 503 Busy\r\nContent-Length: 0\r\n\r\n"
+    gone = b"HTTP/1.0 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+    page = b"".join(b'<a href="%s.png">x</a>' % name for name in (b"late", b"cut", b"mute", b"shut"))
+    listing = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
+    replies: dict[str, list[bytes | None]] = {
+        "/": [listing] * 3,
+        "/late.png": [busy, whole],
+        "/cut.png": [whole[:-9]] * 3,
+        "/mute.png": [None, whole],
+        "/shut.png": [gone, whole],
+    }
+    with ThreadingHTTPServer(("127.0.0.1", 0), _answering(replies)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        summary = run([f"{url}/"], tmp_path / "out", settings(), model=model)
+        server.shutdown()
+        thread.join()
+    assert (summary.done, summary.failed) == (1, 3)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    reasons = {line["input"]: line.get("reason") for line in lines}
+    assert reasons["late.png"] is None
+    assert reasons["mute.png"] == f"{url}/mute.png: cannot be read: no answer for 1 s"
+    assert reasons["shut.png"].startswith(f"{url}/shut.png: cannot be read: 403")
+    assert reasons["cut.png"].startswith(f"{url}/cut.png: cannot be read: ")
+    assert [len(left) for left in replies.values()] == [1, 0, 0, 1, 1]
+    assert f"{url}/late.png: 503" in caplog.text
+    assert caplog.text.count("asking again in 0 s") == 3
 
 
 def test_links_of_a_web_page_that_lead_elsewhere_are_not_followed(

@@ -195,12 +195,12 @@ def book(path: Path, *pages: tuple[np.ndarray, dict[str, Any]]) -> Path:
 
 
 def test_a_page_that_cannot_be_cleaned_leaves_the_masks(tmp_path: Path, model: Path) -> None:
-    lossy = (photo(1), {"compression": "jpeg", "rowsperstrip": 40})
+    lossy = (photo(1), {"compression": "jpeg2000", "rowsperstrip": 40})
     path = book(tmp_path / "in" / "a.tif", (photo(0), {}), lossy, (photo(2), {}))
     assert run([str(path)], tmp_path / "out", settings(), model=model).failed == 1
     entry = entries(tmp_path / "out")["a.tif"]
     assert entry["reason"].startswith(
-        f"{path}: page 2: TIFF compressed as JPEG can be segmented, not cleaned"
+        f"{path}: page 2: TIFF compressed as JPEG2000 can be segmented, not cleaned"
     )
     assert entry["outputs"] == {"mask": "masks/a.tif"}
     assert list(tree(tmp_path / "out")) == ["masks/a.tif"]
@@ -225,14 +225,29 @@ def test_a_result_that_cannot_get_its_name_leaves_none_unnamed(
 
 
 def test_one_large_page_that_cannot_be_cleaned_leaves_its_mask(tmp_path: Path, model: Path) -> None:
-    path = book(tmp_path / "in" / "a.tif", (photo(height=300), {"compression": "jpeg", "rowsperstrip": 16}))
+    path = book(
+        tmp_path / "in" / "a.tif", (photo(height=300), {"compression": "jpeg2000", "rowsperstrip": 16})
+    )
     for memory in ("2GB", "500kB"):
         output = tmp_path / memory
         assert run([str(path)], output, settings(max_memory=memory), model=model).failed == 1
-        assert "compressed as JPEG" in entries(output)["a.tif"]["reason"]
+        assert "compressed as JPEG2000" in entries(output)["a.tif"]["reason"]
     assert tree(tmp_path / "2GB") != {}
     mask = imaging.read_mask(tmp_path / "2GB" / "masks" / "a.png").values
     assert np.array_equal(imaging.read_mask(tmp_path / "500kB" / "masks" / "a.png").values, mask)
+
+
+def test_a_tiff_in_jpeg_is_cleaned_in_windows_as_in_memory(tmp_path: Path, model: Path) -> None:
+    kept = {"compression": "jpeg", "compressionargs": {"level": 90}, "photometric": "ycbcr"}
+    path = book(tmp_path / "in" / "a.tif", (photo(height=300), {**kept, "tile": (64, 48)}))
+    for memory in ("2GB", "500kB"):
+        assert run([str(path)], tmp_path / memory, settings(max_memory=memory), model=model).done == 1
+    assert (tmp_path / "500kB" / "a.tif").read_bytes() == (tmp_path / "2GB" / "a.tif").read_bytes()
+    mask = imaging.read_mask(tmp_path / "2GB" / "masks" / "a.png").values
+    assert np.array_equal(imaging.read_mask(tmp_path / "500kB" / "masks" / "a.png").values, mask)
+    words = "strips or tiles under the mask re-encoded; of those in JPEG only the 8x8 blocks under it"
+    for memory in ("2GB", "500kB"):
+        assert entries(tmp_path / memory)["a.tif"]["how"].endswith(words)
 
 
 @pytest.mark.parametrize("mode", [{"method": "telea"}, {"scale": 0.5}, {"grain": True}], ids=str)

@@ -40,6 +40,25 @@ def test_several_images_at_once_equal_one_by_one(model: Path, rng: np.random.Gen
         assert np.array_equal(labels, segmenter.segment(image))
 
 
+def test_tiles_that_share_a_call_have_no_more_pixels_than_one_may_have(
+    model: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = unetfast.load(model, tile_px=64, batch=16, threads=1)
+    infer, shapes = segmenter.backend.infer, []
+
+    def recorded(images: np.ndarray) -> np.ndarray:
+        shapes.append(images.shape)
+        return infer(images)
+
+    monkeypatch.setattr(segmenter.backend, "infer", recorded)
+    image = rng.integers(0, 256, (300, 400, 3), np.uint8)
+    assert np.array_equal(segmenter.segment(image).astype(bool), darkness(image))
+    segmenter.segment_all([image[:20, :20]] * 40)
+    most_px = (64 + 2 * segmenter.spec.halo_px) ** 2
+    assert max(n * h * w for n, h, w, _ in shapes) <= most_px
+    assert [n for n, *_ in shapes if n > 1] == [16, 16, 8]
+
+
 def test_streams_change_no_byte(model: Path, rng: np.random.Generator) -> None:
     images = [rng.integers(0, 256, shape, np.uint8) for shape in [(40, 50, 3)] * 5 + [(90, 70, 3)]]
     plain = unetfast.load(model, threads=1)

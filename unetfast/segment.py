@@ -69,7 +69,8 @@ def load(
         Images larger than this are cut into tiles whose cores are at most this long; 0: as large
         as `memory_bytes` holds.
     batch : int
-        How many inputs of one size go through the network at once.
+        How many inputs of one size go through the network at once, where all of them have no more
+        pixels than one tile.
     rebuild : bool
         Build a TensorRT plan again, from the ONNX beside it, if it is of another GPU or TensorRT.
     memory_bytes : int
@@ -232,9 +233,10 @@ class Segmenter:
             for j, (_, array) in enumerate(pieces):
                 by_shape[array.shape].append((i, j))
         groups = [
-            places[start : start + self.batch]
-            for places in by_shape.values()
-            for start in range(0, len(places), self.batch)
+            places[start : start + count]
+            for shape, places in by_shape.items()
+            for count in [self._together(shape)]
+            for start in range(0, len(places), count)
         ]
 
         def infer(group: list[tuple[int, int]]) -> NDArray[Any]:
@@ -247,6 +249,11 @@ class Segmenter:
             self._whole([answers[i, j] for j in range(len(pieces))], [t for t, _ in pieces], inputs[i])
             for i, pieces in enumerate(fitted)
         ]
+
+    def _together(self, shape: tuple[int, ...]) -> int:
+        """Return how many inputs of a shape share a call: no more pixels than one tile may have."""
+        most_px = (self.tile_px + 2 * self.spec.halo_px) ** 2
+        return max(1, min(self.batch, most_px // (shape[0] * shape[1])))
 
     def _whole(
         self, outputs: list[NDArray[Any]], tiles: list[Tile], image: NDArray[np.uint8]

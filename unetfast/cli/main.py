@@ -159,8 +159,20 @@ def _run(arguments: list[str]) -> int:
         _explain("out of memory; try a smaller --batch, --tile or --workers", verbose)
         return 1
     except Exception as exc:
+        if isinstance(exc, FileNotFoundError) and _nowhere():
+            _explain("the current folder is no longer there; cd into one that is", verbose)
+            return 1
         _explain(f"internal error: {type(exc).__name__}: {exc} (--verbose shows where)", verbose)
         return 1
+
+
+def _nowhere() -> bool:
+    """Tell whether the current folder was deleted."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _explain(message: str, verbose: bool) -> None:

@@ -77,11 +77,13 @@ def run(
     3 some photos failed, the rest are done; 130 interrupted.
     """
     settings: RunSettings = from_command_line(RunSettings, said, config)
+    from unetfast.pipeline.remote import local_path
     from unetfast.pipeline.run import check_run
 
     check_run(settings)
     if output == "":
         raise ConfigError("--output is empty; name a folder")
+    inputs, output = tuple(map(local_path, inputs)), output and local_path(output)
     if "-" in inputs:
         if len(inputs) > 1:
             raise ConfigError("- (standard input) must be the only input")

@@ -35,6 +35,7 @@ _KNOWN_BUT_REFUSED = (
     (b"\xff\x0a", "a JPEG XL file"),
     (b"8BPS", "a Photoshop file"),
     (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG file as Apple packs it into apps (CgBI)"),
 )
 
 
@@ -77,7 +78,7 @@ def header(data: bytes, name: str) -> Header:
     try:
         if data[:2] == b"\xff\xd8":
             return _jpeg(data)
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
+        if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] != b"CgBI":
             return _png(data)
         if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return Header("tiff", 0, 0)

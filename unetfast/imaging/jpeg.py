@@ -25,7 +25,15 @@ from unetfast.errors import MissingDependencyError, require
 from unetfast.imaging import metadata
 from unetfast.imaging.metadata import is_kept, is_metadata, join_jpeg
 
-__all__ = ["available", "coefficient_difference", "difference", "losses", "patch", "read_coefficients"]
+__all__ = [
+    "available",
+    "coefficient_difference",
+    "difference",
+    "losses",
+    "patch",
+    "reach",
+    "read_coefficients",
+]
 
 _SEQUENTIAL = (0xC0, 0xC1)  # SOF markers: baseline, extended sequential; both Huffman-coded
 _NAMES = ("Y", "Cb", "Cr", "K")  # what jpeglib calls the components, whatever their colours
@@ -286,13 +294,13 @@ def difference(before: NDArray[np.uint8], source: bytes, written: bytes, mask: N
     after = simplejpeg.decode_jpeg(written, kinds[before.shape[2]], strict=False)
     if after.shape != before.shape:
         return f"it came back as {after.shape[1]}x{after.shape[0]}"
-    outside = (~_reach(mask, source)).view(np.uint8)
+    outside = (~reach(mask, source)).view(np.uint8)
     # The largest difference, by OpenCV: a tenth of what comparing and masking in NumPy takes.
     largest = int(cv2.norm(before, after, cv2.NORM_INF, outside))
     return f"pixels in blocks outside the mask differ by up to {largest}" if largest else ""
 
 
-def _reach(mask: NDArray[np.bool_], source: bytes) -> NDArray[np.bool_]:
+def reach(mask: NDArray[np.bool_], source: bytes) -> NDArray[np.bool_]:
     """Return the pixels that depend on a block under the mask: its MCU, and 1 px around it.
 
     The decoder's smooth chroma upsampling mixes each chroma sample with its neighbour.

@@ -24,6 +24,7 @@ __all__ = [
     "png_chunks",
     "png_file",
     "png_icc",
+    "png_unknown",
     "riff_chunks",
     "riff_file",
 ]
@@ -32,6 +33,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF = b"Exif\0\0"
 _ICC = b"ICC_PROFILE\0"
 _ADOBE = b"Adobe"
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_COUNTS = {1: "B", 3: "H", 4: "I"}  # EXIF types: orientation is to be a SHORT, and some editors write others
 
 
 def exif_orientation(exif: bytes | None) -> int:
@@ -49,8 +52,10 @@ def exif_orientation(exif: bytes | None) -> int:
         (ifd,) = struct.unpack_from(order + "I", tiff, 4)
         (entries,) = struct.unpack_from(order + "H", tiff, ifd)
         for index in range(entries):
-            tag, kind, _count, value = struct.unpack_from(order + "HHIH", tiff, ifd + 2 + 12 * index)
-            if tag == 0x0112 and kind == 3:
+            entry = ifd + 2 + 12 * index
+            tag, kind = struct.unpack_from(order + "HH", tiff, entry)
+            if tag == 0x0112 and kind in _COUNTS:
+                (value,) = struct.unpack_from(order + _COUNTS[kind], tiff, entry + 8)
                 return int(value) if 1 <= value <= 8 else 1
     except struct.error:
         return 1
@@ -213,6 +218,12 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
         position += 12 + length
         if kind == b"IEND":
             return chunks
+
+
+def png_unknown(chunks: Iterable[tuple[bytes, bytes]]) -> str:
+    """Name the first chunk that a reader must know and PNG does not have, "" where there is none."""
+    odd = (kind for kind, _ in chunks if kind[:1].isupper() and kind not in _CRITICAL)
+    return next(odd, b"").decode("latin-1")
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unetfast.errors import ImageError, InputError, require
 from unetfast.imaging import bmp, jpeg, metadata, png, tiff_patch
-from unetfast.imaging.convert import unorient
+from unetfast.imaging.convert import orient, unorient
 from unetfast.imaging.picture import Picture
 from unetfast.imaging.read import read
 from unetfast.imaging.write import encode, jpeg_settings
@@ -125,6 +125,9 @@ def _prove(picture: Picture, data: bytes, mask: NDArray[np.bool_]) -> None:
         stored = unorient(picture.samples, picture.orientation)
         problem = jpeg.difference(stored, picture.source, data, unorient(mask, picture.orientation))
     else:
+        if picture.format == "tiff":
+            stored_mask = unorient(mask, picture.orientation)
+            mask = orient(tiff_patch.reach(picture.source, stored_mask, picture.name), picture.orientation)
         again = read(data, max_pixels=mask.size)
         problem = ""
         before, after = picture.samples, again.samples

@@ -125,6 +125,11 @@ def _is_dim(picture: Picture) -> bool:
 def _png(data: bytes, name: str) -> Picture:
     chunks = metadata.png_chunks(data)
     first = dict(reversed(chunks))
+    if unknown := metadata.png_unknown(chunks):
+        raise ImageError(
+            f"{name}: a PNG file that only readers of its chunk {unknown!r} can show; save it as PNG again "
+            "in the program that wrote it"
+        )
     pixels = imagecodecs.png_decode(data)
     return Picture(
         pixels=pixels if pixels.ndim == 3 else pixels[:, :, None],

@@ -100,6 +100,8 @@ def remarks(pages: list[Any]) -> str:
     handle.seek(0)
     if layout_of(handle.read(1024)):
         words += "; the order of a Cloud Optimized GeoTIFF is given up"
+    if any(page.compression == 7 for page in pages):
+        words += "; of those in JPEG only the 8x8 blocks under it"
     if any(page.photometric == 3 for page in pages):
         words += "; what is new has the nearest colours of the palette"
     return words
@@ -130,6 +132,8 @@ def layout_of(head: bytes) -> bool:
 def orientation_of(page: Any) -> int:
     """Return how a page is turned, 1..8 as in EXIF; 1 where that is not said or is damaged."""
     orientation = page.tags.valueof(274)
+    if isinstance(orientation, bytes) and len(orientation) == 1:  # stored as BYTE
+        orientation = orientation[0]
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 

@@ -19,15 +19,18 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging import tiff_jpeg
 from unetfast.imaging.low_bits import from_8_bits, packed
 from unetfast.imaging.palette import nearest
 from unetfast.imaging.tiff import colours_of, layout_of, opened, remarks
 
-__all__ = ["Box", "Segments", "boxes", "patch", "refuse_unpatchable", "stored_values"]
+__all__ = ["Box", "Segments", "boxes", "patch", "reach", "refuse_unpatchable", "stored_values"]
 
 # none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: what can be written without loss
 _UNCHANGED, _CHANGED = b"KNOWN_INCOMPATIBLE_EDITION=NO\n ", b"KNOWN_INCOMPATIBLE_EDITION=YES\n"
 _LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
+# What a JPEG strip or tile may hold: photometric interpretation and samples of grey, RGB and YCbCr.
+_JPEG_KINDS = ((0, 1), (1, 1), (2, 3), (6, 3))
 
 
 class Box(NamedTuple):
@@ -64,10 +67,26 @@ def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: st
         for box in boxes(page):
             rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
             if mask[rows, columns].any():
-                segments.replace(box, pixels[rows, columns])
+                segments.replace(box, pixels[rows, columns], mask[rows, columns])
         segments.finish()
         others = remarks([page])
     return file.getvalue(), others
+
+
+def reach(source: bytes, mask: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:
+    """Return which pixels :func:`patch` may change: the mask, and of JPEG strips and tiles its blocks."""
+    file = io.BytesIO(source)
+    with opened(file, name) as page:
+        if page.compression != tiff_jpeg.COMPRESSION:
+            return mask
+        grown = mask.copy()
+        for box in boxes(page):
+            part = mask[box.top : box.bottom, box.left : box.right]
+            if part.any():
+                place = page.dataoffsets[box.number]
+                stored = source[place : place + page.databytecounts[box.number]]
+                grown[box.top : box.bottom, box.left : box.right] |= tiff_jpeg.reach(page, stored, part)
+    return grown
 
 
 class Segments:
@@ -97,13 +116,19 @@ class Segments:
         self._shared = shared or len(set(self._offsets)) != len(self._offsets)
         self.replaced = 0
 
-    def replace(self, box: Box, pixels: NDArray[Any]) -> None:
-        """Write new pixels (h, w, C), as :func:`patch` takes them, into one strip or tile."""
+    def replace(self, box: Box, pixels: NDArray[Any], mask: NDArray[np.bool_]) -> None:
+        """Write new pixels (h, w, C), as :func:`patch` takes them, into one strip or tile.
+
+        `mask` (h, w) says where they differ.
+        """
         if self._page.photometric == 3:
             values = self._indices(box, pixels)
         else:
             values = stored_values(self._page, pixels)
-        data = _encoded(self._page, box, values, self._name)
+        if self._page.compression == tiff_jpeg.COMPRESSION:
+            data = self._jpeg(box, values, mask)
+        else:
+            data = _encoded(self._page, box, values, self._name)
         fits = len(data) <= self._counts[box.number] and not self._shared
         if self._offsets[box.number] and fits:
             self._file.seek(self._offsets[box.number])
@@ -112,6 +137,17 @@ class Segments:
         self._file.write(data)
         self._counts[box.number] = len(data)
         self.replaced += 1
+
+    def _jpeg(self, box: Box, values: NDArray[Any], mask: NDArray[np.bool_]) -> bytes:
+        """Return a strip or tile that is compressed as JPEG with new blocks under the mask."""
+        if self._page.planarconfig == 2:
+            values = values[:, :, box.plane : box.plane + 1]
+        self._file.seek(self._offsets[box.number])
+        stored = self._file.read(self._counts[box.number])
+        try:
+            return tiff_jpeg.patch(self._page, stored, values, mask)
+        except ValueError as exc:
+            raise ImageError(f"{self._name}: {exc}") from exc
 
     def _indices(self, box: Box, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return the index of each pixel's colour: its own where that did not change, else the nearest."""
@@ -136,11 +172,12 @@ class Segments:
 
 def refuse_unpatchable(page: Any, name: str) -> None:
     """Raise ImageError for a page that cannot be written back without loss."""
-    if page.compression not in _LOSSLESS:
+    plain_jpeg = page.fillorder == 1 and (page.photometric, page.samplesperpixel) in _JPEG_KINDS
+    if page.compression not in _LOSSLESS and not (page.compression == tiff_jpeg.COMPRESSION and plain_jpeg):
         kind = getattr(page.compression, "name", page.compression)
         raise ImageError(
             f"{name}: TIFF compressed as {kind} can be segmented, not cleaned without loss; "
-            "convert it to LZW or Deflate"
+            "convert it first, such as by tiffcp -c lzw IN.tif OUT.tif"
         )
     if page.photometric == 3 and (page.bitspersample > 8 or page.samplesperpixel != 1):
         raise ImageError(

@@ -147,4 +147,4 @@ def _replace(
         if top <= box.top < top + len(pixels):
             part = (slice(box.top - top, box.bottom - top), slice(box.left, box.right))
             if mask[part].any():
-                segments.replace(box, pixels[part])
+                segments.replace(box, pixels[part], mask[part])

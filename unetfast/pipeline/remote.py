@@ -8,24 +8,32 @@ crash in between costs the photos of half a minute, which the next run does agai
 from __future__ import annotations
 
 import contextlib
+import html
 import logging
+import os
+import posixpath
+import re
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
-from unetfast.errors import ImageError, require
+from unetfast.errors import ConfigError, ImageError, require
 from unetfast.pipeline.sources import Found, Item, Skipped, classify, stems_of
 
-__all__ = ["RemoteFile", "RemoteOutput", "find_remote", "is_url"]
+__all__ = ["RemoteFile", "RemoteOutput", "find_remote", "is_url", "local_path"]
 
 log = logging.getLogger(__name__)
 
 SYNC_S = 30.0
+SILENCE_S = 30.0  # a web server that says nothing for so long is given up for this photo
+PAUSES_S = (1.0, 4.0)  # before a web server that broke off, or is overloaded, is asked again
+_AGAIN = (408, 429, 500, 502, 503, 504)
 
 
 def is_url(text: str) -> bool:
@@ -34,17 +42,64 @@ def is_url(text: str) -> bool:
     return bool(found) and scheme.isalnum()
 
 
+def local_path(place: str) -> str:
+    """Return the path that a ``file://`` URL names; anything else as it is.
+
+    Raises
+    ------
+    ConfigError
+        Where it names a path on another machine, or none.
+    """
+    scheme, _, rest = place.partition("://")
+    if scheme not in ("file", "local") or "::" in place:
+        return place
+    path = rest.removeprefix("localhost") if rest.startswith("localhost/") else rest
+    if not path.startswith("/"):
+        raise ConfigError(f"{place}: a file URL is file:// and a path from the root, such as file:///photos")
+    return path if os.path.lexists(path) else unquote(path)
+
+
 def _open(url: str) -> tuple[Any, str]:
     require("fsspec", "remote")
     from fsspec.core import url_to_fs
 
     try:
-        files, root = url_to_fs(url)
+        files, root = url_to_fs(url, **_patience(url))
     except ImportError as exc:
         raise ImageError(f"{url}: {exc}") from exc
     except Exception as exc:  # every store has errors of its own
         raise ImageError(f"{url}: cannot be opened: {exc}") from exc
     return files, root.rstrip("/")
+
+
+def _patience(url: str) -> dict[str, Any]:
+    """Return what makes fsspec give up a silent web server, on top of what its own configuration says."""
+    schemes = {scheme for scheme in ("http", "https") if re.search(f"(^|::){scheme}://", url)}
+    if not schemes:
+        return {}
+    from aiohttp import ClientTimeout
+    from fsspec.config import conf
+
+    limit = ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)
+    said = {scheme: conf.get(scheme, {}).get("client_kwargs", {}) for scheme in schemes}
+    return {scheme: {"client_kwargs": {"timeout": limit, **said[scheme]}} for scheme in schemes}
+
+
+def _worth_another_try(exc: Exception) -> bool:
+    """Tell whether a web server may answer if it is asked again at once: not where it stayed silent."""
+    import aiohttp
+
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return exc.status in _AGAIN
+    broken = isinstance(exc, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError))
+    refused = isinstance(exc, (aiohttp.ClientSSLError, aiohttp.ClientConnectorDNSError))
+    return broken and not refused and not isinstance(exc, TimeoutError)
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, TimeoutError):
+        return f"no answer for {SILENCE_S:.0f} s"
+    return str(exc) or type(exc).__name__
 
 
 @dataclass(frozen=True)
@@ -66,12 +121,17 @@ class RemoteFile:
         ImageError
             When it cannot be read.
         """
-        try:
-            return bytes(self.files.cat_file(self.path))
-        except FileNotFoundError as exc:  # fsspec's says only where
-            raise ImageError(f"{self.url}: no such file") from exc
-        except Exception as exc:  # every store has errors of its own
-            raise ImageError(f"{self.url}: cannot be read: {str(exc) or type(exc).__name__}") from exc
+        pauses = list(PAUSES_S) if _is_http(self.url.rpartition("::")[2]) else []
+        while True:
+            try:
+                return bytes(self.files.cat_file(self.path))
+            except FileNotFoundError as exc:  # fsspec's says only where
+                raise ImageError(f"{self.url}: no such file") from exc
+            except Exception as exc:  # every store has errors of its own
+                if not pauses or not _worth_another_try(exc):
+                    raise ImageError(f"{self.url}: cannot be read: {_reason(exc)}") from exc
+                log.warning("%s: %s; asking again in %.0f s", self.url, _reason(exc), pauses[0])
+                time.sleep(pauses.pop(0))
 
 
 def find_remote(url: str, found: Found, *, recursive: bool) -> Iterator[Item | Skipped]:
@@ -90,20 +150,45 @@ def find_remote(url: str, found: Found, *, recursive: bool) -> Iterator[Item | S
         name = _plain(path.rpartition("/")[2], url)
         yield Item(RemoteFile(files, root, url), name, name.rpartition(".")[0] or name)
         return
+    members = _members(files)
+    yield from _outside(members, url)
     pending = [root]
     while pending:
         names: dict[str, str] = {}
         for path, name, is_folder in _listed(files, pending.pop(0), root, url):
             kind = classify(name.rpartition("/")[2], is_folder, found)
             if kind == "image":
-                names[path] = name
+                names.setdefault(name, path)
             elif kind == "folder" and recursive:
                 pending.append(path)
             elif kind == "folder":
                 found.folders += 1
-        stems = stems_of(list(names.values()))
-        for path, name in names.items():
-            yield Item(RemoteFile(files, path, _below(url, name)), name, stems[name])
+        stems = stems_of(list(names))
+        for name, path in names.items():
+            place = _below(url, name)
+            if members[posixpath.normpath(path)] > 1:
+                reason = f"{place}: the archive holds several of this name; unpack the one that counts"
+                yield Skipped(name, reason, failed=True)
+            elif members and path.startswith("/"):  # fsspec lists it, and finds it no more
+                yield Skipped(name, f"{place}: its path in the archive is absolute; unpack it", failed=True)
+            else:
+                yield Item(RemoteFile(files, path, place), name, stems[name])
+
+
+def _members(files: Any) -> Counter[str]:
+    """Count the members of an archive by their path; empty for what is no archive."""
+    archive = getattr(files, "zip", None) or getattr(files, "tar", None)
+    if archive is None:
+        return Counter()
+    names = archive.namelist() if hasattr(archive, "namelist") else archive.getnames()
+    return Counter(posixpath.normpath(name).lstrip("/") for name in names if not name.endswith("/"))
+
+
+def _outside(members: Counter[str], url: str) -> Iterator[Skipped]:
+    """Name the photos of an archive whose path leads out of it, which no listing shows."""
+    for name in sorted(members):
+        if name.startswith("../") and classify(name.rpartition("/")[2], False, Found()) == "image":
+            yield Skipped(name, "its path leads out of the archive")
 
 
 def _listed(files: Any, folder: str, root: str, url: str) -> Iterator[tuple[str, str, bool]]:
@@ -111,17 +196,26 @@ def _listed(files: Any, folder: str, root: str, url: str) -> Iterator[tuple[str,
     try:
         entries = files.ls(folder + "/" if _is_http(url) else folder, detail=True)
     except Exception as exc:  # every store has errors of its own
-        raise ImageError(f"{url}: cannot be listed: {exc}") from exc
+        raise ImageError(f"{url}: cannot be listed: {_reason(exc)}") from exc
     for entry in sorted(entries, key=lambda entry: str(entry["name"])):
-        path = entry["name"].rstrip("/")
-        name = _plain(path[len(root) :].lstrip("/"), url)
-        inside = path.startswith(f"{root}/" if root else "") and ".." not in name.split("/")
-        if path != folder and inside:  # a web page may link to anywhere
-            yield path, name, entry["type"] == "directory"
+        path = _without_entities(entry["name"], url).rstrip("/")
+        parts = _plain(path[len(root) :].lstrip("/"), url).split("/")
+        inside = path.startswith(f"{root}/" if root else "") and ".." not in parts
+        if path == folder or not inside:  # a web page may link to anywhere
+            continue
+        if parts[-1] == "." and entry["type"] == "directory":  # "./a.jpg", as tar and zip tools write it
+            yield from _listed(files, path, root, url)
+        else:
+            yield path, "/".join(part for part in parts if part != "."), entry["type"] == "directory"
 
 
 def _is_http(url: str) -> bool:
     return url.startswith(("http://", "https://"))
+
+
+def _without_entities(link: str, url: str) -> str:
+    """Return a link as it is meant: pages write ``&amp;`` for ``&``."""
+    return re.sub(r"&#?\w+;", lambda found: html.unescape(found[0]), link) if _is_http(url) else link
 
 
 def _plain(name: str, url: str) -> str:

@@ -16,7 +16,7 @@ from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Engine, Stage
 from unetfast.pipeline.output import Output, not_results, refuse_overlap
-from unetfast.pipeline.remote import RemoteOutput, find_remote, is_url
+from unetfast.pipeline.remote import RemoteOutput, find_remote, is_url, local_path
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import Context, Job
@@ -164,7 +164,8 @@ def run(
         counted and named in the journal.
     """
     check_run(settings)
-    check_places(inputs, str(output))
+    inputs, output = [local_path(place) for place in inputs], local_path(str(output))
+    check_places(inputs, output)
     shard = parse_shard(settings.shard)
     if shard is None:
         _expect_photos(inputs, settings)
@@ -173,16 +174,16 @@ def run(
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.description}")
     context = Context(settings, model_sha256(path), segmenter is not None and takes_stacks(segmenter.spec))
     summary = Summary()
-    place = RemoteOutput(str(output)) if is_url(str(output)) else Output(Path(output))
+    place = RemoteOutput(output) if is_url(output) else Output(Path(output))
     with place, Journal(place.journals, journal_name(shard)) as journal:
         workers = settings.workers or available_cores()
         if segmenter is None:
-            engine: Engine | RayEngine = _ray_engine(context, path, str(output), place, journal, workers)
+            engine: Engine | RayEngine = _ray_engine(context, path, output, place, journal, workers)
         else:
             engine = Engine(context, segmenter, place, journal, workers)
         begun = time.perf_counter()
         try:
-            for entry in engine.run(not_results(listing(inputs, settings, summary.found), str(output))):
+            for entry in engine.run(not_results(listing(inputs, settings, summary.found), output)):
                 summary.count(entry)
                 on_entry(entry)
                 place.sync(journal.path)
