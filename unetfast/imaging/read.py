@@ -18,7 +18,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
-from unetfast.imaging import metadata, pillow, stack, tiff
+from unetfast.imaging import metadata, pillow, pnm, stack, tiff
 from unetfast.imaging.convert import orient
 from unetfast.imaging.formats import MAX_PIXELS, Header, check_pixels, header
 from unetfast.imaging.source import Source, read_bytes
@@ -37,7 +37,7 @@ class Picture:
     ----------
     pixels : (H, W, C) uint8, uint16 or float32
         C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. Float (TIFF and npy) is in [0, 1].
-    format : {"jpeg", "png", "tiff", "bmp", "webp", "npy"}
+    format : {"jpeg", "png", "tiff", "bmp", "webp", "npy", "pnm"}
         What the file really is.
     icc, exif : bytes or None
         Colour profile; EXIF block (without the ``Exif`` prefix).
@@ -97,7 +97,7 @@ def _name(source: Source) -> str:
 
 
 def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -> Picture:
-    """Decode a JPEG, PNG, TIFF, BMP, WebP or .npy file; the pixels come out upright.
+    """Decode a JPEG, PNG, TIFF, BMP, WebP, PNM or .npy file; the pixels come out upright.
 
     The format is told from the content. A file that is cut off or damaged is an error, never a
     half-grey picture. CMYK is rendered to RGB, palettes are expanded, 1-bit becomes 0 and 255.
@@ -136,6 +136,8 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -
             picture = _read_tiff(data, name, max_pixels, pages)
         elif head.format == "npy":
             picture = _read_npy(data, name, max_pixels)
+        elif head.format == "pnm":
+            picture = Picture(pnm.decode(data), "pnm", name=name, source=data)
         else:
             picture = _read_pillow(data, name, head)
     except ImageError:

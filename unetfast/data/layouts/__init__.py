@@ -17,6 +17,7 @@ LAYOUTS = Registry(
         "arrays": "unetfast.data.layouts.arrays:find",
         "npz": "unetfast.data.layouts.npz:find",
         "dsb2018": "unetfast.data.layouts.dsb2018:find",
+        "tracking": "unetfast.data.layouts.tracking:find",
         "isic": "unetfast.data.layouts.isic:find",
         "csv": "unetfast.data.layouts.table:find",
         "list": "unetfast.data.layouts.listed:find",
@@ -28,5 +29,9 @@ LAYOUTS = Registry(
         "coco": "unetfast.data.layouts.coco:find",
         "yolo": "unetfast.data.layouts.yolo:find",
         "labelme": "unetfast.data.layouts.labelme:find",
+        "supervisely": "unetfast.data.layouts.supervisely:find",
+        "cvat": "unetfast.data.layouts.cvat:find",
+        "via": "unetfast.data.layouts.via:find",
+        "imagescope": "unetfast.data.layouts.imagescope:find",
     },
 )
