@@ -22,6 +22,7 @@ from unetfast.imaging import metadata, pillow, pnm, stack, tiff
 from unetfast.imaging.convert import orient
 from unetfast.imaging.formats import MAX_PIXELS, Header, check_pixels, header
 from unetfast.imaging.source import Source, read_bytes
+from unetfast.spec import FileRef
 
 __all__ = ["MaskFile", "Picture", "read", "read_mask"]
 
@@ -120,6 +121,11 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -
         The message starts with the path and says why.
     """
     name = _name(source)
+    if isinstance(source, FileRef) and source.further:
+        files = (dataclasses.replace(source, further=()), *source.further)
+        pictures = [read(file, max_pixels=max_pixels) for file in files]
+        pixels = stack.together([(picture.name, picture.pixels) for picture in pictures])
+        return Picture(pixels, pictures[0].format, name=name, stack=True)
     data = read_bytes(source)
     head = header(data, name)
     if head.animated:

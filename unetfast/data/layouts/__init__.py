@@ -24,6 +24,7 @@ LAYOUTS = Registry(
         "variants": "unetfast.data.layouts.variants:find",
         "classes": "unetfast.data.layouts.class_folders:find",
         "paired": "unetfast.data.layouts.paired:find",
+        "bands": "unetfast.data.layouts.bands:find",
         "mat": "unetfast.data.layouts.mat:find",
         "rle": "unetfast.data.layouts.rle:find",
         "coco": "unetfast.data.layouts.coco:find",
