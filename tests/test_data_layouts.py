@@ -149,11 +149,8 @@ def test_nothing_found_says_what_is_there_and_what_was_looked_for(tmp_path: Path
 
 
 FOREIGN = {
-    "annotations.xml": ("<annotations><image/></annotations>", "holds outlines of CVAT: export the task as"),
     "a.xml": ("<annotation><object><bndbox/></object></annotation>", "holds boxes, as for detection"),
     "project.json": ('[{"id": 1, "data": {}, "annotations": []}]', "holds outlines of Label Studio"),
-    "ann/0.jpg.json": ('{"size": {}, "objects": []}', "holds outlines of Supervisely"),
-    "via.json": ('{"0.jpg123": {"filename": "0.jpg", "regions": []}}', "holds outlines of the VGG Image"),
     "a.geojson": ('{"type": "FeatureCollection", "features": []}', "holds outlines as GeoJSON"),
     "x.nii.gz": ("x", "is one of volumes: save their slices as PNG or TIFF"),
 }

@@ -218,15 +218,17 @@ def test_test_folders_of_nnunet_are_no_training_images(tmp_path: Path) -> None:
     assert [sample.split for sample in open_dataset(tmp_path).samples] == ["train", "train", "test", "test"]
 
 
-def test_channels_in_files_of_their_own_are_refused(tmp_path: Path) -> None:
-    """With --skip-unmatched the network would have been trained on the first channel alone."""
+def test_channels_in_files_of_their_own_are_put_together(tmp_path: Path) -> None:
+    """With the layout of pairs the network would be trained on the first channel alone."""
     pairs(tmp_path, 3, "imagesTr/a{}_0000.png", "labelsTr/a{}.png")
     pairs(tmp_path, 3, "imagesTr/a{}_0001.png", "labelsTr/a{}.png")
+    found = open_dataset(tmp_path)
+    assert (found.layout, found.channels, len(found.samples)) == ("bands", 6, 3)
     for skip in (False, True):
         with pytest.raises(
-            DatasetError, match=r"a0_0001\.png: a further channel of a0_0000, .* one TIFF or \.npy"
+            DatasetError, match=r"a0_0001\.png: a further channel of a0_0000, .*--layout bands"
         ):
-            open_dataset(tmp_path, skip_unmatched=skip)
+            open_dataset(tmp_path, layout="paired", skip_unmatched=skip)
 
 
 def test_frames_are_no_channels(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -252,3 +253,27 @@ def test_csv_that_lists_nothing_says_what_is_missing(tmp_path: Path) -> None:
     table.write_text("image,mask\nimages/0.png,masks/0.png\n")
     with pytest.raises(DatasetError, match=r"none of these files is there: pairs\.csv:2: masks/0\.png"):
         open_dataset(table)
+
+
+def test_json_lines_of_image_folders(tmp_path: Path) -> None:
+    """Hugging Face's metadata.jsonl, a file a split; a list of masks is merged."""
+    for split in ("train", "validation"):
+        lines = []
+        for i in range(2):
+            save(tmp_path / split / f"{i}.png", photo(i))
+            for j in range(2):
+                save(tmp_path / split / f"m{i}{j}.png", truth(i + j) * 255)
+            masks = [f"m{i}0.png", f"m{i}1.png"] if split == "train" else f"m{i}0.png"
+            lines.append(json.dumps({"file_name": f"{i}.png", "mask_file_name": masks, "text": "x"}))
+        (tmp_path / split / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    found = open_dataset(tmp_path)
+    assert found.layout == "csv"
+    assert [(s.split, len(s.masks)) for s in found.samples] == [("train", 2)] * 2 + [("val", 1)] * 2
+
+
+def test_json_lines_that_are_none_are_refused_where_they_are_named(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    (tmp_path / "talk.jsonl").write_text("[1, 2]\n")
+    assert open_dataset(tmp_path).layout == "paired"
+    with pytest.raises(DatasetError, match="each line must be an object"):
+        open_dataset(tmp_path / "talk.jsonl")

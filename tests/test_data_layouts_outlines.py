@@ -429,3 +429,30 @@ def test_damaged_runs_are_named(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("ImageId,EncodedPixels\na.png,1 2 3\n")
     with pytest.raises(DatasetError, match=r"train\.csv:2: not runs"):
         open_dataset(tmp_path / "train.csv")
+
+
+def test_the_example_of_an_answer_is_no_truth(tmp_path: Path) -> None:
+    """Airbus and Severstal have a sample_submission.csv beside the table; it comes first by its name."""
+    for i in range(3):
+        save(tmp_path / f"train_v2/{i}.jpg", photo(i))
+        save(tmp_path / f"test_v2/t{i}.jpg", photo(9 + i))
+    rows = "".join(f"{i}.jpg,{1 + i} 20\n" for i in range(3))
+    (tmp_path / "train_ship_segmentations_v2.csv").write_text("ImageId,EncodedPixels\n" + rows)
+    (tmp_path / "sample_submission_v2.csv").write_text("ImageId,EncodedPixels\nt0.jpg,1 2\nt1.jpg,1 2\n")
+    found = open_dataset(tmp_path)
+    assert [sample.id for sample in found.samples] == ["0", "1", "2"]
+    said = " ".join(text for _, text in found.decisions)
+    assert "train_ship_segmentations_v2.csv" in said
+    assert "3 pictures are not listed" in said
+
+
+def test_several_tables_of_runs_are_splits_or_asked_about(tmp_path: Path) -> None:
+    for i in range(4):
+        save(tmp_path / f"images/{i}.png", photo(i))
+    for name, first in (("train", 0), ("val", 2)):
+        rows = "".join(f"{i}.png,1 20\n" for i in (first, first + 1))
+        (tmp_path / f"{name}.csv").write_text("ImageId,EncodedPixels\n" + rows)
+    assert [sample.split for sample in open_dataset(tmp_path).samples] == ["train"] * 2 + ["val"] * 2
+    (tmp_path / "train.csv").rename(tmp_path / "ships.csv")
+    with pytest.raises(DatasetError, match=r"several tables list runs: ships\.csv, val\.csv; pass the one"):
+        open_dataset(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 import zipfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_data import H, W, photo, png, truth
+from drawn_data import H, W, photo, png, save, truth
 
 from unetfast.data import open_dataset
 from unetfast.data.doctor import inspect
@@ -149,3 +150,30 @@ def test_an_archive_in_an_archive_cannot_be_passed_itself(tmp_path: Path) -> Non
     outer = _zip(tmp_path / "outer.zip", {"inner.zip": inner.read_bytes()})
     with pytest.raises(DatasetError, match=r"another archive, inner\.zip: unpack it"):
         open_dataset(outer)
+
+
+def test_pictures_packed_one_by_one_go_by_their_own_names(tmp_path: Path) -> None:
+    """STARE as it is downloaded: im0001.ppm.gz, and two observers' labels of it."""
+    for i in range(3):
+        for folder, end, pixels in (
+            ("stare-images", "ppm", photo(i)),
+            ("labels-ah", "ah.ppm", truth(i) * 255),
+            ("labels-vk", "vk.ppm", truth(i + 5) * 255),
+        ):
+            plain = save(tmp_path / folder / f"im{i}.{end}", pixels)
+            (tmp_path / folder / f"im{i}.{end}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+            if i:
+                plain.unlink()  # the first is there unpacked, too
+    found = open_dataset(tmp_path)
+    assert [sample.masks[0].name for sample in found.samples] == [
+        "im0.ah.ppm",
+        "im1.ah.ppm.gz",
+        "im2.ah.ppm.gz",
+    ]
+    for i, sample in enumerate(found.samples):
+        image, labels = read_pair(sample, found.encoding, found.channels)
+        np.testing.assert_array_equal(image, photo(i))
+        np.testing.assert_array_equal(labels, truth(i))
+    (tmp_path / "stare-images/im2.ppm.gz").write_bytes(b"\x1f\x8b\x08 cut off")
+    with pytest.raises(ImageError, match=r"im2\.ppm\.gz: damaged, cannot be unpacked"):
+        read_pair(found.samples[2], found.encoding, found.channels)

@@ -57,6 +57,9 @@ GOOD = {
     "lossless.webp": encoded(Image.fromarray(RGB), "WEBP", lossless=True),
     "rgba.webp": encoded(Image.fromarray(RGB).convert("RGBA"), "WEBP", lossless=True),
     "lossy.webp": encoded(Image.fromarray(SMOOTH), "WEBP", quality=80),
+    "rgb.pnm": encoded(Image.fromarray(RGB), "PPM"),
+    "grey.pnm": encoded(Image.fromarray(RGB).convert("L"), "PPM"),
+    "bit.pnm": encoded(Image.fromarray(RGB).convert("1"), "PPM"),
     "rgb.tif": tiff(RGB, photometric="rgb"),
     "lzw.tif": tiff(RGB, photometric="rgb", compression="lzw", predictor=True),
     "big-endian.tif": tiff(RGB.astype(np.uint16) * 257, photometric="rgb", byteorder=">"),
@@ -77,6 +80,26 @@ def test_reads_what_pillow_reads(name: str) -> None:
     got = picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels
     assert np.array_equal(got, wanted)
     assert picture.format == {"jpg": "jpeg"}.get(name[-3:], name.rpartition(".")[2])
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        (b"P1\n# by hand\n3 2\n1 0 1\n010\n", [[0, 255, 0], [255, 0, 255]]),
+        (b"P2 2 1 300 7 # seven\n 299", [[7, 299]]),
+        (b"P3\n1 1\n255\n1 2 3", [[1, 2, 3]]),
+        (b"P5\n2 1\n#\n65535\n\x01\x00\x00\x02", [[256, 2]]),
+    ],
+)
+def test_portable_pixmaps_written_as_text_or_in_16_bits(data: bytes, wanted: list[list[int]]) -> None:
+    pixels = imaging.read(data).pixels
+    assert pixels.reshape(pixels.shape[0], -1).tolist() == wanted
+
+
+@pytest.mark.parametrize("data", [b"P5 2 2 10\n\x0b\0\0\0", b"P2 2 2 9 1 2 3", b"P5 2 2 0\n\0\0\0\0"])
+def test_portable_pixmaps_that_break_their_word_are_refused(data: bytes) -> None:
+    with pytest.raises(ImageError, match="damaged"):
+        imaging.read(data)
 
 
 @pytest.mark.parametrize("shape", [(9, 7), (9, 7, 3), (9, 7, 4)])
@@ -353,7 +376,7 @@ def test_network_input_rules() -> None:
 PROFILE = struct.pack(">I", 132) + bytes(128)
 
 
-@pytest.mark.parametrize("name", [n for n in GOOD if n not in ("lossy.webp",) and not n.endswith("jpg")])
+@pytest.mark.parametrize("name", [n for n in GOOD if n != "lossy.webp" and not n.endswith(("jpg", "pnm"))])
 def test_lossless_formats_are_bit_exact_outside_the_mask(name: str) -> None:
     picture = imaging.read(GOOD[name])
     mask = np.zeros(picture.pixels.shape[:2], bool)

@@ -37,6 +37,16 @@ def test_the_mask_is_filled_and_nothing_else(folder: Path, unetfast_command: Com
     assert f"{MASK.sum()} pixels replaced" in done.stdout
 
 
+def test_a_pixmap_is_cleaned_into_a_format_that_is_written(folder: Path, unetfast_command: Command) -> None:
+    Image.fromarray(PHOTO).save(folder / "wall.ppm")
+    done = unetfast_command("inpaint", folder / "wall.ppm", folder / "mask.png", "-o", folder / "clean.png")
+    assert done.returncode == 0, done.stderr
+    refused = unetfast_command("inpaint", folder / "wall.ppm", folder / "mask.png")
+    assert refused.returncode == 1
+    assert "wall.ppm" in refused.stderr or "wall_clean.ppm" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_grain_is_added_on_demand_and_by_seed(folder: Path) -> None:
     def cleaned(*options: str) -> object:
         target = folder / "grainy.png"

@@ -217,7 +217,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class FileRef:
-    """A file on disk, or a member of a ``.zip`` read in place; or one picture of the many in such a file.
+    """A picture: a file on disk or a member of a ``.zip`` read in place, one of many in it, or several files.
 
     Attributes
     ----------
@@ -227,11 +227,14 @@ class FileRef:
         The name inside the archive.
     index : int or None
         Which picture, where the file is an array of many.
+    further : tuple of FileRef
+        Files whose channels follow, where an image's bands are files of their own.
     """
 
     path: Path
     member: str | None = None
     index: int | None = None
+    further: tuple[FileRef, ...] = ()
 
     def __str__(self) -> str:
         name = str(self.path) if self.member is None else f"{self.path}!{self.member}"

@@ -137,7 +137,7 @@ def _marked(file: MaskFile, above: int, path: Path) -> NDArray[np.bool_]:
 def _same_format(target: Path, picture: Picture) -> bool:
     from unetfast import imaging
 
-    return target.suffix.lower() in imaging.EXTENSIONS[picture.format]
+    return target.suffix.lower() in imaging.EXTENSIONS.get(picture.format, ())
 
 
 def _size(array: NDArray[Any]) -> str:

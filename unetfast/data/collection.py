@@ -223,7 +223,12 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
                 f"{listing.root}: not laid out as {layout}: {_looks_for(layout)}. {_what(listing)}"
             )
         return layout, found
-    by_ending = {"json": ("coco", "labelme"), "csv": ("rle", "csv"), "tsv": ("csv",)}
+    by_ending = {
+        "json": ("coco", "labelme", "via"),
+        "csv": ("rle", "csv", "via"),
+        "xml": ("cvat", "imagescope"),
+        **dict.fromkeys(("tsv", "jsonl"), ("csv",)),
+    }
     named = by_ending.get(listing.focus.rpartition(".")[2].lower(), ("list",)) if listing.focus else LAYOUTS
     for name in named:
         found = LAYOUTS[name](listing, mask_name)

@@ -18,7 +18,8 @@ from unetfast.errors import DatasetError
 
 __all__ = ["Decision", "decide"]
 
-_DOUBTFUL = 0.5  # a foreground larger than this share, and more so along the sides, may be the background
+_DOUBTFUL = 0.5  # a foreground larger than this share, and no less so along the sides, may be the background
+_SOME = 0.15  # one larger than this may be, where it lies along the sides above all
 _VOC_VOID = 0xE0E0C0  # Pascal VOC draws index 255, "does not count", in this colour
 
 
@@ -137,16 +138,16 @@ class _Decider:
         low, high = values
         counted = {code: n for code, n in self.found.frame.items() if code in self.levels.counts}
         share, frame = (_share_above((low + high) // 2, of) for of in (self.levels.counts, counted))
-        # What is marked lies inside the picture, mostly; what surrounds it is the background.
-        surrounds = f", and {frame:.0%} of those along the sides" if frame > share else ""
-        if share > INVERTED or (share > _DOUBTFUL and surrounds):
+        inverted = _may_be_inverted(share, frame)
+        if inverted:
+            surrounds = f", and {frame:.0%} of those along the sides" if inverted == "surrounds" else ""
             self.refuse.several_readings(
                 f"{share:.0%} of all pixels are {high}{surrounds}, so the masks may be inverted",
                 f"{high}={self.name}",
                 f"{low}={self.name} if {high} is the background",
             )
         smear = ", edges in between split at the middle (anti-aliased or JPEG masks)"
-        odd = share > _DOUBTFUL or (frame > 0.9 and share > 0.2)
+        odd = share > _DOUBTFUL or (share > _SOME and _odds(frame) > 1.1 * _odds(share))
         told = f"; if the masks are inverted: --mask-values {low}={self.name}" if odd else ""
         where = " of the alpha channel" if self.domain == "alpha" else ""
         self.reasons.append(
@@ -281,6 +282,30 @@ class _Decider:
 
     def _colour_rule(self) -> str:
         return "nearest" if self.levels.smeared else "exact"
+
+
+def _may_be_inverted(share: float, frame: float) -> str | None:
+    """Return why what is marked may be the background: it is "large", or it "surrounds" the rest.
+
+    Objects lie inside the picture, mostly. Found on lesions, nuclei, cracks, roads, skies and fields of view,
+    as they are and inverted; tests/test_data_inverted.py draws the like.
+
+    Parameters
+    ----------
+    share, frame : float
+        Of all pixels, and of those along the four sides, that are marked.
+    """
+    odds = _odds(frame) / _odds(share)
+    if odds > 0.95 and share > _DOUBTFUL:
+        return "surrounds"
+    if odds > 4 and share > _SOME:
+        return "surrounds"
+    inside = odds < 0.2 and share < 0.9  # a field of view, a lesion seen from near
+    return "large" if share > INVERTED and not inside else None
+
+
+def _odds(share: float) -> float:
+    return (share + 1e-6) / (1 - share + 1e-6)
 
 
 def _share_above(middle: int, counts: Mapping[int, int]) -> float:

@@ -10,7 +10,7 @@ import re
 import stat
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +20,13 @@ from unetfast.spec import FileRef
 
 __all__ = ["IMAGE_ENDINGS", "Listing", "composed", "list_files", "natural"]
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".npy")
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".npy"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
 _MASK_ENDINGS = (".gif",)  # of masks alone; photos are never stored so
+
+_LISTS = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".txt", ".lst")
 
 _MAX_MEMBERS = 5_000_000
 _MAX_TOTAL_BYTES = 2 * 2**40
@@ -45,7 +50,8 @@ class Listing:
     layout : str or None
         The layout that the user named.
     stored : mapping of str to str
-        The archive's own spelling of names that it writes with backslashes.
+        The own spelling of names that are written with backslashes, or end in ``.gz`` (a picture packed
+        by itself goes by the name of what it holds).
     """
 
     root: Path
@@ -57,9 +63,8 @@ class Listing:
 
     def ref(self, name: str) -> FileRef:
         """Return what `imaging` reads `name` from."""
-        if self.zipped:
-            return FileRef(self.root, self.stored.get(name, name))
-        return FileRef(self.root / name)
+        stored = self.stored.get(name, name)
+        return FileRef(self.root, stored) if self.zipped else FileRef(self.root / stored)
 
     @cached_property
     def images(self) -> tuple[str, ...]:
@@ -138,38 +143,46 @@ def list_files(root: Path) -> Listing:
     """
     root = Path(root)
     if root.is_dir():
-        return Listing(root, _ordered(_walk(root)))
+        return _listed(root, _walk(root))
     if not root.exists():
         raise DatasetError(f"{root}: no such file or folder")
     if not root.is_file():
         raise DatasetError(f"{root}: not a folder, and not a regular file")
-    if root.suffix.lower() in (".csv", ".tsv", ".json", ".txt", ".lst"):
+    if root.suffix.lower() in _LISTS:
         return _around(root)
     if zipfile.is_zipfile(root):
-        members = _members(root)
-        # Tools on Windows write backslashes, which are part of the name elsewhere.
-        stored = {name.replace("\\", "/"): name for name in members if "\\" in name}
-        return Listing(
-            root, _ordered(name.replace("\\", "/") for name in members), zipped=True, stored=stored
-        )
+        return _listed(root, _members(root), zipped=True)
     if root.suffix.lower() == ".zip":
         raise DatasetError(f"{root}: not a whole .zip archive; copy or download it again")
     raise DatasetError(
-        f"{root}: a data set is a folder, a .zip archive, or a .csv, .json or .txt file that lists one"
+        f"{root}: a data set is a folder, a .zip archive, or a file that lists one: {', '.join(_LISTS)}"
     )
 
 
 def _around(file: Path) -> Listing:
     """List the folder of a file that lists a data set, or the one above where that holds no pictures."""
     folder = file.parent
-    listing = Listing(folder, _ordered(_walk(folder)), focus=file.name)
+    listing = _listed(folder, _walk(folder), focus=file.name)
     if listing.images or folder == folder.parent:
         return listing
-    return Listing(folder.parent, _ordered(_walk(folder.parent)), focus=f"{folder.name}/{file.name}")
+    return _listed(folder.parent, _walk(folder.parent), focus=f"{folder.name}/{file.name}")
 
 
-def _ordered(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(names, key=natural))
+def _listed(root: Path, found: Sequence[str], *, zipped: bool = False, focus: str | None = None) -> Listing:
+    """Return a listing of files by the names that layouts go by, in natural order."""
+    known = frozenset(found)
+    names = {(_plain(name, zipped), name) for name in found}
+    # A picture that is there unpacked, too, is the same one.
+    kept = {plain: name for plain, name in sorted(names) if plain == name or plain not in known}
+    stored = {plain: name for plain, name in kept.items() if plain != name}
+    return Listing(root, tuple(sorted(kept, key=natural)), zipped=zipped, focus=focus, stored=stored)
+
+
+def _plain(name: str, zipped: bool) -> str:
+    # Tools on Windows write backslashes, which are part of the name elsewhere.
+    plain = name.replace("\\", "/") if zipped else name
+    packed = plain.lower().endswith(".gz") and plain[:-3].lower().endswith(IMAGE_ENDINGS + _MASK_ENDINGS)
+    return plain[:-3] if packed else plain
 
 
 def _skipped(part: str) -> bool:

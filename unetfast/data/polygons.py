@@ -40,8 +40,9 @@ def drawn(sample: Sample, classes: Sequence[str], picture: Picture) -> tuple[NDA
     sample : Sample
         With ``polygons``: (class name, outline); an outline is a tuple of rings, each of (x, y) in
         px, where pixel (0, 0) covers 0..1; the word "unit" before them says that they are parts of
-        the image's size; or it is a COCO run-length encoding (height, width, counts); or the word
-        "starts" and runs of start and length in turn, counted from 1 down the columns.
+        the image's size, the word "even-odd" that a ring inside another one is a hole; or it is a
+        COCO run-length encoding (height, width, counts); or the word "starts" and runs of start and
+        length in turn, counted from 1 down the columns.
     classes : sequence of str
     picture : Picture
         Its image.
@@ -105,6 +106,8 @@ class _Shape:
 
     def __init__(self, outline: Any, image: tuple[int, int], source: str) -> None:
         self.source = source
+        self.holes = bool(outline) and outline[0] == "even-odd"
+        outline = outline[1:] if self.holes else outline
         self.rings: list[NDArray[np.float64]] = []
         self.runs: NDArray[np.bool_] | None = None
         if outline and isinstance(outline[0], int):
@@ -129,22 +132,24 @@ class _Shape:
                 raise DatasetError(f"{self.source}: a run-length mask has another size than the image")
             labels[self.runs] = class_id
             return int(self.area)
-        return sum(_fill(labels, ring, class_id) for ring in self.rings)
+        if self.holes:
+            return _fill(labels, self.rings, class_id)
+        return sum(_fill(labels, [ring], class_id) for ring in self.rings)
 
 
-def _fill(labels: NDArray[np.uint8], ring: NDArray[np.float64], class_id: int) -> int:
-    """Fill the pixels whose centres lie inside a ring, by the even-odd rule.
+def _fill(labels: NDArray[np.uint8], rings: Sequence[NDArray[np.float64]], class_id: int) -> int:
+    """Fill the pixels whose centres lie inside rings, by the even-odd rule.
 
     OpenCV's fillPoly also fills what the outline touches: an outline of 25 px is 26 px wide there.
     """
     height, width = labels.shape
-    here = ring - 0.5
-    there = np.roll(here, -1, axis=0)
+    here = np.concatenate(rings) - 0.5 if rings else np.empty((0, 2))
+    there = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings]) - 0.5 if rings else here
     upwards = here[:, 1:] > there[:, 1:]
     low, high = np.where(upwards, there, here), np.where(upwards, here, there)
     first, last = (np.ceil(end[:, 1]).clip(0, height).astype(np.int64) for end in (low, high))
     rows = last - first  # that an edge crosses
-    edge = np.repeat(np.arange(len(ring)), rows)
+    edge = np.repeat(np.arange(len(here)), rows)
     row = np.arange(len(edge)) - np.repeat(rows.cumsum() - rows, rows) + first[edge]
     low, high = low[edge], high[edge]
     x = low[:, 0] + (row - low[:, 1]) * (high[:, 0] - low[:, 0]) / (high[:, 1] - low[:, 1])

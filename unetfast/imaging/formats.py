@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from unetfast.errors import ImageError
+from unetfast.imaging import pnm
 
 __all__ = ["ENDINGS", "EXTENSIONS", "MAX_PIXELS", "Header", "check_pixels", "header"]
 
@@ -45,7 +46,7 @@ class Header:
 
     Attributes
     ----------
-    format : {"jpeg", "png", "tiff", "bmp", "webp", "npy"}
+    format : {"jpeg", "png", "tiff", "bmp", "webp", "npy", "pnm"}
     width, height : int
         As stored, before any EXIF orientation; 0 for TIFF, whose pages are looked at one by one, and npy.
     animated : bool
@@ -88,6 +89,8 @@ def header(data: bytes, name: str) -> Header:
             return _bmp(data)
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return _webp(data)
+        if data[:1] == b"P" and (sides := pnm.sides(data)):
+            return Header("pnm", *sides)
     except (struct.error, IndexError, ValueError) as exc:
         raise ImageError(f"{name}: damaged or cut off in its header: {exc}") from exc
     raise ImageError(f"{name}: {_what_it_is(data)}; JPEG, PNG, TIFF, BMP and WebP are read")

@@ -114,6 +114,10 @@ def _encoded(
         behind = len(picture.source) - 8 - int.from_bytes(picture.source[4:8], "little")
         how += f"; {behind} bytes behind the picture left out" if behind > 0 else ""
         return Patched(data, f"WebP: lossless outside the mask{how}"), True
+    if picture.format != "png":
+        raise ImageError(
+            f"{picture.name}: a .{picture.format} file is read, but not written: save it as PNG or TIFF"
+        )
     data, words = png.patch(picture.source, stored, stored_mask)
     return Patched(data, f"PNG: lossless outside the mask{words}"), True
 

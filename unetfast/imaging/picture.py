@@ -18,7 +18,7 @@ class Picture:
     ----------
     pixels : (H, W, C) uint8, uint16 or float32
         C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. Float (TIFF and npy) is in [0, 1].
-    format : {"jpeg", "png", "tiff", "bmp", "webp", "npy"}
+    format : {"jpeg", "png", "tiff", "bmp", "webp", "npy", "pnm"}
         What the file really is.
     icc, exif : bytes or None
         Colour profile; EXIF block (without the ``Exif`` prefix).

@@ -14,13 +14,14 @@ import imagecodecs
 import numpy as np
 
 from unetfast.errors import ImageError
-from unetfast.imaging import metadata, pillow, stack, tiff
+from unetfast.imaging import metadata, pillow, pnm, stack, tiff
 from unetfast.imaging.convert import orient
 from unetfast.imaging.decoding import decoding
 from unetfast.imaging.formats import MAX_PIXELS, Header, check_pixels, header
 from unetfast.imaging.jpeg_pixels import decode_jpeg
 from unetfast.imaging.picture import Picture
 from unetfast.imaging.source import Source, name_of, read_bytes
+from unetfast.spec import FileRef
 
 __all__ = ["decode", "read"]
 
@@ -29,7 +30,7 @@ logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
 
 
 def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -> Picture:
-    """Read a JPEG, PNG, TIFF, BMP, WebP or .npy file; the pixels come out upright.
+    """Read a JPEG, PNG, TIFF, BMP, WebP, PNM or .npy file; the pixels come out upright.
 
     Parameters
     ----------
@@ -46,6 +47,11 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -
     ImageError
         The message starts with the path and says why.
     """
+    if isinstance(source, FileRef) and source.further:
+        files = (dataclasses.replace(source, further=()), *source.further)
+        pictures = [read(file, max_pixels=max_pixels) for file in files]
+        pixels = stack.together([(picture.name, picture.pixels) for picture in pictures])
+        return Picture(pixels, pictures[0].format, name=name_of(source), stack=True)
     return decode(read_bytes(source), name_of(source), max_pixels=max_pixels, pages=pages)
 
 
@@ -101,6 +107,8 @@ def _stored(data: bytes, name: str, head: Header, max_pixels: int, pages: bool) 
         return _tiff(data, name, max_pixels, pages)
     if head.format == "npy":
         return _npy(data, name, max_pixels)
+    if head.format == "pnm":
+        return Picture(pnm.decode(data), "pnm", name=name, source=data)
     return _with_pillow(data, name, head)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import stat
 import zipfile
@@ -38,6 +40,23 @@ def read_bytes(source: Source, *, max_bytes: int = MAX_BYTES) -> bytes:
     ref = source if isinstance(source, FileRef) else FileRef(Path(source))
     if ref.index is not None:
         return series.picture_bytes(ref)
+    data = _stored_bytes(ref, max_bytes)
+    return _unpacked(data, ref, max_bytes) if ref.name.lower().endswith(".gz") else data
+
+
+def _unpacked(data: bytes, ref: FileRef, max_bytes: int) -> bytes:
+    """Return what a gzip file holds, which may be far more than the file; STARE packs each picture so."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            unpacked = file.read(max_bytes + 1)
+    except (OSError, EOFError, zlib.error) as exc:
+        raise ImageError(f"{ref}: damaged, cannot be unpacked: {exc}") from exc
+    if len(unpacked) > max_bytes:
+        raise ImageError(f"{ref}: larger than a picture may be")
+    return unpacked
+
+
+def _stored_bytes(ref: FileRef, max_bytes: int) -> bytes:
     try:
         if ref.member is not None:
             return _read_member(ref, max_bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError
 from unetfast.imaging.formats import check_pixels
 
-__all__ = ["MAX_CHANNELS", "channels_last", "npy_array", "npy_to_pixels", "pages_to_pixels"]
+__all__ = ["MAX_CHANNELS", "channels_last", "npy_array", "npy_to_pixels", "pages_to_pixels", "together"]
 
 MAX_CHANNELS = 64
 
@@ -128,3 +129,34 @@ def pages_to_pixels(pages: list[Any], name: str, max_pixels: int) -> NDArray[Any
     if values.dtype.kind not in "buif":
         raise ImageError(f"{name}: TIFF samples of type {values.dtype}")
     return _narrowed(channels_last(values, name), name)
+
+
+def together(pictures: Sequence[tuple[str, NDArray[Any]]]) -> NDArray[Any]:
+    """Put the channels of several files together, each (H, W, C) with its name; alpha is left out.
+
+    Bands that are smaller by a whole factor, as Sentinel's of 20 and 60 m, are enlarged without smoothing.
+
+    Raises
+    ------
+    ImageError
+        When sizes or types differ otherwise, or there are too many channels.
+    """
+    largest = max(pictures, key=lambda picture: picture[1].shape[0])
+    height, width = largest[1].shape[:2]
+    channels = []
+    for name, pixels in pictures:
+        h, w = pixels.shape[:2]
+        if pixels.dtype != largest[1].dtype:
+            raise ImageError(f"{name}: {pixels.dtype}, but {largest[0]} is {largest[1].dtype}")
+        if height % h or width % w or height // h != width // w:
+            raise ImageError(
+                f"{name}: {w}x{h}, but {largest[0]} is {width}x{height}, no whole multiple of it"
+            )
+        kept = pixels[:, :, : pixels.shape[2] - (pixels.shape[2] in (2, 4))]
+        channels.append(kept.repeat(height // h, axis=0).repeat(width // w, axis=1))
+    stacked = np.concatenate(channels, axis=2)
+    if stacked.shape[2] > MAX_CHANNELS:
+        raise ImageError(
+            f"{pictures[0][0]}: {stacked.shape[2]} channels in all; up to {MAX_CHANNELS} are read"
+        )
+    return stacked

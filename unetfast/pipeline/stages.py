@@ -244,6 +244,8 @@ def missing_ending(item: Item, format: str) -> str:
 
     A PNG file that is called a.jpg becomes a.jpg.png, unless another photo has that name.
     """
+    if format not in EXTENSIONS:
+        raise ImageError(f"{item.path}: a .{format} file is read, but not written: save it as PNG or TIFF")
     endings = EXTENSIONS[format]
     if item.relative.lower().endswith(endings):
         return ""

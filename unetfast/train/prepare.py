@@ -190,7 +190,7 @@ def _fingerprint(samples: Sequence[Sample]) -> str:
     """Return a short hash of the names and sizes of a data set's files, of its outlines and classes."""
     digest = hashlib.sha256()
     for sample in samples:
-        for file in (sample.image, *sample.masks):
+        for file in (sample.image, *sample.image.further, *sample.masks):
             line = f"{sample.id}\0{file.name}\0{file.path.stat().st_size}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))  # file names need not be text
         for told in (sample.polygons, sample.layers):

@@ -35,7 +35,6 @@ _ENDINGS = {
         ".pkl",
         ".tfrecord",
     ): "arrays in a container: save one .npy, PNG or TIFF an image and a mask",
-    (".ppm", ".pgm", ".pbm", ".pnm"): "pictures in a format that is not read: save them as PNG",
     (".rar", ".7z", ".tar", ".tar.gz", ".tgz"): "archives that are not read: unpack them, or pack a .zip",
 }
 
@@ -54,12 +53,6 @@ def foreign(listing: Listing) -> str:
     """
     for name in listing.ending(".xml")[:_LOOKED_AT]:
         text = listing.text_or_none(name, _MOST_BYTES) or ""
-        if "<annotations" in text:
-            return (
-                f' {name} holds outlines of CVAT: export the task as "COCO 1.0" or "Segmentation mask 1.1".'
-            )
-        if "<Vertices" in text and "<Region" in text:
-            return f" {name} holds outlines of ImageScope, as of MoNuSeg: draw them as label images first."
         if "<bndbox" in text:
             return f" {name} holds boxes, as for detection; masks or outlines are needed."
     for name in listing.ending(".json", ".geojson")[:_LOOKED_AT]:
@@ -85,12 +78,6 @@ def _tool(content: Any) -> str | None:
         return None
     if "data" in first and ("annotations" in first or "completions" in first):
         return "outlines of Label Studio: export it as COCO, or brush labels as PNG with a .csv of pairs"
-    if "objects" in first and "size" in first:
-        return 'outlines of Supervisely: export the project with its app "Export as masks"'
     if first.get("type") in ("FeatureCollection", "Feature"):
         return "outlines as GeoJSON, as of QuPath: export labelled tiles (LabeledImageServer)"
-    regions = first.get("_via_img_metadata", first)
-    entries = regions.values() if isinstance(regions, dict) else ()
-    if any(isinstance(entry, dict) and "regions" in entry for entry in entries):
-        return "outlines of the VGG Image Annotator: export them as COCO"
     return None

@@ -14,15 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from unetfast.data.layouts.found import Found, unique_ids
-from unetfast.data.layouts.paths import Resolver, split_in
+from unetfast.data.layouts.found import Found
+from unetfast.data.layouts.outlined import Outlines, runs_of
+from unetfast.data.layouts.paths import Resolver
 from unetfast.data.listing import IMAGE_ENDINGS, Listing
 from unetfast.errors import DatasetError
-from unetfast.spec import Sample
 
 __all__ = ["find"]
 
-_MOST_PX = 2**30  # of an image that a file speaks of
 _MOST_BYTES = 256 * 2**20  # LabelMe may keep the whole photo inside
 
 
@@ -31,45 +30,23 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     names = listing.ending(".json")
     if not any(_content(listing, name) is not None for name in names[:5]):
         return None
-    resolver = Resolver(listing)
-    shapes: dict[str, tuple[Any, ...]] = {}
-    lone: list[str] = []
-    skipped = 0
+    resolver, found = Resolver(listing), Outlines()
     for name in names:
         content = _content(listing, name)
         if content is None:
             continue
         image = _image(listing, resolver, name, content)
         if image is None:
-            lone.append(name)
+            found.lone.append(name)
             continue
         try:
             size = int(content.get("imageHeight") or 0), int(content.get("imageWidth") or 0)
-            outlines = [(str(shape.get("label")), _outline(shape, size)) for shape in content["shapes"]]
+            found.add(
+                image, [(str(shape.get("label")), _outline(shape, size)) for shape in content["shapes"]]
+            )
         except (TypeError, ValueError, cv2.error) as exc:
             raise DatasetError(f"{listing.ref(name)}: a shape without proper points: {exc}") from exc
-        skipped += sum(outline is None for _, outline in outlines)
-        wanted = [
-            (label, outline)
-            for label, outline in outlines
-            if outline and (not mask or label in mask.split(","))
-        ]
-        shapes[image] = tuple(wanted)
-    classes = sorted({label for found in shapes.values() for label, _ in found})
-    if not classes:
-        return None
-    ids = unique_ids(list(shapes))
-    samples = [
-        Sample(ids[image], listing.ref(image), (), split_in(image.rpartition("/")[0]), "polygons", found)
-        for image, found in shapes.items()
-    ]
-    bare = [name for name in listing.images if name not in shapes]
-    notes = [f"{skipped} shapes are points or lines, and are left out"] if skipped else []
-    if bare:
-        notes.append(
-            f"{len(bare)} images without a .json are left out; an image of background needs an empty one"
-        )
-    return Found(samples, [], lone, notes, {"classes": ("background", *classes)})
+    return found.found(listing, mask, [], set(listing.images) - set(found.shapes))
 
 
 def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
@@ -111,14 +88,6 @@ def _runs(text: str, corner: tuple[float, float], size: tuple[int, int]) -> tupl
     """Return a mask as ``polygons.draw`` takes runs; it is stored as a PNG of its bounding box."""
     data = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
-    left, top = round(corner[0]), round(corner[1])
-    if picture is None or size[0] * size[1] > _MOST_PX:
-        raise ValueError("a mask that is no PNG, or of too large an image")
-    inside = picture > 0
-    if not (0 <= left <= size[1] - inside.shape[1] and 0 <= top <= size[0] - inside.shape[0]):
-        raise ValueError(f"a mask that leaves its image of {size[1]}x{size[0]}")
-    whole = np.zeros(size[::-1], np.int8)  # by columns
-    whole[left : left + inside.shape[1], top : top + inside.shape[0]] = inside.T
-    edges = np.flatnonzero(np.diff(whole.ravel(), prepend=0))
-    # With the size that they were counted in: a photo of another size is refused when they are drawn.
-    return (*size, tuple(np.diff(edges, prepend=0, append=whole.size).tolist()))
+    if picture is None:
+        raise ValueError("a mask that is no PNG")
+    return runs_of(picture > 0, round(corner[0]), round(corner[1]), size)

@@ -134,7 +134,13 @@ def _paired(listing: Listing, images: list[File], masks: list[File], *, merge: b
     matched, orphans = match_files(images, masks)
     if not matched:
         return None
-    _refuse_channels(listing, images, matched)
+    if further := _further_channel(images, matched):
+        if listing.layout != "paired":
+            return None  # the layout "bands" puts the channels together
+        raise DatasetError(
+            f"{listing.ref(further.name)}: a further channel of {further.stem[:-5]}_0000, as of nnU-Net: "
+            "use --layout bands"
+        )
     chosen, notes = _choose_set(listing, matched, merge)
     return _assembled(listing, images, chosen, orphans, notes)
 
@@ -206,8 +212,8 @@ def _places(images: Iterable[File]) -> list[str]:
     return [f"the folders {some(places)} are places, not classes: their masks mean the same"]
 
 
-def _refuse_channels(listing: Listing, images: list[File], matched: Matched) -> None:
-    """Refuse images whose channels are files of their own, as of nnU-Net: the first alone has a mask."""
+def _further_channel(images: list[File], matched: Matched) -> File | None:
+    """Return an image whose channels are files of their own, as of nnU-Net: the first alone has a mask."""
     firsts = {
         (image.name.rpartition("/")[0], image.stem[:-5])
         for image, sets in matched.items()
@@ -216,10 +222,8 @@ def _refuse_channels(listing: Listing, images: list[File], matched: Matched) -> 
     for image in images:
         further = image not in matched and re.search(r"_000[1-9]$", image.stem)
         if further and (image.name.rpartition("/")[0], image.stem[:-5]) in firsts:
-            raise DatasetError(
-                f"{listing.ref(image.name)}: a further channel of {image.stem[:-5]}_0000, as nnU-Net keeps "
-                "them; save the channels of each image as one TIFF or .npy file"
-            )
+            return image
+    return None
 
 
 def _choose_set(listing: Listing, matched: Matched, merge: bool) -> tuple[dict[File, list[File]], list[str]]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 
-from unetfast.data.layouts.found import Found, unique_ids
-from unetfast.data.layouts.paths import Resolver
+from unetfast.data.layouts.found import Found, file_ids, unique_ids
+from unetfast.data.layouts.paths import Resolver, split_in
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
@@ -28,18 +29,54 @@ _NOTHING = ("", "-1", "nan", "none", "1 0")
 
 def find(listing: Listing, mask: str | None) -> Found | None:
     """Find the images that a table of runs names; see :mod:`~unetfast.data.layouts`."""
-    for name in listing.ending(".csv")[:50]:
-        rows = csv.reader(io.StringIO(listing.text_or_none(name, _MOST_BYTES) or ""))
-        csv.field_size_limit(2**31 - 1)  # one row may hold the runs of a whole satellite picture
-        head = [cell.strip().lower() for cell in next(rows, [])]
-        at_runs = _first(head, _RUNS)
-        at_image = _first(head, _BOTH) if _first(head, _IMAGES) is None else _first(head, _IMAGES)
-        if at_runs is None or at_image is None:
-            continue
-        table = [row for row in rows if len(row) == len(head)]
-        if found := _samples(listing, name, table, at_image, at_runs, _first(head, _CLASSES), mask):
-            return found
-    return None
+    tables = [
+        (name, found)
+        for name in listing.ending(".csv")[:50]
+        if (listing.focus or not _is_submission(name)) and (found := _table(listing, name, mask))
+    ]
+    if not tables:
+        return None
+    return tables[0][1] if len(tables) == 1 else _together(listing, tables)
+
+
+def _is_submission(name: str) -> bool:
+    """Whether a table is what Kaggle shows as an example of an answer: its runs are made up."""
+    return "submission" in name.rpartition("/")[2].lower()
+
+
+def _table(listing: Listing, name: str, mask: str | None) -> Found | None:
+    rows = csv.reader(io.StringIO(listing.text_or_none(name, _MOST_BYTES) or ""))
+    csv.field_size_limit(2**31 - 1)  # one row may hold the runs of a whole satellite picture
+    head = [cell.strip().lower() for cell in next(rows, [])]
+    at_runs = _first(head, _RUNS)
+    at_image = _first(head, _BOTH) if _first(head, _IMAGES) is None else _first(head, _IMAGES)
+    if at_runs is None or at_image is None:
+        return None
+    table = [row for row in rows if len(row) == len(head)]
+    return _samples(listing, name, table, at_image, at_runs, _first(head, _CLASSES), mask)
+
+
+def _together(listing: Listing, tables: list[tuple[str, Found]]) -> Found:
+    """Put ``train.csv`` and ``val.csv`` together."""
+    names = ", ".join(name for name, _ in tables)
+    splits = [split_in(name) for name, _ in tables]
+    images = [sample.image for _, found in tables for sample in found.samples]
+    if None in splits or len(set(splits)) < len(splits) or len(set(images)) < len(images):
+        raise DatasetError(f"{listing.root}: several tables list runs: {names}; pass the one that is meant")
+    samples = [
+        replace(sample, split=split)
+        for split, (_, found) in zip(splits, tables, strict=True)
+        for sample in found.samples
+    ]
+    ids = file_ids(images)
+    classes = dict.fromkeys(name for _, found in tables for name in found.hints["classes"])
+    return Found(
+        [replace(sample, id=ids[sample.image]) for sample in samples],
+        [name for _, found in tables for name in found.no_mask],
+        [],
+        [note for _, found in tables for note in found.notes],
+        {"classes": tuple(classes)},
+    )
 
 
 def _first(head: list[str], names: tuple[str, ...]) -> int | None:
@@ -94,7 +131,13 @@ def _samples(
         for image, found in shapes.items()
     ]
     classes = ("background", *(names[kind] for kind in kinds))
-    return Found(samples, missing, [], [f"runs listed in {name}"], {"classes": classes})
+    notes = [f"runs listed in {name}"]
+    if unlisted := len(listing.images) - len(shapes):
+        notes.append(
+            f"{unlisted} pictures are not listed, and are left out; of those that are background write a row "
+            "without runs"
+        )
+    return Found(samples, missing, [], notes, {"classes": classes})
 
 
 def _image_and_class(text: str, resolver: Resolver, by_stem: dict[str, str]) -> tuple[str | None, str]:

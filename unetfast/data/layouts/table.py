@@ -1,5 +1,6 @@
-"""A CSV file with the columns ``image``, ``mask`` and, if wanted, ``split``.
+"""A CSV or JSON Lines file with the columns ``image``, ``mask`` and, if wanted, ``split``.
 
+``metadata.jsonl`` of Hugging Face's image folders is one, with ``file_name`` and ``mask_file_name``.
 Paths are relative to the file, to the data set, or absolute. An image in several rows has several
 masks, which are merged.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,7 +31,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     resolver = Resolver(listing)
     tables = [
         (name, found)
-        for name in listing.ending(".csv", ".tsv")[:50]
+        for name in listing.ending(".csv", ".tsv", ".jsonl")[:50]
         if (found := _read(listing, resolver, name, mask))
     ]
     if not tables:
@@ -40,7 +42,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 def _together(listing: Listing, tables: list[tuple[str, Found]]) -> Found:
     """Put ``train.csv``, ``val.csv`` and ``test.csv`` together."""
     names = ", ".join(name for name, _ in tables)
-    splits = [split_in(name.rpartition("/")[2]) for name, _ in tables]
+    splits = [split_in(name) for name, _ in tables]
     if None in splits or len(set(splits)) < len(splits):
         raise DatasetError(
             f"{listing.root}: several tables list images and masks: {names}; pass the one that is meant"
@@ -66,10 +68,9 @@ def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> 
     if name.endswith(".tsv") and listing.focus is None:
         return None  # lists of anything; only the user's word makes one a data set
     text = listing.text_or_none(name, _MOST_BYTES) or ""
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
-    except csv.Error as exc:
+        rows = _lines(text) if name.lower().endswith(".jsonl") else _cells(text)
+    except (csv.Error, ValueError, RecursionError) as exc:
         if listing.focus:
             raise DatasetError(f"{listing.ref(name)}: not a readable table: {exc}") from exc
         return None
@@ -83,6 +84,31 @@ def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> 
             )
         return None
     return _samples(listing, resolver, name, rows[1:], columns)
+
+
+def _cells(text: str) -> list[list[str]]:
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    return [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
+
+
+def _lines(text: str) -> list[list[str]]:
+    """Read an object a line as a table, the keys as its head; a list of masks makes a row each."""
+    entries = [json.loads(line) for line in text.splitlines() if line.strip()]
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError('each line must be an object, such as {"image": "1.jpg", "mask": "1.png"}')
+    head = list(dict.fromkeys(key for entry in entries for key in entry))
+    rows = [head]
+    for entry in entries:
+        cells = [_listed(entry.get(key)) for key in head]
+        longest = max(map(len, cells), default=1)
+        rows += [[cell[min(i, len(cell) - 1)] for cell in cells] for i in range(longest)]
+    return rows
+
+
+def _listed(value: object) -> list[str]:
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return value
+    return ["" if value is None else value if isinstance(value, str) else json.dumps(value)]
 
 
 def _columns(

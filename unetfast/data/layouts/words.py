@@ -24,7 +24,8 @@ __all__ = [
 
 # Mask words in order of preference, where an image has several masks and nobody said which.
 _MASK_RANKS = (
-    ("manual", "manuals", "ho"),  # DRIVE has 1st_manual beside what the camera saw, CHASE_DB1 1stHO
+    # DRIVE has 1st_manual beside what the camera saw, CHASE_DB1 1stHO, STARE its two observers' initials
+    ("manual", "manuals", "ho", "ah", "vk"),
     ("mask", "masks", "matte", "mattes", "maske", "masken", "masque", "masques", "mascara", "mascaras"),
     ("groundtruth", "groundtruths", "gt", "gts", "truth", "target", "targets", "lesion"),
     ("label", "labels", "lbl", "lbls", "lab", "labs", "labelled", "labeled"),
@@ -206,7 +207,8 @@ def other_words(name: str) -> list[str]:
     return [word for word in _lettered(tokens(name)) if word not in silent and not split_of(word)]
 
 
-_ORDINAL = re.compile(r"[23](?:nd|rd)(?![a-z])")  # DRIVE and CHASE_DB1 are scored against the 1st observer
+# DRIVE, CHASE_DB1 and STARE are scored against the 1st observer
+_ORDINAL = re.compile(r"[23](?:nd|rd)(?![a-z])")
 
 
 def is_secondary(name: str) -> bool:
@@ -218,7 +220,8 @@ def rank(set_name: str) -> float:
     """Return how much a set of masks looks like the one that is meant; the lowest is taken."""
     words = tokens(set_name)
     best = min((_RANK[word] for word in words if word in _RANK), default=len(_MASK_RANKS))
-    later = 0.2 if {"2", "3"}.intersection(words) and _ORDINAL.search(set_name) else 0.0
+    second = "vk" in words or ({"2", "3"}.intersection(words) and _ORDINAL.search(set_name))
+    later = 0.2 if second else 0.0
     return best + 0.01 * len(words) + later + (10 if _SECONDARY.intersection(words) else 0)
 
 

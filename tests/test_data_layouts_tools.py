@@ -1,0 +1,213 @@
+"""What annotation tools write: CVAT, Supervisely, the VGG Image Annotator, ImageScope."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_data import H, W, photo, png, save
+from numpy.typing import NDArray
+
+from unetfast.data import open_dataset
+from unetfast.data.labels import read_pair
+from unetfast.errors import DatasetError
+
+HOLE, SLAB = (slice(10, 14), slice(20, 26)), (slice(6, 24), slice(9, 40))
+
+
+def _squares(name: str = "slab") -> NDArray[np.uint8]:
+    """(H, W): a slab of class 1 with a hole in it."""
+    expected = np.zeros((H, W), np.uint8)
+    expected[SLAB] = 1
+    expected[HOLE] = 0
+    return expected
+
+
+def _ring(area: tuple[slice, slice]) -> list[list[int]]:
+    rows, columns = area
+    return [
+        [columns.start, rows.start],
+        [columns.stop, rows.start],
+        [columns.stop, rows.stop],
+        [columns.start, rows.stop],
+    ]
+
+
+def _labels(root: Path, index: int = 0, **options: str) -> NDArray[np.uint8]:
+    found = open_dataset(root, **options)  # type: ignore[arg-type]
+    return read_pair(found.samples[index], found.encoding, found.channels)[1]
+
+
+def _supervisely(root: Path, *objects: dict[str, object]) -> Path:
+    for i in range(2):
+        save(root / f"ds/img/{i}.png", photo(i))
+        content = {"size": {"height": H, "width": W}, "objects": [*objects], "tags": []}
+        (root / "ds/ann").mkdir(exist_ok=True)
+        (root / f"ds/ann/{i}.png.json").write_text(json.dumps(content))
+    return root
+
+
+def test_supervisely_cuts_holes_out_of_polygons(tmp_path: Path) -> None:
+    points = {"exterior": _ring(SLAB), "interior": [_ring(HOLE)]}
+    _supervisely(tmp_path, {"classTitle": "slab", "geometryType": "polygon", "points": points})
+    np.testing.assert_array_equal(_labels(tmp_path), _squares())
+
+
+def test_supervisely_bitmaps_lie_where_their_origin_says(tmp_path: Path) -> None:
+    inside = _squares()[SLAB]
+    rgba = np.zeros((*inside.shape, 4), np.uint8)
+    rgba[..., 3] = inside * 255
+    data = base64.b64encode(zlib.compress(png(rgba))).decode()
+    bitmap = {"data": data, "origin": [SLAB[1].start, SLAB[0].start]}
+    _supervisely(tmp_path, {"classTitle": "slab", "geometryType": "bitmap", "bitmap": bitmap})
+    np.testing.assert_array_equal(_labels(tmp_path), _squares())
+
+
+def test_a_supervisely_bitmap_that_leaves_its_image_is_refused(tmp_path: Path) -> None:
+    data = base64.b64encode(zlib.compress(png(np.full((9, 9), 255, np.uint8)))).decode()
+    thing = {"classTitle": "x", "geometryType": "bitmap", "bitmap": {"data": data, "origin": [W - 3, 0]}}
+    with pytest.raises(DatasetError, match=r"0\.png\.json: .*leaves its image of 64x48"):
+        open_dataset(_supervisely(tmp_path, thing))
+
+
+def _cvat(root: Path, shapes: str, *, images: bool = True) -> Path:
+    for i in range(2) if images else ():
+        save(root / f"images/sub/{i}.png", photo(i))
+    entries = "".join(
+        f'<image id="{i}" name="sub/{i}.png" width="{W}" height="{H}">{shapes}</image>' for i in range(2)
+    )
+    root.mkdir(exist_ok=True)
+    (root / "annotations.xml").write_text(
+        f'<?xml version="1.0"?>\n<annotations>\n<version>1.1</version>{entries}</annotations>'
+    )
+    return root
+
+
+def test_cvat_polygons_and_masks(tmp_path: Path) -> None:
+    points = ";".join(f"{x}.0,{y}.0" for x, y in _ring(SLAB))
+    rows, columns = HOLE[0].stop - HOLE[0].start, HOLE[1].stop - HOLE[1].start
+    mask = (
+        f'<mask label="hole" rle="1, {rows * columns - 1}" left="{HOLE[1].start}" top="{HOLE[0].start}" '
+        f'width="{columns}" height="{rows}"/>'
+    )
+    _cvat(tmp_path, f'<polygon label="slab" points="{points}"/>{mask}')
+    found = open_dataset(tmp_path)
+    assert (found.layout, found.classes) == ("cvat", ("background", "hole", "slab"))
+    expected = np.zeros((H, W), np.uint8)
+    expected[SLAB] = 2
+    expected[HOLE] = 1
+    expected[HOLE[0].start, HOLE[1].start] = 2  # its runs begin with one pixel of 0
+    np.testing.assert_array_equal(_labels(tmp_path), expected)
+    only = _labels(tmp_path, mask_name="hole")
+    np.testing.assert_array_equal(only, expected == 1)
+
+
+def test_cvat_boxes_alone_and_images_that_are_elsewhere_are_refused(tmp_path: Path) -> None:
+    box = '<box label="slab" xtl="1" ytl="2" xbr="10" ybr="20"/>'
+    with pytest.raises(DatasetError, match="all 2 annotations are boxes, lines or points"):
+        open_dataset(_cvat(tmp_path / "boxes", box))
+    with pytest.raises(DatasetError, match="none of the 2 annotated images is here, such as that of"):
+        open_dataset(_cvat(tmp_path / "alone", box, images=False))
+
+
+def test_xml_with_entities_is_refused(tmp_path: Path) -> None:
+    _cvat(tmp_path, "")
+    bomb = (
+        (tmp_path / "annotations.xml").read_text().replace("\n<ann", '\n<!DOCTYPE a [<!ENTITY b "c">]><ann')
+    )
+    (tmp_path / "annotations.xml").write_text(bomb)
+    with pytest.raises(DatasetError, match="document type"):
+        open_dataset(tmp_path)
+
+
+def _via(regions: object, file: str = "0.jpg") -> dict[str, object]:
+    return {f"{file}123": {"filename": file, "size": 123, "regions": regions, "file_attributes": {}}}
+
+
+def _polygon(area: tuple[slice, slice], **attributes: object) -> dict[str, object]:
+    x, y = zip(*_ring(area), strict=True)
+    shape = {"name": "polygon", "all_points_x": x, "all_points_y": y}
+    return {"shape_attributes": shape, "region_attributes": attributes}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda content: content, lambda content: {"_via_settings": {}, "_via_img_metadata": content}],
+    ids=["export", "project"],
+)
+@pytest.mark.parametrize("old", [False, True])
+def test_via_regions(wrap: Callable[[object], object], old: bool, tmp_path: Path) -> None:
+    content: dict[str, object] = {}
+    for i in range(2):
+        save(tmp_path / f"{i}.jpg", photo(i))
+        regions = [_polygon(SLAB, kind="slab"), _polygon(HOLE, kind="hole")]
+        content |= _via(dict(enumerate(regions)) if old else regions, f"{i}.jpg")
+    (tmp_path / "via.json").write_text(json.dumps(wrap(content)))
+    found = open_dataset(tmp_path)
+    assert (found.layout, found.classes) == ("via", ("background", "hole", "slab"))
+    expected = np.zeros((H, W), np.uint8)
+    expected[SLAB] = 2
+    expected[HOLE] = 1
+    np.testing.assert_array_equal(_labels(tmp_path), expected)
+
+
+def test_via_table_without_attributes_is_one_class(tmp_path: Path) -> None:
+    lines = ["filename,region_count,region_id,region_shape_attributes,region_attributes"]
+    for i in range(2):
+        save(tmp_path / f"{i}.jpg", photo(i))
+        shape = json.dumps(_polygon(SLAB)["shape_attributes"]).replace('"', '""')
+        lines.append(f'{i}.jpg,1,0,"{shape}",{{}}')
+    (tmp_path / "via_region_data.csv").write_text("\n".join(lines))
+    found = open_dataset(tmp_path)
+    assert (found.layout, found.classes) == ("via", ("background", "foreground"))
+    assert (_labels(tmp_path)[SLAB] == 1).all()
+
+
+def test_via_regions_with_several_attributes_are_asked_about(tmp_path: Path) -> None:
+    save(tmp_path / "0.jpg", photo())
+    (tmp_path / "via.json").write_text(json.dumps(_via([_polygon(SLAB, shade="dark", size="big")])))
+    with pytest.raises(DatasetError, match="regions have the attributes shade, size, and none alone"):
+        open_dataset(tmp_path)
+
+
+def test_images_without_outlines_are_said_to_be_background(tmp_path: Path) -> None:
+    for i in range(2):
+        save(tmp_path / f"{i}.jpg", photo(i))
+    content = _via([_polygon(SLAB)], "0.jpg") | _via([], "1.jpg")
+    (tmp_path / "via.json").write_text(json.dumps(content))
+    said = " ".join(text for _, text in open_dataset(tmp_path).decisions)
+    assert "1 images are listed without any outline and count as background, such as 1.jpg" in said
+
+
+def _imagescope(name: str = "", attribute: str = "Description", negative: int = 0) -> str:
+    def region(area: tuple[slice, slice], out: int = 0) -> str:
+        vertices = "".join(f'<Vertex X="{x}" Y="{y}" Z="0"/>' for x, y in _ring(area))
+        return f'<Region Id="1" Type="0" NegativeROA="{out}"><Vertices>{vertices}</Vertices></Region>'
+
+    return (
+        f'<Annotations MicronsPerPixel="0.25"><Annotation Id="1" Name="{name}">'
+        f'<Attributes><Attribute Name="{attribute}" Id="0" Value=""/></Attributes>'
+        f"<Regions>{region(SLAB)}{region(HOLE, negative)}</Regions></Annotation></Annotations>"
+    )
+
+
+def test_monuseg(tmp_path: Path) -> None:
+    for i in range(2):
+        save(tmp_path / f"Tissue Images/TCGA-{i}.tif", photo(i))
+        (tmp_path / "Annotations").mkdir(exist_ok=True)
+        (tmp_path / f"Annotations/TCGA-{i}.xml").write_text(_imagescope(negative=1))
+    found = open_dataset(tmp_path)
+    assert (found.layout, found.classes) == ("imagescope", ("background", "foreground"))
+    np.testing.assert_array_equal(_labels(tmp_path), _squares())
+
+
+def test_imagescope_layers_are_classes(tmp_path: Path) -> None:
+    for i, xml in enumerate((_imagescope("tumour"), _imagescope(attribute="Epithelial"))):
+        save(tmp_path / f"p{i}/{i}.tif", photo(i))
+        (tmp_path / f"p{i}/{i}.xml").write_text(xml)
+    assert open_dataset(tmp_path).classes == ("background", "Epithelial", "tumour")

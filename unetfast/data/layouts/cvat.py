@@ -1,0 +1,83 @@
+"""CVAT's own XML, "CVAT for images 1.1": ``annotations.xml`` with polygons and masks of ``<image>`` elements.
+
+Boxes, lines and points are no masks; ellipses are drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from unetfast.data.layouts.found import Found, split_of
+from unetfast.data.layouts.outlined import Outlines, runs_of, xml_of
+from unetfast.data.layouts.paths import Resolver, split_in
+from unetfast.data.listing import Listing
+from unetfast.errors import DatasetError
+
+__all__ = ["find"]
+
+_MOST_FILES = 50  # looked into; a data set with more has one an image
+_SHAPES = ("polygon", "mask", "ellipse", "box", "polyline", "points", "cuboid", "skeleton")
+
+
+def find(listing: Listing, mask: str | None) -> Found | None:
+    """Find the images of CVAT's files with their outlines; see :mod:`~unetfast.data.layouts`."""
+    files = {
+        name: root
+        for name in listing.ending(".xml")[:_MOST_FILES]
+        if (root := xml_of(listing, name, "annotations")) is not None
+    }
+    if not files:
+        return None
+    resolver, found = Resolver(listing), Outlines()
+    for name, root in files.items():
+        if root.find("track") is not None:
+            raise DatasetError(
+                f'{listing.ref(name)}: tracks of a film; export the task as "CVAT for images 1.1" with its '
+                'frames, or as "COCO 1.0"'
+            )
+        for entry in root.iter("image"):
+            image = resolver.name(entry.get("name", ""), name, "image")
+            if image is None:
+                found.lone.append(f"{name}: {entry.get('name')}")
+                continue
+            try:
+                size = round(float(entry.attrib["height"])), round(float(entry.attrib["width"]))
+                shapes = [shape for shape in entry if shape.tag in _SHAPES]
+                found.add(image, [(shape.get("label", ""), _outline(shape, size)) for shape in shapes])
+            except (KeyError, ValueError) as exc:
+                raise DatasetError(f"{listing.ref(name)}: {image}: a shape that is no such: {exc}") from exc
+            if split := split_of(entry.get("subset", "")) or split_in(name):
+                found.splits[image] = split
+    unlisted = set(listing.images) - set(found.shapes)
+    return found.found(listing, mask, [f"outlines in {', '.join(files)}"], unlisted)
+
+
+def _outline(shape: ElementTree.Element, size: tuple[int, int]) -> Any | None:
+    if shape.tag == "polygon":
+        points = (point.split(",") for point in shape.attrib["points"].split(";") if point)
+        return (tuple((float(x), float(y)) for x, y in points),)
+    if shape.tag == "mask":  # lengths of 0 and 1 in turn along the rows of its box
+        left, top, width, height = (
+            round(float(shape.attrib[key])) for key in ("left", "top", "width", "height")
+        )
+        lengths = [int(length) for length in shape.attrib["rle"].split(",")]
+        if min(lengths) < 0 or sum(lengths) > width * height:  # CVAT leaves out a last run of 0
+            raise ValueError(f"runs of {sum(lengths)} pixels in a mask of {width}x{height}")
+        inside = np.zeros(width * height, bool)
+        inside[: sum(lengths)] = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+        return runs_of(inside.reshape(height, width), left, top, size)
+    if shape.tag == "ellipse":
+        x, y, rx, ry = (float(shape.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
+        turn = math.radians(float(shape.get("rotation", "0")))
+        ring = []
+        for a in (2 * math.pi * i / 64 for i in range(64)):
+            u, v = rx * math.cos(a), ry * math.sin(a)
+            ring.append(
+                (x + u * math.cos(turn) - v * math.sin(turn), y + u * math.sin(turn) + v * math.cos(turn))
+            )
+        return (tuple(ring),)
+    return None
