@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import inpaint_scene as scene
 
 from unetfast.inpainting import inpaint
+from unetfast.inpainting.mask import dilate
 from unetfast.inpainting.median_native import isa
 
 THREADS = 2
@@ -115,7 +116,7 @@ def kinds_table(height: int, width: int) -> None:
         work = image.copy()
         in_place = {"curves": ms(work, mask, out=work), "blobs": ms(work, blobs, out=work)}
         per_pixel = (in_place["blobs"] / blobs.sum()) / (in_place["curves"] / mask.sum())
-        grown = scene_dilated(mask, 3)
+        grown = dilate(mask, 3)
         dilation = ms(image, dilate_px=3) - ms(image, grown)
         numba_ms = median_ms(lambda k=window: inpaint(image, mask, k, method="numba", threads=THREADS))
         row(
@@ -128,13 +129,6 @@ def kinds_table(height: int, width: int) -> None:
             f"{dilation:+.1f} ms",
             f"{numba_ms / plain:.1f}x",
         )
-
-
-def scene_dilated(mask: Any, radius: int) -> Any:
-    """Return the mask grown by a disc."""
-    side = np.arange(-radius, radius + 1)
-    disc = (side[:, None] ** 2 + side**2 <= radius**2).astype(np.uint8)
-    return cv2.dilate(mask.astype(np.uint8), disc).astype(bool)
 
 
 def isa_table(megapixels: float) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast import imaging
+from unetfast.spec import IGNORE
 
-IGNORE = 255
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # (H, W, 3) RGB, (H, W) 0 | 1 | 255
 
 # Crack-free boxes, chosen by eye: y0, y1, x0, x1.

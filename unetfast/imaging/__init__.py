@@ -11,6 +11,7 @@ mask_file.py    a file -> MaskFile, its stored label values
 decoding.py     what decoders raise -> ImageError
 jpeg_pixels.py  JPEG files as pixels
 pillow.py       files that Pillow decodes
+pnm.py          portable pixmaps
 stack.py        pictures of any number of channels: .npy, TIFF files whose pages are channels
 tiff.py         TIFF pages as pixels
 tiff_rows.py    a few rows of a TIFF page, without reading the others
@@ -22,6 +23,7 @@ jpeg.py         JPEG coefficients: only the blocks that changed are encoded agai
 png.py          PNG pixels, in the kind they were stored in
 bmp.py          BMP pixels: only those that changed get new bits
 tiff_patch.py   TIFF strips and tiles: only those that changed are encoded again
+tiff_jpeg.py    TIFF strips and tiles of JPEG: only the blocks that changed
 low_bits.py     samples of 1, 2 and 4 bits
 palette.py      colours to indices of a palette
 """
