@@ -744,3 +744,16 @@ def test_of_a_tiff_in_jpeg_only_the_blocks_under_the_mask_change(name: str, tmp_
         before, after = decode(data), decode(made.data)
         assert np.array_equal(before[~near], after[~near])
         assert np.abs(after[WIDE_MASK].astype(int) - 128).mean() < 12
+
+
+def test_a_tiff_says_which_pictures_in_it_stay_as_they_were() -> None:
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        layers = [(37724, "B", 40, bytes(40), True)]
+        writer.write(RGB, photometric="rgb", metadata=None, extratags=layers)
+        writer.write(RGB[::2, ::2], photometric="rgb", metadata=None, subfiletype=1)
+        writer.write(MASK, photometric="minisblack", metadata=None, subfiletype=4)  # GDAL's transparency
+    assert cleaned(out.getvalue()).how.endswith(
+        "re-encoded; 1 smaller copies in the file stay as they were; "
+        "Photoshop's layers in the file, which it shows, stay as they were"
+    )

@@ -7,15 +7,18 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_run import entries, folder_of_photos, model, settings, tree
 
 from unetfast import imaging
-from unetfast.errors import ImageError
+from unetfast.errors import BackendError, ImageError
 from unetfast.pipeline.run import run
+from unetfast.segment import Segmenter
 
 __all__ = ["model"]
 
@@ -194,3 +197,23 @@ def test_a_folder_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Pat
     (tmp_path / "out").mkdir(mode=0o500)
     with pytest.raises(ImageError, match="cannot be written"):
         run([str(photos)], tmp_path / "out", settings(), model=model)
+
+
+def test_a_signal_that_another_thread_takes_ends_a_run_in_time(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = folder_of_photos(tmp_path / "in", 1)
+    over = threading.Event()
+
+    def large_photo(self: Segmenter, images: Any) -> Any:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        over.wait(60)
+        raise BackendError("it took too long")
+
+    monkeypatch.setattr(Segmenter, "segment_all", large_photo)
+    monkeypatch.setattr("unetfast.pipeline.run.JOIN_S", 0.1)
+    begun = time.monotonic()
+    summary = run([str(photos)], tmp_path / "out", settings(), model=model)
+    over.set()
+    assert (summary.interrupted, summary.ended, summary.exit_code) == (True, False, 130)
+    assert time.monotonic() - begun < 50

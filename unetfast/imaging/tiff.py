@@ -39,6 +39,7 @@ __all__ = [
 # tifffile logs what it repairs; a file that it cannot read raises, and that is what we report.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
+_PHOTOSHOP_LAYERS = 37724
 _GREY = (0, 1)  # MINISWHITE, MINISBLACK
 
 
@@ -94,14 +95,17 @@ def _truncated(handle: tifffile.TiffFile, pages: list[Any]) -> bool:
 def remarks(pages: list[Any]) -> str:
     """Say what a reader of a cleaned file must know: "" or clauses, each with a semicolon before it."""
     every = list(pages[0].parent.pages)
-    copies = sum(map(_reduced, every)) + sum(len(other.subifds or ()) for other in every)
-    words = f"; {copies} smaller copies in the file stay as they were" if copies else ""
+    masks = sum(int(page.subfiletype or 0) & 4 > 0 for page in every)
+    copies = sum(map(_reduced, every)) - masks + sum(len(other.subifds or ()) for other in every)
+    jpeg = any(page.compression == 7 for page in pages)
+    words = "; of those in JPEG only the 8x8 blocks under it" if jpeg else ""
+    words += f"; {copies} smaller copies in the file stay as they were" if copies else ""
+    if any(_PHOTOSHOP_LAYERS in page.tags for page in pages):
+        words += "; Photoshop's layers in the file, which it shows, stay as they were"
     handle = pages[0].parent.filehandle
     handle.seek(0)
     if layout_of(handle.read(1024)):
         words += "; the order of a Cloud Optimized GeoTIFF is given up"
-    if any(page.compression == 7 for page in pages):
-        words += "; of those in JPEG only the 8x8 blocks under it"
     if any(page.photometric == 3 for page in pages):
         words += "; what is new has the nearest colours of the palette"
     return words

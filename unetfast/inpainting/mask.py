@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 
 from unetfast.errors import InputError
@@ -65,14 +66,11 @@ def dilate(mask: np.ndarray[Any, Any], radius_px: int) -> np.ndarray[Any, np.dty
     grown: np.ndarray[Any, np.dtype[np.bool_]] = mask != 0
     if radius_px == 0:
         return grown
-    padded = np.pad(grown, radius_px)
-    height, width = mask.shape
+    disc = np.zeros((2 * radius_px + 1, 2 * radius_px + 1), np.uint8)
     for dy in range(-radius_px, radius_px + 1):
         half = math.isqrt(radius_px * radius_px - dy * dy)
-        for dx in range(-half, half + 1):
-            y, x = radius_px + dy, radius_px + dx
-            grown |= padded[y : y + height, x : x + width]
-    return grown
+        disc[radius_px + dy, radius_px - half : radius_px + half + 1] = 1
+    return np.asarray(cv2.dilate(grown.view(np.uint8), disc)).view(np.bool_)
 
 
 def hole(

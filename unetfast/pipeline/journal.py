@@ -125,8 +125,10 @@ class Journal:
             wrong = []
             with _opened(path) as reader:
                 for row, (offset, line) in enumerate(_lines(reader), 1):
-                    if not self._note(line, number, offset):
+                    if (entry := _parse(line)) is None:
                         wrong.append(row)
+                    else:
+                        self._note(entry, number, offset)
             if wrong:
                 more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
                 log.warning(
@@ -146,17 +148,14 @@ class Journal:
                     self._out.write(b"\n")
         return os.fstat(self._out.fileno()).st_size
 
-    def _note(self, line: bytes, number: int, offset: int) -> bool:
-        """Take a line into the index; return whether it is one."""
-        entry = _parse(line)
-        if entry is None:
-            return False
+    def _note(self, entry: dict[str, Any], number: int, offset: int) -> None:
+        """Take a line into the index."""
         written = float(entry.get("time", 0.0))
-        known = self._index.setdefault(_digest(entry["input"]), (number, offset, written))
+        digest = _digest(entry["input"])
+        known = self._index.setdefault(digest, (number, offset, written))
         if known[0] == number or known[2] <= written:
-            self._index[_digest(entry["input"])] = (number, offset, written)
+            self._index[digest] = (number, offset, written)
         self._newest = max(self._newest, written)
-        return True
 
     def __len__(self) -> int:
         return len(self._index)
@@ -181,7 +180,7 @@ class Journal:
         assert self._out is not None, "a journal opened for reading"
         # Later than every line that is there, also where clocks differ: other journals' lines yield.
         now = round(max(time.time(), self._newest + 0.001), 3)
-        stamped = ({**entry, "time": now} for entry in entries)
+        stamped = [{**entry, "time": now} for entry in entries]
         lines = [json.dumps(entry, sort_keys=True).encode("ascii") + b"\n" for entry in stamped]
         try:
             data = b"".join(lines)
@@ -190,8 +189,8 @@ class Journal:
             os.fsync(self._out.fileno())
         except OSError as exc:
             raise ImageError(f"{self.path}: cannot be written: {exc.strerror}") from exc
-        for line in lines:
-            self._note(line, len(self.files) - 1, self._size)
+        for entry, line in zip(stamped, lines, strict=True):
+            self._note(entry, len(self.files) - 1, self._size)
             self._size += len(line)
 
     def latest(self) -> Iterator[dict[str, Any]]:

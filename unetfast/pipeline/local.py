@@ -34,6 +34,7 @@ __all__ = ["Engine", "Stage"]
 
 # Pictures up to this many px together may be in flight beyond the count: small ones are batched.
 SMALL_PX = 32_000_000
+SIGNALS_S = 0.5
 _END: Any = None
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # only who writes meets them
 
@@ -143,7 +144,7 @@ class Engine:
         self._start(items)
         finished = False
         while not finished:
-            entries = [self._done.get()]
+            entries = [self._next()]
             with contextlib.suppress(queue.Empty):
                 while True:
                     entries.append(self._done.get_nowait())
@@ -151,6 +152,13 @@ class Engine:
             yield from self._recorded(entries)
             if self.fatal is not None:
                 raise self.fatal
+
+    def _next(self) -> Any:
+        # Not one long wait: a signal that another thread takes, or that comes just before the wait, does not
+        # end it, and Python handles signals in this thread alone. A large photo can take many minutes.
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._done.get(timeout=SIGNALS_S)
 
     def rest(self) -> Iterator[dict[str, Any]]:
         """Record what was finished while the run was being stopped."""

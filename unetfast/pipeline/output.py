@@ -62,6 +62,7 @@ class Output:
             raise ImageError(f"{folder}: cannot be written: {exc.strerror or exc}") from exc
         self._fold = _folding(self.temp)
         self._taken: dict[str, str] = {}
+        self._inside: set[tuple[int, int]] = set()  # folders known to lie in this one
 
     def put(self, relative: str, data: bytes) -> int:
         """Write one result atomically below the folder; return its size in bytes.
@@ -86,12 +87,16 @@ class Output:
             other = self._taken.setdefault(self._fold(relative), relative)
             if other != relative:
                 raise ImageError(f"{path}: this file system takes it for {other}, which is another photo's")
+        if _identity(path.parent) in self._inside:
+            return path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise ImageError(f"{path.parent}: cannot be made: {exc.strerror}") from exc
         if not Path(os.path.realpath(path.parent)).is_relative_to(self._real):
             raise ImageError(f"{path}: its folder is a link that leads out of {self.folder}")
+        if (identity := _identity(path.parent)) is not None:
+            self._inside.add(identity)
         return path
 
     def size(self, relative: str) -> int | None:
@@ -125,6 +130,15 @@ class Output:
         self._lock.close()
         shutil.rmtree(self.temp, ignore_errors=True)
         _remove_dead(self.folder)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what is a folder's own, whatever path leads to it; None where there is none."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def size_of(folder: Path, relative: str) -> int | None:

@@ -52,7 +52,9 @@ class RunSettings:
     )
     max_pixels: int = setting(250_000_000, "Refuse larger pictures before decoding them.", low=1)
     max_memory: str = setting(
-        "2GB", "Larger TIFF files are read and written in windows that need at most this."
+        "2GB",
+        "Larger TIFF files are read and written in windows that need at most this, beside about 0.3 GB that "
+        "the program, the model and the network's library keep (docs/scale.md).",
     )
     scale: float = setting(
         1.0,
