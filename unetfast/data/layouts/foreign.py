@@ -40,6 +40,10 @@ _ENDINGS = {
         ".pkl",
         ".tfrecord",
     ): "arrays in a container: save one .npy, PNG or TIFF an image and a mask",
+    (".parquet", ".arrow"): (
+        "tables of Hugging Face: write out their pictures, for i, row in enumerate(load_dataset(...)): "
+        'row["image"].save(f"images/{i}.png"), and the same of the masks into masks/'
+    ),
     (".rar", ".7z", ".tar", ".tar.gz", ".tgz"): "archives that are not read: unpack them, or pack a .zip",
 }
 
