@@ -776,3 +776,30 @@ def test_encodings_travel_as_plain_values() -> None:
     assert LabelEncoding.from_dict(encoding.to_dict()) == encoding
     with pytest.raises(InputError, match="not a label encoding"):
         LabelEncoding.from_dict({"domain": "grey"})
+
+
+def test_numbers_in_one_channel_are_numbers(tmp_path: Path) -> None:
+    """As of BBBC039, whose objects are drawn in #010000, #020000, ..., on an opaque background."""
+
+    def red(count: int) -> NDArray[np.uint8]:
+        pixels = np.zeros((H, W, 4), np.uint8)
+        pixels[..., 3] = 255
+        for k in range(count):
+            pixels[4 + 4 * k : 7 + 4 * k, 5:30, 0] = k + 1
+        return pixels
+
+    root = _dataset(tmp_path / "objects", lambda i: red(4 + 2 * i))
+    with pytest.raises(DatasetError, match=r"look like numbers of objects.*--mask-values 1-65535=object"):
+        open_dataset(root)
+    merged = open_dataset(root, mask_values=["1-65535=object"])
+    np.testing.assert_array_equal(_labels(merged), red(4)[..., 0] > 0)
+    classes = open_dataset(_dataset(tmp_path / "classes", lambda i: red(3)))
+    np.testing.assert_array_equal(_labels(classes), red(3)[..., 0])
+
+
+def test_colours_that_are_much_the_same_are_refused(tmp_path: Path) -> None:
+    def dark(i: int) -> NDArray[np.uint8]:
+        return np.random.default_rng(i).integers(0, 9, (H, W, 3), dtype=np.uint8)
+
+    with pytest.raises(DatasetError, match="colours that are all much the same"):
+        open_dataset(_dataset(tmp_path, dark))

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -205,6 +206,8 @@ def test_args_toml_reproduces_the_run(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "b" / "best.pt")
+    assert "s left  best so far\n" in done.stderr
+    assert re.search(r"best\.pt has the weights of epoch 1, validation Dice 0\.\d+; to measure", done.stderr)
     assert _hash(tmp_path / "b" / "best.pt") == _hash(first / "best.pt")
 
 

@@ -256,7 +256,7 @@ class Sample:
         Unique in the data set, and text (:func:`as_text`); used in tables and file names.
     image : FileRef
     masks : tuple of FileRef
-        One mask, or the masks of single instances, which are merged.
+        One mask, or the masks of single instances, which are merged; none: an image of background.
     split : str or None
         "train", "val" or "test" where the data says so.
     reader : str

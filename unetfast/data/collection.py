@@ -225,7 +225,7 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
         return layout, found
     by_ending = {
         "json": ("coco", "labelme", "via"),
-        "csv": ("rle", "csv", "via"),
+        "csv": ("rle", "via", "csv"),
         "xml": ("cvat", "imagescope"),
         **dict.fromkeys(("tsv", "jsonl"), ("csv",)),
     }

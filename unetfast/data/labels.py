@@ -258,6 +258,8 @@ def read_pair(
         from unetfast.data.polygons import draw
 
         labels = draw(sample, encoding.classes, picture)
+    elif not sample.masks:
+        labels = np.zeros(picture.pixels.shape[:2], np.uint8)
     else:
         labels = fit_to_image(read_labels(sample, encoding), picture, sample)
     image = network_input(picture.pixels, channels)

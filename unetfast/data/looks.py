@@ -102,6 +102,8 @@ def _truth(
         labels, lost = drawn(sample, encoding.classes, picture)
     elif sample.reader == "classes":
         labels, lost = read_labels(sample, encoding), 0
+    elif not sample.masks:
+        return {0: picture.pixels.shape[0] * picture.pixels.shape[1]}, (0, 0), 0
     else:
         return class_counts(stat, encoding), stat.shape, 0
     numbers = np.bincount(labels.ravel())

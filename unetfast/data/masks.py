@@ -122,7 +122,7 @@ def kind_of(mask: MaskFile) -> str:
     colour, alpha = _split_alpha(mask)
     if alpha is not None and alpha.min() != alpha.max() and plain_colour(mask) is not None:
         return "alpha"
-    return "grey" if _is_grey(colour) else "colour"
+    return "grey" if _is_grey(colour) or _numbers(colour) is not None else "colour"
 
 
 def plain_colour(mask: MaskFile) -> int | None:
@@ -150,6 +150,12 @@ def _is_grey(colour: NDArray[Any]) -> bool:
     off = 2 if colour.max() > 8 else 0
     red, green, blue = (colour[:, :, c].astype(np.int32) for c in range(3))
     return bool(np.abs(red - green).max() <= off and np.abs(green - blue).max() <= off)
+
+
+def _numbers(colour: NDArray[Any]) -> NDArray[Any] | None:
+    """Return the only channel that is used, where it holds numbers too small to be seen (BBBC039)."""
+    used = [c for c in range(colour.shape[2]) if colour[:, :, c].any()]
+    return colour[:, :, used[0]] if len(used) == 1 and colour.max() < 64 else None
 
 
 def codes(mask: MaskFile, domain: str) -> NDArray[np.int32]:
@@ -184,7 +190,8 @@ def codes(mask: MaskFile, domain: str) -> NDArray[np.int32]:
     if domain == "colour":
         found = pack(colour if colour.shape[2] == 3 else np.repeat(colour, 3, axis=2))
     else:
-        found = colour[:, :, colour.shape[2] // 2].astype(np.int32)
+        numbers = _numbers(colour)
+        found = (colour[:, :, colour.shape[2] // 2] if numbers is None else numbers).astype(np.int32)
     if alpha is not None:
         found[alpha == 0] = 0
     return found

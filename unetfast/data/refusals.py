@@ -50,9 +50,7 @@ class Refusals:
         """Refuse values without clear levels: photographs and probability maps."""
         if self.levels.clear:
             return
-        told = (
-            f"{colour_text(self._far_colour())}=foreground" if self.domain == "colour" else self._upper_half()
-        )
+        told = self._far_colour() if self.domain == "colour" else self._upper_half()
         self.several_readings(
             f"{len(self.levels.counts)} different values without clear levels; are these masks, or "
             "photographs or probability maps?",
@@ -64,22 +62,27 @@ class Refusals:
         top = next((full for full in (255, 65535) if full // 2 < highest <= full), highest)
         return f"{(top + 1) // 2}-{top}=foreground"
 
-    def _far_colour(self) -> int:
-        """Return the most frequent colour that is not the smear of the first."""
+    def _far_colour(self) -> str:
+        """Name as foreground the most frequent colour that is not the smear of the first."""
         codes, most = list(self.levels.counts), self.levels.counts.most_common(2)
         first = most[0][0]
         if 20 * most[1][1] < most[0][1] < 0.5 * self.levels.total:
-            return first  # marks drawn on photographs
+            return f"{colour_text(first)}=foreground"  # marks drawn on photographs
         far = distances("colour", codes, [first])[:, 0] > 127
         others = Counter({code: self.levels.counts[code] for code in np.array(codes)[far].tolist()})
-        found = others.most_common(1)[0][0] if others else first
-        near = distances("colour", list(others), [found])[:, 0] <= NEAR if others else np.array([True])
+        if not others:
+            raise DatasetError(
+                f"{self.root}: {len(codes)} colours that are all much the same: photographs, or numbers "
+                "in several channels; save class ids as grey values"
+            )
+        found = others.most_common(1)[0][0]
+        near = distances("colour", list(others), [found])[:, 0] <= NEAR
         if sum(np.array(list(others.values()))[near]) < 0.1 * sum(others.values()):
             raise DatasetError(
                 f"{self.root}: {len(codes)} colours, none of which stands out: these are photographs, not "
                 "masks. (Another folder: --mask NAME; of cut-out photos, save the alpha channel as the mask)"
             )
-        return found
+        return f"{colour_text(found)}=foreground"
 
     def objects(self, values: list[int]) -> None:
         """Refuse numbers of objects."""

@@ -154,6 +154,8 @@ def _domain(stats: Sequence[MaskStats]) -> str:
 
 
 def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey") -> MaskStats:
+    if not sample.masks:
+        return MaskStats(kind=domain or "grey")  # an image of background
     try:
         masks = read_masks(sample)
     except UnetfastError as exc:

@@ -79,9 +79,11 @@ def _all_epochs(run: Run) -> None:
     )
     data = run.spec.training["data"]
     display.say(
-        f"{run.spec.arch}, {prepare.parameters(run.model):,} parameters, on {run.device}"
+        f"{run.spec.arch}{f' that starts from {settings.weights}' if settings.weights else ''}, "
+        f"{prepare.parameters(run.model):,} parameters, on {run.device}"
         f"{' in ' + str(run.amp)[6:] if run.amp else ''}; {data['train_images']} images to train, "
-        f"{data['val_images']} to validate; {run.batches.steps} steps of {images} an epoch; {folder}/"
+        f"{data['val_images']} to validate; an epoch is {run.batches.steps} steps of {images} images; "
+        f"{folder}/"
     )
     if run.at["epoch"] >= settings.epochs:
         display.say(f"all {settings.epochs} epochs are done; for more: --epochs {2 * settings.epochs}")
@@ -109,6 +111,18 @@ def _all_epochs(run: Run) -> None:
             if settings.patience and run.at["since_best"] >= settings.patience:
                 display.say(f"stopped early: no better validation Dice for {settings.patience} epochs")
                 break
+        display.say(_what_next(run))
+
+
+def _what_next(run: Run) -> str:
+    """Say which epoch was the best, and what can be done with its weights."""
+    best = run.folder / "best.pt"
+    epoch = run.at["epoch"] - run.at["since_best"]
+    score = f", validation Dice {run.at['best']:.3f}" if run.at["best"] >= 0 else ""
+    return (
+        f"{best} has the weights of epoch {epoch}{score}; to measure them: unetfast eval {best} DATA; "
+        f"to use them: unetfast run PHOTOS --model {best}"
+    )
 
 
 def _one_epoch(run: Run, epoch: int, display: Display, stopping: Callable[[], bool]) -> dict[str, Any]:

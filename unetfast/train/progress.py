@@ -44,13 +44,13 @@ class Display:
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn(
-                "loss {task.fields[loss]:.3f}  {task.fields[speed]:.0f} images/s  {task.fields[left]} left"
+                "loss {task.fields[loss]:.3f}  {task.fields[speed]} images/s  {task.fields[left]} left"
             ),
             console=self.console,
             transient=True,
             disable=not (shown and sys.stderr.isatty()),  # rich takes a notebook for a terminal
         )
-        self._task = self._bar.add_task("", total=steps, epoch="", loss=0.0, speed=0.0, left="?")
+        self._task = self._bar.add_task("", total=steps, epoch="", loss=0.0, speed="?", left="?")
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -75,7 +75,7 @@ class Display:
             completed=step + 1,
             epoch=f"{epoch + 1}/{self._epochs}",
             loss=loss.item(),
-            speed=self._done * self._images / max(now - self._start, 1e-9),
+            speed=_rate(self._done * self._images / max(now - self._start, 1e-9)),
             left=self._time_left(),
         )
 
@@ -94,8 +94,13 @@ class Display:
             f"epoch {row['epoch']:>3}/{self._epochs}  "
             f"train: loss {row['train_loss']:.3f} dice {row['train_dice']:.3f}  "
             f"val: loss {row['val_loss']:.3f} dice {row['val_dice']:.3f} iou {row['val_iou']:.3f}  "
-            f"{row['images_per_s']:.0f} images/s  {self._time_left()} left{'  *' if better else ''}"
+            f"{_rate(row['images_per_s'])} images/s  {self._time_left()} left"
+            f"{'  best so far' if better else ''}"
         )
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.0f}" if per_second >= 10 else f"{per_second:.1f}"
 
 
 @contextmanager

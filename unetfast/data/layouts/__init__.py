@@ -21,6 +21,7 @@ LAYOUTS = Registry(
         "isic": "unetfast.data.layouts.isic:find",
         "csv": "unetfast.data.layouts.table:find",
         "list": "unetfast.data.layouts.listed:find",
+        "anomaly": "unetfast.data.layouts.anomaly:find",
         "variants": "unetfast.data.layouts.variants:find",
         "classes": "unetfast.data.layouts.class_folders:find",
         "paired": "unetfast.data.layouts.paired:find",

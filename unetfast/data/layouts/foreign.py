@@ -6,14 +6,19 @@ import json
 from typing import Any
 
 from unetfast.data.listing import Listing
+from unetfast.errors import ImageError
 
 __all__ = ["foreign"]
 
 _LOOKED_AT = 5  # files of a kind
 _MOST_BYTES = 16 * 2**20
 
+_VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm")
 _ENDINGS = {
-    (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm"): "volumes: save their slices as PNG or TIFF",
+    _VOLUMES: (
+        "volumes: save their slices as PNG or TIFF (with SimpleITK or nibabel), those of images and of masks "
+        "under the same names, and the values of a CT within a window such as -100 .. 400 HU"
+    ),
     (
         ".heic",
         ".heif",
@@ -35,6 +40,10 @@ _ENDINGS = {
         ".pkl",
         ".tfrecord",
     ): "arrays in a container: save one .npy, PNG or TIFF an image and a mask",
+    (".parquet", ".arrow"): (
+        "tables of Hugging Face: write out their pictures, for i, row in enumerate(load_dataset(...)): "
+        'row["image"].save(f"images/{i}.png"), and the same of the masks into masks/'
+    ),
     (".rar", ".7z", ".tar", ".tar.gz", ".tgz"): "archives that are not read: unpack them, or pack a .zip",
 }
 
@@ -62,6 +71,9 @@ def foreign(listing: Listing) -> str:
             continue
         if said:
             return f" {name} holds {said}."
+    bare = [name for name in listing.names if "." not in name.rpartition("/")[2]][:_LOOKED_AT]
+    if scan := next((name for name in bare if _is_dicom(listing, name)), None):
+        return f" {scan} is one of {_ENDINGS[_VOLUMES]}."
     for endings, what in _ENDINGS.items():
         if found := [name for name in listing.names if name.lower().endswith(endings)]:
             return (
@@ -72,6 +84,14 @@ def foreign(listing: Listing) -> str:
     return ""
 
 
+def _is_dicom(listing: Listing, name: str) -> bool:
+    """Whether a file without an ending, as scanners write them, is DICOM."""
+    try:
+        return listing.content(name, _MOST_BYTES)[128:132] == b"DICM"
+    except ImageError:
+        return False
+
+
 def _tool(content: Any) -> str | None:
     first = content[0] if isinstance(content, list) and content else content
     if not isinstance(first, dict):
@@ -79,5 +99,8 @@ def _tool(content: Any) -> str | None:
     if "data" in first and ("annotations" in first or "completions" in first):
         return "outlines of Label Studio: export it as COCO, or brush labels as PNG with a .csv of pairs"
     if first.get("type") in ("FeatureCollection", "Feature"):
-        return "outlines as GeoJSON, as of QuPath: export labelled tiles (LabeledImageServer)"
+        return (
+            "outlines as GeoJSON: of QuPath, export labelled tiles (LabeledImageServer); of maps, as of "
+            "SpaceNet, burn them into a mask for each image (gdal_rasterize, rasterio.features.rasterize)"
+        )
     return None

@@ -41,7 +41,18 @@ _MASK_RANKS = (
         "trimap",
         "trimaps",
     ),
-    ("segmentation", "segmentations", "segmented", "seg", "segs", "segm", "semantic", "bw", "binary"),
+    (
+        "segmentation",
+        "segmentations",
+        "segmented",
+        "seg",
+        "segs",
+        "segm",
+        "semantic",
+        "semantics",
+        "bw",
+        "binary",
+    ),
 )
 _RANK = {word: i for i, words in enumerate(_MASK_RANKS) for word in words}
 _IMAGE_NAMES = (
@@ -51,10 +62,10 @@ _IMAGE_NAMES = (
 )
 # A set so named is a picture of the masks, or something else than classes.
 _SECONDARY_NAMES = (
-    "color colour colors colours colored coloured vis viz visual visualization visualisation overlay "
-    "overlays preview instance instances object objects polygon polygons boundary boundaries edge edges "
-    "contour contours derived depth superpixels superpixel heatmap skeleton human rgb colormap colormaps "
-    "cutout pseudo blend"
+    "color colour colors colours colored coloured vis viz visual visibility visualization visualisation "
+    "overlay overlays preview instance instances object objects polygon polygons boundary boundaries edge "
+    "edges contour contours derived depth superpixels superpixel heatmap skeleton human rgb colormap "
+    "colormaps cutout pseudo blend"
 )
 _FILLER_NAMES = "data set dataset crop crops part split all fold volume volumes stack stacks"
 _FILLERS = frozenset(_FILLER_NAMES.split())
