@@ -528,6 +528,24 @@ def test_run_never_imports_torch(tmp_path: Path, model: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_nothing_is_kept_or_sent_about_the_use(
+    backend: str, tmp_path: Path, model: Path, unetfast_command: Command
+) -> None:
+    """The runtimes leave an identity for their reports in the home folder, unless they are told not to."""
+    pytest.importorskip(backend)
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "XDG_CACHE_HOME")}
+    photos = folder_of_photos(tmp_path / "in", 1)
+    done = unetfast_command(
+        *("run", photos, "-m", model, "-o", tmp_path / "out", "--backend", backend),
+        env={**kept, "HOME": str(home)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(home.rglob("*"))
+
+
 def test_profile_shows_every_stage(tmp_path: Path, model: Path, unetfast_command: Command) -> None:
     photos = folder_of_photos(tmp_path / "in", 2)
     done = unetfast_command("run", photos, "--profile", "-m", model, "-o", tmp_path / "out")

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Segmenter", "__version__", "inpaint", "load"]
+
+# Both would report their use to their makers over the network, and onnxruntime keeps a file about it in the
+# home folder; it reads this when it is imported. Whoever sets the variables decides.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 # Imported at first use: `unetfast --help` must not pay for NumPy.
 _LAZY = {"inpaint": "unetfast.inpainting", "load": "unetfast.segment", "Segmenter": "unetfast.segment"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,26 @@ from unetfast.backends.tensors import check_answer, check_images
 from unetfast.errors import ArtifactError, BackendError, ConfigError, require
 from unetfast.spec import ModelSpec
 
-__all__ = ["OpenVinoBackend", "load"]
+__all__ = ["OpenVinoBackend", "load", "runtime"]
 
 log = logging.getLogger(__name__)
 
 # What the CPU may compute in. Without it OpenVINO takes bf16 by itself on machines that have it, and
 # an artifact would answer differently from machine to machine.
 _HINTS = {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "f32"}
+
+
+def runtime() -> Any:
+    """Import OpenVINO, without the report that its import sends.
+
+    Raises
+    ------
+    MissingDependencyError
+        When it is not installed.
+    """
+    # Its import tells Google Analytics that it was imported, unless this package cannot be.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is what Python documents
+    return require("openvino", "openvino")
 
 
 class OpenVinoBackend:
@@ -94,7 +108,7 @@ def load(path: Path | str, *, device: str = "auto", threads: int = 0) -> OpenVin
     path = Path(path)
     if device not in ("auto", "cpu"):
         raise ConfigError(f"device must be auto or cpu for OpenVINO; got {device!r}")
-    ov = require("openvino", "openvino")
+    ov = runtime()
     spec = onnx_spec(path) if path.suffix.lower() == ".onnx" else openvino_spec(path)
     if spec.target == "tensorrt":
         raise ArtifactError(

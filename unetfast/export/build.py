@@ -18,7 +18,7 @@ from unetfast.backends.artifact import sidecar_path
 from unetfast.backends.base import Backend
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.checkpoint import load
-from unetfast.errors import ConfigError, ParityError, require
+from unetfast.errors import ConfigError, ParityError
 from unetfast.export import onnx as graph
 from unetfast.export.job import Exported, Job, Say, beside, draft_folder, finish, open_job
 from unetfast.export.logits import logit_difference
@@ -53,7 +53,7 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
     ConfigError, ArtifactError, BackendError, MissingDependencyError
     """
     if settings.openvino:
-        require("openvino", "openvino")
+        openvino_.runtime()
     if settings.trt:
         from unetfast.backends.tensorrt_ import runtime
 

@@ -10,7 +10,7 @@ import onnx
 
 from unetfast.backends import openvino_
 from unetfast.backends.torch_ import TorchBackend
-from unetfast.errors import BackendError, require
+from unetfast.errors import BackendError
 from unetfast.export import onnx as graph
 from unetfast.export.job import Exported, Job, draft_folder, finish
 from unetfast.export.precision import DTYPES, folded, narrowed
@@ -28,7 +28,7 @@ def write_openvino(job: Job, proto: onnx.ModelProto, made_by: dict[str, Any], fi
         When OpenVINO cannot convert the graph.
     ParityError
     """
-    ov = require("openvino", "openvino")
+    ov = openvino_.runtime()
     spec = graph.get_spec(proto)
     with draft_folder(final) as folder:
         source, draft = folder / "draft.onnx", folder / final.name
