@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Segmenter", "__version__", "inpaint", "load"]
 
-# Both would report their use to their makers over the network, and onnxruntime keeps a file about it in the
-# home folder; it reads this when it is imported. Whoever sets the variables decides.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# These libraries would report their use to their makers; onnxruntime, from 1.29 on on Linux too, keeps a file
+# about it in the home folder. They read this when they are imported; whoever has set a variable decides.
+for _off, _value in {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}.items():
+    os.environ.setdefault(_off, _value)
 
 # Imported at first use: `unetfast --help` must not pay for NumPy.
 _LAZY = {"inpaint": "unetfast.inpainting", "load": "unetfast.segment", "Segmenter": "unetfast.segment"}
