@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from test_run import entries, folder_of_photos, model, photo, settings, tree
 
@@ -164,7 +165,7 @@ def test_shards_with_other_settings_are_not_taken_for_done(tmp_path: Path, model
 def test_what_cannot_be_cleaned_has_its_mask_and_overlay(tmp_path: Path, model: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(photo()).convert("CMYK").save(tmp_path / "in" / "a.jpg", quality=95)
-    Image.fromarray(photo()).save(tmp_path / "in" / "b.tif", compression="jpeg")
+    tifffile.imwrite(tmp_path / "in" / "b.tif", photo(), photometric="rgb", compression="jpeg2000")
     for _ in range(2):
         chosen = settings(overlay=True, jpeg="re-encode")  # CMYK is cleaned block by block only
         summary = run([str(tmp_path / "in")], tmp_path / "out", chosen, model=model)

@@ -212,8 +212,12 @@ def test_a_signal_that_another_thread_takes_ends_a_run_in_time(
 
     monkeypatch.setattr(Segmenter, "segment_all", large_photo)
     monkeypatch.setattr("unetfast.pipeline.run.JOIN_S", 0.1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     begun = time.monotonic()
-    summary = run([str(photos)], tmp_path / "out", settings(), model=model)
+    try:
+        summary = run([str(photos)], tmp_path / "out", settings(), model=model)
+    finally:
+        signal.signal(signal.SIGINT, before)
     over.set()
     assert (summary.interrupted, summary.ended, summary.exit_code) == (True, False, 130)
     assert time.monotonic() - begun < 50
