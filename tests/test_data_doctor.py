@@ -42,7 +42,7 @@ def test_unmatched_files(tmp_path: Path) -> None:
 
 def test_images_for_testing_alone(tmp_path: Path) -> None:
     pairs(tmp_path, 4, "test/{}.png", "ground_truth/{}_mask.png")
-    save(tmp_path / "train/other.png", photo(9))
+    save(tmp_path / "train/unmarked/0.png", photo(9))
     (error,) = [finding for key, finding in _findings(tmp_path).items() if key.startswith("error")]
     assert "all 4 images with masks are of validation or test by their names" in str(error)
 

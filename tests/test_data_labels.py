@@ -797,6 +797,25 @@ def test_numbers_in_one_channel_are_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(_labels(classes), red(3)[..., 0])
 
 
+@pytest.mark.parametrize(
+    "colours", [((1, 0, 0), (0, 1, 0)), ((0, 0, 60), (128, 0, 0)), ((60, 0, 0), (0, 128, 0))]
+)
+def test_a_dark_colour_in_one_channel_stays_a_class_of_its_own(
+    tmp_path: Path, colours: tuple[tuple[int, int, int], tuple[int, int, int]]
+) -> None:
+    """Each file shows one colour alone: as numbers of one channel the two classes would be one."""
+
+    def drawn(i: int) -> NDArray[np.uint8]:
+        pixels = np.zeros((H, W, 3), np.uint8)
+        pixels[4 : 10 + i, 5:30] = colours[i % 2]
+        return pixels
+
+    found = open_dataset(_dataset(tmp_path, drawn))
+    assert len(found.classes) == 3
+    shown = [int(_labels(found, i).max()) for i in range(2)]
+    assert sorted(shown) == [1, 2]
+
+
 def test_colours_that_are_much_the_same_are_refused(tmp_path: Path) -> None:
     def dark(i: int) -> NDArray[np.uint8]:
         return np.random.default_rng(i).integers(0, 9, (H, W, 3), dtype=np.uint8)

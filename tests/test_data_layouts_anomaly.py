@@ -48,6 +48,19 @@ def test_splits_that_have_masks_are_kept(tmp_path: Path) -> None:
     assert (found.layout, [s.split for s in found.samples].count("train")) == ("anomaly", 4)
 
 
+def test_what_counts_as_background_is_not_said_to_be_left_out(tmp_path: Path) -> None:
+    pairs(tmp_path, 3)
+    for i in range(2):
+        save(tmp_path / f"ok/{10 + i}.png", photo(10 + i))
+        save(tmp_path / f"others/{20 + i}.png", photo(20 + i))
+    found = open_dataset(tmp_path)
+    said = [text for topic, text in found.decisions if topic == "files"]
+    assert (found.layout, len(found.samples)) == ("anomaly", 5)
+    assert [text for text in said if "left out" in text] == [
+        "2 pictures left out, in neither an image nor a mask folder: others"
+    ]
+
+
 def test_maps_of_normals_are_no_background(tmp_path: Path) -> None:
     pairs(tmp_path, 3)
     for i in range(3):

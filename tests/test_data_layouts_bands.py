@@ -76,6 +76,16 @@ def test_two_times_of_a_place_are_six_channels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels, np.concatenate([photo(0), photo(10)], axis=2))
 
 
+def test_the_earlier_time_comes_first_whatever_it_is_called(tmp_path: Path) -> None:
+    for i in range(2):
+        save(tmp_path / f"before/{i}.png", photo(i))
+        save(tmp_path / f"after/{i}.png", photo(10 + i))
+        save(tmp_path / f"masks/{i}.png", truth(i) * 255)
+    found = open_dataset(tmp_path)
+    pixels, _ = read_pair(found.samples[0], found.encoding, found.channels)
+    np.testing.assert_array_equal(pixels, np.concatenate([photo(0), photo(10)], axis=2))
+
+
 def test_coarser_bands_are_enlarged_and_others_refused(tmp_path: Path) -> None:
     for i in range(2):
         _tiff(tmp_path / f"images/{i}_B02.tif", _band(i, 0))

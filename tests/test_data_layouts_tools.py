@@ -211,3 +211,33 @@ def test_imagescope_layers_are_classes(tmp_path: Path) -> None:
         save(tmp_path / f"p{i}/{i}.tif", photo(i))
         (tmp_path / f"p{i}/{i}.xml").write_text(xml)
     assert open_dataset(tmp_path).classes == ("background", "Epithelial", "tumour")
+
+
+def _labelme(root: Path) -> Path:
+    save(root / "0.png", photo(0))
+    shape = {"label": "slab", "shape_type": "polygon", "points": _ring(SLAB)}
+    content = {"imagePath": "0.png", "imageHeight": H, "imageWidth": W, "shapes": [shape]}
+    (root / "0.json").write_text(json.dumps(content))
+    return root / "0.png"
+
+
+def _of_cvat(root: Path) -> Path:
+    points = ";".join(f"{x},{y}" for x, y in _ring(SLAB))
+    _cvat(root, f'<polygon label="slab" points="{points}"/>')
+    return next(root.rglob("0.png"))
+
+
+def _of_supervisely(root: Path) -> Path:
+    points = {"exterior": _ring(SLAB), "interior": []}
+    _supervisely(root, {"classTitle": "slab", "geometryType": "polygon", "points": points})
+    return root / "ds/img/0.png"
+
+
+@pytest.mark.parametrize("make", [_labelme, _of_cvat, _of_supervisely])
+def test_outlines_of_another_size_of_image_are_refused(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    """Photos made smaller after they were annotated: the outlines would lie elsewhere, and silently."""
+    image = make(tmp_path)
+    assert _labels(tmp_path)[SLAB].all()
+    save(image, photo(0)[::2, ::2])
+    with pytest.raises(DatasetError, match=rf"0\.png: {W // 2}x{H // 2} px, but .* drawn on {W}x{H} px"):
+        _labels(tmp_path)

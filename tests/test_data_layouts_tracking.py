@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,14 @@ def test_frames_of_which_some_cells_have_no_outline_are_no_truth(tmp_path: Path)
     """They would teach that the others are background."""
     with pytest.raises(DatasetError, match="no frame has outlines of all its cells"):
         open_dataset(_sequence(tmp_path, cells=1))
+
+
+def test_outlines_that_no_marker_vouches_for_are_said_to_be(tmp_path: Path) -> None:
+    shutil.rmtree(_sequence(tmp_path, cells=1) / "01_GT/TRA")
+    said = " ".join(text for _, text in open_dataset(tmp_path).decisions)
+    assert re.search(
+        r"2 frames have no markers \(TRA\).*man_seg000\.tif: cells without count as background", said
+    )
 
 
 def test_slices_of_volumes_are_refused(tmp_path: Path) -> None:

@@ -105,7 +105,9 @@ def _arrays(value: Any, name: str) -> list[tuple[str, NDArray[Any]]]:
 
 
 def kind_of(mask: MaskFile) -> str:
-    """Return the domain that suits this file by itself: "grey", "index", "colour" or "alpha".
+    """Return what this file is by itself: a domain, "grey", "index", "colour" or "alpha"; or "numbers".
+
+    Numbers in the red channel are read as "grey" where no other file of the data set is in colours.
 
     Palette files whose used colours are different greys are grey: what they show is what they
     mean, so a black-and-white palette may be stored either way round.
@@ -122,7 +124,9 @@ def kind_of(mask: MaskFile) -> str:
     colour, alpha = _split_alpha(mask)
     if alpha is not None and alpha.min() != alpha.max() and plain_colour(mask) is not None:
         return "alpha"
-    return "grey" if _is_grey(colour) or _numbers(colour) is not None else "colour"
+    if _is_grey(colour):
+        return "grey"
+    return "colour" if _numbers(colour) is None else "numbers"
 
 
 def plain_colour(mask: MaskFile) -> int | None:
@@ -153,9 +157,11 @@ def _is_grey(colour: NDArray[Any]) -> bool:
 
 
 def _numbers(colour: NDArray[Any]) -> NDArray[Any] | None:
-    """Return the only channel that is used, where it holds numbers too small to be seen (BBBC039)."""
-    used = [c for c in range(colour.shape[2]) if colour[:, :, c].any()]
-    return colour[:, :, used[0]] if len(used) == 1 and colour.max() < 64 else None
+    """Return the red channel, where it alone holds anything, numbers too small to be seen (BBBC039).
+
+    Not the others: masks of #010000 and of #000100 are two classes, which are one as numbers.
+    """
+    return None if colour[:, :, 1:].any() or colour.max() >= 64 else colour[:, :, 0]
 
 
 def codes(mask: MaskFile, domain: str) -> NDArray[np.int32]:
@@ -165,6 +171,7 @@ def codes(mask: MaskFile, domain: str) -> NDArray[np.int32]:
     ----------
     mask : MaskFile
     domain : {"grey", "index", "colour", "alpha"}
+        Or "numbers", which are read as "grey".
 
     Returns
     -------

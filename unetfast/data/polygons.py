@@ -40,8 +40,9 @@ def drawn(sample: Sample, classes: Sequence[str], picture: Picture) -> tuple[NDA
     sample : Sample
         With ``polygons``: (class name, outline); an outline is a tuple of rings, each of (x, y) in
         px, where pixel (0, 0) covers 0..1; the word "unit" before them says that they are parts of
-        the image's size, the word "even-odd" that a ring inside another one is a hole; or it is a
-        COCO run-length encoding (height, width, counts); or the word "starts" and runs of start and
+        the image's size, the word "even-odd" that a ring inside another one is a hole, and "of" with
+        height and width, before all else, on how large an image they were drawn; or it is a COCO
+        run-length encoding (height, width, counts); or the word "starts" and runs of start and
         length in turn, counted from 1 down the columns.
     classes : sequence of str
     picture : Picture
@@ -57,13 +58,14 @@ def drawn(sample: Sample, classes: Sequence[str], picture: Picture) -> tuple[NDA
     Raises
     ------
     DatasetError
-        When a class is unknown or a point lies far outside the image.
+        When a class is unknown, a point lies far outside the image, or the image is of another size
+        than the one that was drawn on.
     """
     height, width = picture.pixels.shape[:2]
-    shapes = [
-        (name, _Shape(_in_pixels(outline, height, width), (height, width), str(sample.image)))
-        for name, outline in sample.polygons
-    ]
+    shapes = []
+    for name, outline in sample.polygons:
+        pixels = _in_pixels(_checked(outline, picture, sample), height, width)
+        shapes.append((name, _Shape(pixels, (height, width), str(sample.image))))
     reach = np.array([shape.reach for _, shape in shapes] or [(0, 0)]).max(axis=0)
     # Tools that ignore EXIF draw on the photo as it is stored: then x runs along the upright height.
     as_stored = picture.orientation >= 5 and (reach[0] > width + 1 or reach[1] > height + 1)
@@ -82,6 +84,20 @@ def _class_id(name: str, classes: Sequence[str], sample: Sample) -> int:
     if is_background(name) or is_void(name):
         return IGNORE if is_void(name) else 0
     raise DatasetError(f"{sample.image}: a polygon of class {name!r}; known are {', '.join(classes)}")
+
+
+def _checked(outline: Any, picture: Picture, sample: Sample) -> Any:
+    """Return an outline without the size of the image that it was drawn on; another size is refused."""
+    if not outline or outline[0] != "of":
+        return outline
+    _, height, width, *rest = outline
+    size = picture.pixels.shape[:2]
+    if (height, width) != size and not (picture.orientation >= 5 and (width, height) == size):
+        raise DatasetError(
+            f"{sample.image}: {size[1]}x{size[0]} px, but its outlines were drawn on {width}x{height} px; "
+            "take the images that were annotated, or scale the outlines with them"
+        )
+    return rest
 
 
 def _in_pixels(outline: Any, height: int, width: int) -> Any:

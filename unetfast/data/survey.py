@@ -28,7 +28,7 @@ class MaskStats:
 
     Attributes
     ----------
-    kind : {"grey", "index", "colour", "alpha"}
+    kind : {"grey", "numbers", "index", "colour", "alpha"}
         What they are by themselves, see ``unetfast.data.masks.kind_of``; the most particular one.
     shape : (int, int)
         Of the first mask.
@@ -129,7 +129,8 @@ def survey(samples: Sequence[Sample], progress: Progress | None = None, domain: 
     """
     stats = list(in_threads(_looked_at, samples, progress))
     domain = domain or _domain(stats)
-    other = [i for i, stat in enumerate(stats) if stat.error is None and stat.kind != domain]
+    fits = (domain, "numbers") if domain == "grey" else (domain,)
+    other = [i for i, stat in enumerate(stats) if stat.error is None and stat.kind not in fits]
     again = in_threads(lambda i: _looked_at(samples[i], domain, stats[i].kind), other)
     for i, stat in zip(other, again, strict=True):
         stats[i] = stat
@@ -161,7 +162,7 @@ def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey"
     except UnetfastError as exc:
         return MaskStats(error=str(exc))
     kinds = {kind_of(mask) for mask in masks} if domain is None else {domain}
-    kind = next((k for k in ("colour", "index", "alpha") if k in kinds), "grey")
+    kind = next((k for k in ("colour", "index", "alpha", "numbers") if k in kinds), "grey")
     found = codes(masks[0], kind)
     for mask in masks[1:]:  # of single objects, which are merged
         more = codes(mask, kind)

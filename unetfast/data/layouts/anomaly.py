@@ -38,6 +38,10 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     bare = [name for name in sound if listing.ref(name) not in used]
     if not bare or len(bare) < len(sound):  # they have masks like all others
         return None
+    others = tuple(name for name in listing.names if name not in set(bare))
+    found = paired.find(replace(listing, names=others), mask)  # whose notes speak of these alone
+    if found is None:
+        return None
     background = [
         Sample("", listing.ref(name), split=split_in(name.rpartition("/")[0]), reader="raster")
         for name in bare
@@ -52,12 +56,10 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             "drawn from both; keep some of them elsewhere to test with"
         )
     ids = file_ids([sample.image for sample in samples])
-    said = [note for note in found.notes if "folders without any masks" not in note]
     return replace(
         found,
         samples=[replace(sample, id=ids[sample.image]) for sample in samples],
-        no_mask=[name for name in found.no_mask if name not in set(bare)],
-        notes=[*notes, *said],
+        notes=[*notes, *found.notes],
     )
 
 

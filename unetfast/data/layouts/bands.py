@@ -23,7 +23,10 @@ _BAND = re.compile(
     rf"(?:(?<=[_.-])|^)(?:B(?:0?[1-9]|1[0-2]|8A)|{'|'.join(_COLOURS.split())})(?=[_.-]|$)", re.IGNORECASE
 )
 _NUMBER = re.compile(r"(?<=_)00\d\d$")  # of nnU-Net
-_TIMES = ("a b", "im1 im2", "t1 t2", "time1 time2", "before after", "pre post")  # folders of change detection
+# Folders of change detection, the earlier first.
+_TIMES = [
+    tuple(pair.split()) for pair in ("a b", "im1 im2", "t1 t2", "time1 time2", "before after", "pre post")
+]
 _RGB = ("red", "green", "blue")
 
 Group = dict[str, str]  # band -> name of its file
@@ -67,19 +70,20 @@ def _groups(listing: Listing) -> tuple[dict[str, Group], list[str]]:
     return {}, []
 
 
-def _order(band: str) -> tuple[bool, int, list[tuple[int, int, str]]]:
-    colour = band.lower() in _RGB
-    return not colour, _RGB.index(band.lower()) if colour else 0, natural(band)
+def _order(band: str) -> tuple[int, list[tuple[int, int, str]]]:
+    """Sort red, green, blue and the first of two times before others."""
+    places = [words.index(band.lower()) for words in (_RGB, *_TIMES) if band.lower() in words]
+    return places[0] if places else len(_RGB), natural(band)
 
 
 def _by_times(listing: Listing) -> dict[str, Group]:
     """Group the files of two folders that are called as two times, and hold the same names."""
     folders = {part.lower() for name in listing.images for part in name.split("/")[:-1]}
-    pair = next((pair.split() for pair in _TIMES if folders.issuperset(pair.split())), None)
+    pair = next((pair for pair in _TIMES if folders.issuperset(pair)), ())
     groups: dict[str, Group] = defaultdict(dict)
     for name in listing.images if pair else ():
         *above, file = name.split("/")
-        at = next((i for i, part in enumerate(above) if part.lower() in (pair or ())), None)
+        at = next((i for i, part in enumerate(above) if part.lower() in pair), None)
         if at is not None:
             groups["/".join([*above[:at], "image", *above[at + 1 :], file])][above[at]] = name
     return dict(groups)

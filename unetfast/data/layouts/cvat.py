@@ -47,7 +47,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             try:
                 size = round(float(entry.attrib["height"])), round(float(entry.attrib["width"]))
                 shapes = [shape for shape in entry if shape.tag in _SHAPES]
-                found.add(image, [(shape.get("label", ""), _outline(shape, size)) for shape in shapes])
+                found.add(image, [(shape.get("label", ""), _outline(shape, size)) for shape in shapes], size)
             except (KeyError, ValueError) as exc:
                 raise DatasetError(f"{listing.ref(name)}: {image}: a shape that is no such: {exc}") from exc
             if split := split_of(entry.get("subset", "")) or split_in(name):

@@ -41,9 +41,8 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             continue
         try:
             size = int(content.get("imageHeight") or 0), int(content.get("imageWidth") or 0)
-            found.add(
-                image, [(str(shape.get("label")), _outline(shape, size)) for shape in content["shapes"]]
-            )
+            shapes = [(str(shape.get("label")), _outline(shape, size)) for shape in content["shapes"]]
+            found.add(image, shapes, size)
         except (TypeError, ValueError, cv2.error) as exc:
             raise DatasetError(f"{listing.ref(name)}: a shape without proper points: {exc}") from exc
     return found.found(listing, mask, [], set(listing.images) - set(found.shapes))

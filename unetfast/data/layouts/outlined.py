@@ -47,9 +47,14 @@ class Outlines:
     boxed: set[str] = field(default_factory=set)
     splits: dict[str, str] = field(default_factory=dict)
 
-    def add(self, image: str, shapes: Sequence[tuple[str, Any | None]]) -> None:
-        """Take the shapes of an image; None instead of an outline is a shape without an area."""
-        good = [(label, outline) for label, outline in shapes if outline]
+    def add(
+        self, image: str, shapes: Sequence[tuple[str, Any | None]], size: tuple[int, int] = (0, 0)
+    ) -> None:
+        """Take the shapes of an image; None instead of an outline is a shape without an area.
+
+        `size` is the height and width of the image that was drawn on, where the tool says it.
+        """
+        good = [(label, _of(size, outline)) for label, outline in shapes if outline]
         self.left_out += len(shapes) - len(good)
         if len(good) < len(shapes):
             self.boxed.add(image)
@@ -113,6 +118,11 @@ class Outlines:
         classes = ("background", *sorted(label for label in wanted if not is_background(label)))
         missing = [f"{image} (boxes, lines or points alone)" for image in bare]
         return Found(samples, missing, self.lone, said, {"classes": classes})
+
+
+def _of(size: tuple[int, int], outline: Any) -> Any:
+    """Return rings with the size that they were drawn on; runs have one already."""
+    return outline if not all(size) or isinstance(outline[0], int) else ("of", *size, *outline)
 
 
 def runs_of(inside: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> tuple[Any, ...]:

@@ -41,7 +41,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             continue
         try:
             size = int(content["size"]["height"]), int(content["size"]["width"])
-            found.add(image, [(str(o["classTitle"]), _outline(o, size)) for o in content["objects"]])
+            found.add(image, [(str(o["classTitle"]), _outline(o, size)) for o in content["objects"]], size)
         except (KeyError, TypeError, ValueError, zlib.error, binascii.Error, cv2.error) as exc:
             raise DatasetError(
                 f"{listing.ref(name)}: an object that is not as it should be: {exc!r}"

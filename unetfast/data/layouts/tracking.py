@@ -58,6 +58,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     if chosen == "GT":
         partial = _partial(listing, kept, truths["TRA"])
         kept = {frame: name for frame, name in kept.items() if frame not in partial}
+        notes += _unvouched(kept, truths["TRA"])
         if partial:
             notes.append(
                 f"{len(partial)} frames left out: cells that are tracked there have no outline, such as in "
@@ -84,6 +85,17 @@ def _partial(listing: Listing, truths: Mapping[Frame, str], tracks: Mapping[Fram
         frame
         for frame, name in truths.items()
         if frame in tracks and _lacks(listing.ref(name), listing.ref(tracks[frame]))
+    ]
+
+
+def _unvouched(truths: Mapping[Frame, str], tracks: Mapping[Frame, str]) -> list[str]:
+    """Name the frames of which nothing tells whether every cell has an outline."""
+    names = [name for frame, name in truths.items() if frame not in tracks]
+    if not names:
+        return []
+    return [
+        f"{len(names)} frames have no markers (TRA) to tell whether all cells have an outline, such as that "
+        f"of {names[0]}: cells without count as background"
     ]
 
 
