@@ -213,6 +213,7 @@ def test_damaged_files_are_read_or_refused_never_crash(
         (b"Hello, this is text.\n", "text"),
         (b"GIF89a" + bytes(20), "GIF"),
         (b"%!PS-Adobe", "PostScript"),
+        (b"PK\x03\x04" + bytes(26), "a ZIP archive .its photos: unetfast run zip://::FILE.zip"),
         (b"\0" * 100, "not an image"),
     ],
 )
