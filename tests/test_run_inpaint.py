@@ -116,6 +116,11 @@ def _full(folder: Path) -> list[str]:
         (lambda _: ["wall.png", "none.png"], 1, "none.png: no such file"),
         (lambda _: ["wall.png", "mask.png", "-o", "wall.png"], 2, "would replace an input"),
         (lambda _: ["wall.png", "mask.png", "-o", "wall.gif"], 1, "wall.gif: unknown image ending"),
+        (
+            lambda _: ["wall.ppm", "mask.png"],
+            1,
+            "wall_clean.ppm: unknown image ending '.ppm'; name the output: -o",
+        ),
         (lambda _: ["wall.png", "mask.png", "--window", "4"], 2, "4"),
         (lambda _: ["wall.png", "mask.png", "--dilate", "-1"], 2, "--dilate"),
         (lambda _: ["wall.png", "mask.png", "--dilate", "100000"], 2, "--dilate"),

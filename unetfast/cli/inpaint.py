@@ -86,6 +86,10 @@ def inpaint(
     from unetfast.inpainting.mask import dilate
 
     target = output or image.with_name(f"{image.stem}_clean{image.suffix}")
+    if target.suffix.lower() not in imaging.ENDINGS:
+        raise ImageError(
+            f"{target}: unknown image ending {target.suffix!r}; name the output: -o {image.stem}_clean.png"
+        )
     for source in (image, mask):
         if target.exists() and source.exists() and target.samefile(source):
             raise ConfigError(f"{target}: the output would replace an input; choose another --output")
