@@ -546,6 +546,29 @@ def test_nothing_is_kept_or_sent_about_the_use(
     assert not list(home.rglob("*"))
 
 
+def test_ray_is_kept_from_reporting_its_use() -> None:
+    """The import of unetfast makes the difference; whoever has set the variable decides."""
+    pytest.importorskip("ray")
+    asked = "from ray._common.usage.usage_lib import usage_stats_enabled as asked; print(asked())"
+    plain = {name: value for name, value in os.environ.items() if name != "RAY_USAGE_STATS_ENABLED"}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", f"import {first}; {asked}"],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout.split()[-1]
+        for first, env in (
+            ("os", plain),
+            ("unetfast", plain),
+            ("unetfast", {**plain, "RAY_USAGE_STATS_ENABLED": "1"}),
+        )
+    ]
+    assert said == ["True", "False", "True"]
+
+
 def test_profile_shows_every_stage(tmp_path: Path, model: Path, unetfast_command: Command) -> None:
     photos = folder_of_photos(tmp_path / "in", 2)
     done = unetfast_command("run", photos, "--profile", "-m", model, "-o", tmp_path / "out")
