@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from unetfast.models import MODELS  # noqa: E402
-from unetfast.models.fast import Context, FastNet, RepConv  # noqa: E402
+from unetfast.models.fast import Context, FastNet, RepConv, sharpened  # noqa: E402
 
 SHAPES = [
     {},
@@ -23,7 +24,10 @@ SHAPES = [
     {"widths": (48, 64, 64), "depths": (1, 2, 3), "dilations": (1, 2, 1), "context": 32},
     {"stem_px": 2, "widths": (8, 16), "depths": (0, 1), "up_depths": (1,), "dilations": (2,), "context": 8},
     {"widths": (8, 16), "depths": (0, 1), "up_depths": (1,), "dilations": (2,), "half_view": True},
-    {"widths": (32, 64, 64), "depths": (1, 2, 3), "dilations": (1, 2, 1), "context": 8, "half_view": True},
+    {
+        **{"widths": (32, 64, 64), "depths": (1, 2, 3), "dilations": (1, 2, 1)},
+        **{"context": 8, "half_view": True, "sharpened": True},
+    },
 ]
 
 
@@ -89,6 +93,27 @@ def test_a_tile_with_its_halo_computes_what_the_whole_computes() -> None:
     part = net(images[..., 32 : 32 + 2 * halo + 32, :])
     core = slice(32 + halo, 32 + halo + 32)
     torch.testing.assert_close(part[..., halo : halo + 32, :], whole[..., core, :], rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_sharpening_takes_down_only_what_lies_far_below_a_ridge_nearby() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 4, (2, 3, 24, 16))
+    expected = np.empty_like(logits)
+    for place in np.ndindex(logits.shape):
+        *channel, y, x = place
+        rows, columns = (slice(max(0, v // 4 * 4 - 4), v // 4 * 4 + 8) for v in (y, x))
+        ridge = logits[(*channel, rows, columns)].max()
+        expected[place] = logits[place] - 2 * max(0.0, ridge - 4 - logits[place])
+    torch.testing.assert_close(sharpened(torch.from_numpy(logits)), torch.from_numpy(expected))
+    calm = torch.from_numpy(rng.uniform(-1, 1, (1, 1, 8, 8)))
+    torch.testing.assert_close(sharpened(calm), calm, rtol=0, atol=0)
+
+
+def test_a_sharpened_network_has_a_stride_of_whole_cells() -> None:
+    shape = {"stem_px": 2, "widths": (8,), "depths": (1,), "up_depths": (), "dilations": (1,)}
+    assert FastNet(3, 1, **shape).stride_px == 2  # type: ignore[arg-type]
+    assert FastNet(3, 1, **shape, sharpened=True).stride_px == 4  # type: ignore[arg-type]
 
 
 def test_registered() -> None:

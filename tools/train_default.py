@@ -46,6 +46,7 @@ ARCH_ARGS: dict[str, Any] = {
     "dilations": (1, 2, 1),
     "context": 8,
     "half_view": True,
+    "sharpened": True,
 }
 RANKS = 2
 THRESHOLDS = np.arange(0.02, 0.99, 0.02)

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Context", "FastNet", "RepConv"]
+__all__ = ["Context", "FastNet", "RepConv", "sharpened"]
+
+_CELL_PX = 4
+_FLANK, _DROP = 4.0, 2.0  # chosen on held-back pictures, see docs/default_model.md
 
 
 class RepConv(nn.Module):
@@ -136,6 +140,8 @@ class FastNet(nn.Module):
         Whether the same layers, without the context, also look at the image at half its size, for a quarter
         of the work; the logits are the mean of both views. A wide crack between coarse stones is a thin one
         among fine ones at half the size, so what is learnt of those holds for both.
+    sharpened : bool
+        Whether the logits are :func:`sharpened`: for thin structures, which the half view draws too wide.
 
     Attributes
     ----------
@@ -157,6 +163,7 @@ class FastNet(nn.Module):
         dilations: Sequence[int] = (1, 2, 1),
         context: int = 0,
         half_view: bool = False,
+        sharpened: bool = False,
     ) -> None:
         super().__init__()
         if not len(widths) == len(depths) == len(up_depths) + 1 or len(dilations) != depths[-1]:
@@ -165,8 +172,9 @@ class FastNet(nn.Module):
                 f"convolution of the last level; got {widths}, {depths}, {up_depths}, {dilations}"
             )
         self.stem_px = stem_px
-        self.half_view = half_view
-        self.stride_px: int = stem_px * 2 ** (len(widths) - 1) * (2 if context or half_view else 1)
+        self.half_view, self.sharpened = half_view, sharpened
+        stride = stem_px * 2 ** (len(widths) - 1) * (2 if context or half_view else 1)
+        self.stride_px: int = math.lcm(stride, _CELL_PX) if sharpened else stride
         self.blocks: nn.Module = nn.PixelUnshuffle(stem_px)
         self.down = nn.ModuleList()
         inside = in_channels * stem_px**2
@@ -203,18 +211,18 @@ class FastNet(nn.Module):
         half_reach = 2 * (reach + self.stem_px * 2 ** (len(depths) - 1)) if self.half_view else 0
         if context:  # its stride-2 layer, and one more at half the coarsest resolution
             reach += 3 * self.stem_px * 2 ** (len(depths) - 1)
-        reach = max(reach, half_reach)
+        reach = max(reach, half_reach) + (2 * _CELL_PX - 1 if self.sharpened else 0)
         # Whole strides, because read windows start on multiples of the stride.
         return -(-reach // self.stride_px) * self.stride_px
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, C, H, W) normalised float images to (N, K, H, W) float logits."""
         logits = self._view(images, with_context=True)
-        if not self.half_view:
-            return logits
-        # At one half, bilinear is the mean of 2x2 pixels; onnxruntime takes four times as long for a pool.
-        half = self._view(_resized(images, 0.5), with_context=False)
-        return (logits + _resized(half, 2.0)) / 2
+        if self.half_view:
+            # At one half, bilinear is the mean of 2x2 pixels; a pool takes onnxruntime four times as long.
+            half = self._view(_resized(images, 0.5), with_context=False)
+            logits = (logits + _resized(half, 2.0)) / 2
+        return sharpened(logits) if self.sharpened else logits
 
     def _view(self, images: Tensor, *, with_context: bool) -> Tensor:
         features = self.blocks(images)
@@ -277,6 +285,29 @@ class FastNet(nn.Module):
         self(images)  # each layer sees what the fused network shows it, for those before are settled
         for hook in settling:
             hook.remove()
+
+
+def sharpened(logits: Tensor) -> Tensor:
+    """Take the flanks of what is sure down, and leave alone what is not.
+
+    A sure crack is marked wider than it is: its flanks lie far below its ridge, and still above a threshold
+    that finds the unsure ones. So what a pixel lies below the highest logit near it beyond `_FLANK` is taken
+    off it `_DROP` times more.
+
+    Parameters
+    ----------
+    logits : (N, K, H, W) float
+        H and W multiples of 4.
+
+    Returns
+    -------
+    (N, K, H, W) float
+        Nowhere higher than `logits`; near is what lies in the pixel's 4 x 4 cell or within 4 px of it.
+    """
+    cells = functional.max_pool2d(logits, _CELL_PX)
+    ridge = functional.max_pool2d(cells, 3, stride=1, padding=1)
+    floor = functional.interpolate(ridge - _FLANK, scale_factor=float(_CELL_PX), mode="nearest")
+    return logits - _DROP * functional.relu(floor - logits)
 
 
 def _resized(maps: Tensor, factor: float) -> Tensor:
