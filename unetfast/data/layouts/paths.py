@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from unetfast.data.layouts.words import folder_parts, split_of, tokens
 from unetfast.data.listing import Listing, composed
 from unetfast.spec import FileRef
 
@@ -105,8 +106,6 @@ def _clean(text: str) -> str:
 
 def _folder_role(name: str) -> str | None:
     """Return what the deepest folder that says so holds."""
-    from unetfast.data.layouts.words import folder_parts
-
     roles = (folder_parts(folder).role for folder in reversed(name.split("/")[:-1]))
     return next((role for role in roles if role), None)
 
@@ -117,9 +116,6 @@ def _folded(name: str) -> str:
 
 def split_in(name: str) -> str | None:
     """Return the split that a path speaks of, its last word first: ``annotations/instances_val2017.json``."""
-    from unetfast.data.layouts.found import split_of
-    from unetfast.data.layouts.words import tokens
-
     for part in reversed(name.split("/")):
         for word in reversed(tokens(part)):
             if split := split_of(word):
