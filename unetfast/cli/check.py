@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from unetfast.data import DataSet
     from unetfast.data.doctor import Finding
-    from unetfast.data.labels import LabelEncoding
+    from unetfast.data.encoding import LabelEncoding
 
 __all__ = ["check", "data_options", "open_data", "open_examined", "say_decisions"]
 

@@ -128,7 +128,7 @@ def _load(path: Path, backend: str, device: str, threshold: float | None) -> Bac
 
 def _open(settings: TrainSettings, loaded: Backend, split: str | None) -> DataSet:
     """Open the data, its masks read as the model's training read them."""
-    from unetfast.data.labels import LabelEncoding
+    from unetfast.data.encoding import LabelEncoding
 
     trained = LabelEncoding.of(loaded.spec)
     found = open_data(settings, skip_unmatched=settings.skip_unmatched, encoding=trained).only(split)
