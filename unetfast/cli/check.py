@@ -96,10 +96,6 @@ def open_examined(settings: TrainSettings) -> DataSet:
     settings : TrainSettings
         With ``data``.
 
-    Returns
-    -------
-    DataSet
-
     Raises
     ------
     DatasetError

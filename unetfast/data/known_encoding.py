@@ -22,11 +22,6 @@ log = logging.getLogger(__name__)
 def suited(encoding: LabelEncoding, found: Survey) -> LabelEncoding | None:
     """Fit an encoding, say a model's, to masks that store the values it knows.
 
-    Parameters
-    ----------
-    encoding : LabelEncoding
-    found : Survey
-
     Returns
     -------
     LabelEncoding or None

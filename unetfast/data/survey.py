@@ -121,10 +121,6 @@ def survey(samples: Sequence[Sample], progress: Progress | None = None, domain: 
         Called with the number of samples looked at and their total.
     domain : str, optional
         What a code is; otherwise what suits all masks together.
-
-    Returns
-    -------
-    Survey
     """
     stats = list(in_threads(_looked_at, samples, progress))
     domain = domain or _domain(stats)

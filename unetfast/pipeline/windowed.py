@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from unetfast.errors import ImageError
+from unetfast.imaging.formats import TIFF_SIGNATURES
 from unetfast.imaging.tiff import holes, pages_of, remarks
 from unetfast.pipeline import stages
 from unetfast.pipeline.banded_page import BandedPage, memory_bytes
@@ -32,7 +33,7 @@ def takes(path: Path | RemoteFile, context: Context) -> bool:
         if not path.is_file():  # a pipe would be waited for without end
             return False
         with open(path, "rb") as file:
-            if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            if file.read(4) not in TIFF_SIGNATURES:
                 return False
             with pages_of(file, str(path)) as pages:
                 if len(pages) != 1:

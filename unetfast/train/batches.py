@@ -35,15 +35,6 @@ class Batches:
     state to save: a run that stopped after step s goes on with the items of step s + 1. Under
     torchrun each process takes its part of what one process would put into one large batch.
 
-    Parameters
-    ----------
-    samples : sequence of Sample
-    encoding : LabelEncoding
-    spec : ModelSpec
-    settings : TrainSettings
-    team : Team
-    device : torch.device
-
     Attributes
     ----------
     steps : int

@@ -40,10 +40,6 @@ _ENDINGS = {
 def foreign(listing: Listing) -> str:
     """Say what files are there that another tool reads, and what to export from it; or nothing.
 
-    Parameters
-    ----------
-    listing : Listing
-
     Returns
     -------
     str

@@ -68,10 +68,6 @@ def pair(listing: Listing, images: tuple[str, ...], masks: tuple[str, ...], mask
         Names in the listing; images of the same name as another image are no concern.
     mask : str or None
         As for :func:`find`.
-
-    Returns
-    -------
-    Found or None
     """
     files = {file.name: file for file in parsed(images + masks)}
     truths = [files[name] for name in masks if mask is None or is_called(files[name], mask.casefold())]

@@ -22,10 +22,6 @@ class Resolver:
     of the same name in another folder is not it; and a path that leads to a file of this machine means
     that file, whatever lies in the data set under the same name. Upper and lower case, and composed and
     decomposed letters, are told apart only where that decides.
-
-    Parameters
-    ----------
-    listing : Listing
     """
 
     def __init__(self, listing: Listing) -> None:
