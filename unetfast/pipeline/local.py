@@ -15,7 +15,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,10 +144,7 @@ class Engine:
         self._start(items)
         finished = False
         while not finished:
-            entries = [self._next()]
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    entries.append(self._done.get_nowait())
+            entries = [self._next(), *self._waiting()]
             finished = _END in entries
             yield from self._recorded(entries)
             if self.fatal is not None:
@@ -162,16 +159,17 @@ class Engine:
 
     def rest(self) -> Iterator[dict[str, Any]]:
         """Record what was finished while the run was being stopped."""
+        return iter(self._recorded(self._waiting()))
+
+    def _waiting(self) -> list[Any]:
         entries = []
         with contextlib.suppress(queue.Empty):
             while True:
                 entries.append(self._done.get_nowait())
-        return iter(self._recorded(entries))
-
-    def _recorded(self, entries: list[Any]) -> list[dict[str, Any]]:
-        entries = [entry for entry in entries if entry is not _END]
-        self.journal.append(entry for entry in entries if entry["status"] != "unchanged")
         return entries
+
+    def _recorded(self, entries: list[Any]) -> Sequence[dict[str, Any]]:
+        return self.journal.record([entry for entry in entries if entry is not _END])
 
     def _start(self, items: Iterable[Item | Skipped]) -> None:
         self._spawn(self._feed, items)
@@ -290,9 +288,7 @@ class Engine:
     def _read(self, jobs: list[Job]) -> None:
         (job,) = jobs
         job.before = self.journal.find(job.item.relative)
-        job.windowed = windowed.takes(job.item.path, self.context)
-        identify = windowed.identify if job.windowed else stages.load
-        identify(job, self.context)
+        windowed.load(job, self.context)
         if self._is_done(job):
             job.entry["status"] = "unchanged"
             self._done.put(job.entry)

@@ -22,7 +22,7 @@ from unetfast.pipeline.stages import Context, Job, missing_ending, names
 from unetfast.segment import Segmenter
 from unetfast.settings import parse_bytes
 
-__all__ = ["identify", "process", "results", "takes"]
+__all__ = ["load", "process", "results", "takes"]
 
 
 def takes(path: Path | RemoteFile, context: Context) -> bool:
@@ -43,8 +43,12 @@ def takes(path: Path | RemoteFile, context: Context) -> bool:
         return False  # the ordinary way says what is wrong with it
 
 
-def identify(job: Job, context: Context) -> None:
-    """Hash the file without holding it."""
+def load(job: Job, context: Context) -> None:
+    """Identify a photo; one that is processed here is hashed without being held."""
+    job.windowed = takes(job.item.path, context)
+    if not job.windowed:
+        stages.load(job, context)
+        return
     with open(str(job.item.path), "rb") as file:
         job.state = _state(file)
         digest = hashlib.file_digest(file, "sha256")
