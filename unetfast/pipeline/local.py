@@ -21,7 +21,7 @@ from typing import Any
 
 from unetfast.errors import UnetfastError
 from unetfast.imaging import header
-from unetfast.pipeline import stages, windowed
+from unetfast.pipeline import banded, stages
 from unetfast.pipeline.earlier import CollisionError, origin, refuse_another, settle
 from unetfast.pipeline.journal import Journal, is_done
 from unetfast.pipeline.output import Output
@@ -288,7 +288,7 @@ class Engine:
     def _read(self, jobs: list[Job]) -> None:
         (job,) = jobs
         job.before = self.journal.find(job.item.relative)
-        windowed.load(job, self.context)
+        banded.load(job, self.context)
         if self._is_done(job):
             job.entry["status"] = "unchanged"
             self._done.put(job.entry)
@@ -305,7 +305,7 @@ class Engine:
             held = time.perf_counter() - begun
             self.stages[0].busy_s -= held
             self.stages[0].waiting_s += held
-        if not job.windowed:
+        if not job.banded:
             stages.decode(job, self.context)
 
     def _is_done(self, job: Job) -> bool:
@@ -315,18 +315,18 @@ class Engine:
         )
 
     def _network(self, jobs: list[Job]) -> None:
-        if jobs[0].windowed:  # never gathered with others: all its stages run here, band by band
-            windowed.process(jobs[0], self.context, self.segmenter, self.output)
+        if jobs[0].banded:  # never gathered with others: all its stages run here, band by band
+            banded.process(jobs[0], self.context, self.segmenter, self.output)
         else:
             stages.segment(jobs, self.segmenter, self.context.settings.scale)
 
     def _clean(self, jobs: list[Job]) -> None:
-        if not jobs[0].windowed:
+        if not jobs[0].banded:
             stages.clean(jobs[0], self.context)
 
     def _write(self, jobs: list[Job]) -> None:
         (job,) = jobs
-        if not job.windowed:
+        if not job.banded:
             stages.store(job, self.context, len(self.segmenter.spec.classes), self.output.put)
         settle(job.entry, job.before, self.output)
         self._release(job)

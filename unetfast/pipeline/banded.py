@@ -45,8 +45,8 @@ def takes(path: Path | RemoteFile, context: Context) -> bool:
 
 def load(job: Job, context: Context) -> None:
     """Identify a photo; one that is processed here is hashed without being held."""
-    job.windowed = takes(job.item.path, context)
-    if not job.windowed:
+    job.banded = takes(job.item.path, context)
+    if not job.banded:
         stages.load(job, context)
         return
     with open(str(job.item.path), "rb") as file:
