@@ -152,24 +152,18 @@ def _predictor(loaded: Backend, tile: int, scale: float) -> Predict:
 
 
 def _write(folder: Path, result: Evaluation, model: Path, data: Path, scale: float) -> None:
-    import csv
-    import io
     import json
 
     from unetfast.evaluate import THRESHOLDS
     from unetfast.imaging import atomic_write
     from unetfast.report import plots
     from unetfast.spec import as_text
-    from unetfast.train.run_folder import METRICS
+    from unetfast.train.run_folder import METRICS, write_table
 
     measured = {"model": as_text(str(model)), "data": as_text(str(data)), "scale": scale}
     summary = {**measured, **result.summary()}
     atomic_write(folder / METRICS, (json.dumps(summary, indent=2) + "\n").encode())
-    text, rows = io.StringIO(newline=""), result.image_rows()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    atomic_write(folder / "per_image.csv", text.getvalue().encode())
+    write_table(folder / "per_image.csv", result.image_rows())
     plots.confusion(folder / "confusion.png", result.confusion, result.classes)
     lines = result.curves()
     if lines:
