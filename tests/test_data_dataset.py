@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from unetfast.data import DataSet, open_dataset
 from unetfast.data.augment import NONE, Augmentation, crop_at, recolour
 from unetfast.data.dataset import Crops
-from unetfast.data.labels import IGNORE
 from unetfast.errors import ConfigError, ImageError
+from unetfast.spec import IGNORE
 
 GEOMETRY = Augmentation(tilt_deg=0, scale=1, light=0, grain=0)
 ALL = Augmentation()

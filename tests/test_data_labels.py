@@ -20,9 +20,11 @@ from PIL import Image
 
 from unetfast.data import DataSet, open_dataset
 from unetfast.data.doctor import class_shares
-from unetfast.data.labels import IGNORE, LabelEncoding, read_pair
+from unetfast.data.encoding import LabelEncoding
+from unetfast.data.labels import read_pair
 from unetfast.errors import ConfigError, DatasetError, InputError
 from unetfast.imaging import MaskFile
+from unetfast.spec import IGNORE
 
 Labels = NDArray[np.uint8]
 COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]], np.uint8)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from unetfast.data import open_dataset
 from unetfast.data.doctor import inspect
-from unetfast.data.labels import LabelEncoding, read_pair
+from unetfast.data.encoding import LabelEncoding
+from unetfast.data.labels import read_pair
 from unetfast.errors import ConfigError, DatasetError, ImageError
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from unetfast.data import open_dataset
 from unetfast.data.doctor import class_shares, inspect
-from unetfast.data.labels import IGNORE, read_pair
+from unetfast.data.labels import read_pair
+from unetfast.spec import IGNORE
 
 # folder, options, layout, samples, classes, share of class 1 as the folders' READMEs and manifests give it
 SETS = [

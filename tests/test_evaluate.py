@@ -17,7 +17,7 @@ from sklearn import metrics as oracle
 
 from unetfast import checkpoint
 from unetfast.backends.whole import predictor
-from unetfast.data.labels import LabelEncoding
+from unetfast.data.encoding import LabelEncoding
 from unetfast.evaluate import THRESHOLDS, Evaluation, score
 from unetfast.spec import ModelSpec, PreprocessSpec
 

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from coefficients import coefficient_difference
 from darkness_model import darkness, write_darkness_model
 from PIL import Image
 
@@ -204,7 +205,6 @@ def test_rotated_jpeg_keeps_untouched_blocks_and_its_tag(
     orientation: int, tmp_path: Path, model: Path
 ) -> None:
     pytest.importorskip("jpeglib")
-    from unetfast.imaging import jpeg
 
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -217,7 +217,7 @@ def test_rotated_jpeg_keeps_untouched_blocks_and_its_tag(
     assert mask.shape == before.pixels.shape[:2]  # masks are upright, as the photo is seen
     assert before.source is not None
     assert after.source is not None
-    assert jpeg.coefficient_difference(before.source, after.source, imaging.unorient(mask, orientation)) == ""
+    assert coefficient_difference(before.source, after.source, imaging.unorient(mask, orientation)) == ""
     assert after.pixels[mask].mean() > before.pixels[mask].mean() + 30
 
 

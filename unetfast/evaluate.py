@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.backends.whole import Predict
-from unetfast.data.labels import LabelEncoding, read_pair
+from unetfast.data.encoding import LabelEncoding
+from unetfast.data.labels import read_pair
 from unetfast.metrics import cldice_counts, confusion_matrix, f1, hit_counts, scores
 from unetfast.preprocess import labels_of
 from unetfast.spec import ModelSpec, Sample

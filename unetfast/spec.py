@@ -19,6 +19,7 @@ from unetfast.errors import ArtifactError
 __all__ = [
     "FORMAT_VERSION",
     "IGNORE",
+    "MAX_PIXELS",
     "SPEC_KEY",
     "FileRef",
     "ModelSpec",
@@ -29,6 +30,7 @@ __all__ = [
 
 FORMAT_VERSION = 1
 IGNORE = 255  # the class id of pixels that do not count
+MAX_PIXELS = 250_000_000  # larger pictures are refused before they are decoded, unless another limit is given
 SPEC_KEY = "unetfast.spec"  # the key in ONNX metadata_props and its kin
 
 

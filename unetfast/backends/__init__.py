@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unetfast.backends.artifact import read_spec
-from unetfast.errors import ArtifactError, ConfigError
+from unetfast.backends.artifact import PLANS, SUFFIXES, able_backends, read_spec
+from unetfast.errors import ConfigError
 from unetfast.registry import Registry
 from unetfast.settings import check_threads
 
@@ -30,18 +30,7 @@ BACKENDS = Registry(
     },
 )
 
-# Which backends can open a file, the default first.
-SUFFIXES = {
-    ".pt": ("torch",),
-    ".safetensors": ("torch",),
-    ".onnx": ("onnxruntime", "openvino"),
-    ".xml": ("openvino",),
-    ".engine": ("tensorrt",),
-    ".plan": ("tensorrt",),
-}
-
 CHECKPOINTS = (".pt", ".safetensors")  # weights with what they were trained as
-PLANS = (".engine", ".plan")  # files of TensorRT, which belong to one kind of GPU
 
 
 def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threads: int = 0) -> Backend:
@@ -76,11 +65,7 @@ def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threa
 
 def chosen(path: Path, backend: str, device: str) -> str:
     """Return the key of the backend that :func:`load` takes; it raises the first two errors named there."""
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such model file")
-    able = SUFFIXES.get(path.suffix.lower())
-    if able is None:
-        raise ArtifactError(f"{path}: not a model file this tool knows ({', '.join(SUFFIXES)})")
+    able = able_backends(path)
     key = _fastest(path, able, device) if backend == "auto" else backend
     if key in BACKENDS and key not in able:
         raise ConfigError(f"{path}: backend {key} cannot open it (backends that can: {', '.join(able)})")

@@ -12,7 +12,27 @@ from unetfast.backends.onnx_header import read_header
 from unetfast.errors import ArtifactError
 from unetfast.spec import SPEC_KEY, ModelSpec
 
-__all__ = ["onnx_spec", "openvino_spec", "read_sidecar", "read_spec", "sidecar_path"]
+__all__ = [
+    "PLANS",
+    "SUFFIXES",
+    "able_backends",
+    "onnx_spec",
+    "openvino_spec",
+    "read_sidecar",
+    "read_spec",
+    "sidecar_path",
+]
+
+# Which backends can open a file, the default first.
+SUFFIXES = {
+    ".pt": ("torch",),
+    ".safetensors": ("torch",),
+    ".onnx": ("onnxruntime", "openvino"),
+    ".xml": ("openvino",),
+    ".engine": ("tensorrt",),
+    ".plan": ("tensorrt",),
+}
+PLANS = (".engine", ".plan")  # files of TensorRT, which belong to one kind of GPU
 
 _MAX_XML_BYTES = 256 * 2**20  # the topology; weights lie in the .bin beside it
 _MAX_SIDECAR_BYTES = 16 * 2**20
@@ -32,23 +52,28 @@ def read_spec(path: Path | str) -> ModelSpec:
         When the file is missing, of an unknown kind, damaged, foreign, or of a newer unetfast.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such model file")
+    able_backends(path)
     suffix = path.suffix.lower()
     if suffix == ".onnx":
         return onnx_spec(path)
     if suffix == ".xml":
         return openvino_spec(path)
-    if suffix in (".engine", ".plan"):
+    if suffix in PLANS:
         return ModelSpec.from_dict(read_sidecar(path)["spec"], sidecar_path(path))
     if suffix == ".pt":
         from unetfast.checkpoint import load
 
         return load(path).spec
-    if suffix == ".safetensors":
-        return weights.read_spec(path)
-    known = ".pt, .safetensors, .onnx, .xml, .engine, .plan"
-    raise ArtifactError(f"{path}: not a model file this tool knows ({known})")
+    return weights.read_spec(path)
+
+
+def able_backends(path: Path) -> tuple[str, ...]:
+    """Return the keys of the backends that can open a file; raises the first two errors of `read_spec`."""
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such model file")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ArtifactError(f"{path}: not a model file this tool knows ({', '.join(SUFFIXES)})")
+    return SUFFIXES[path.suffix.lower()]
 
 
 def onnx_spec(path: Path) -> ModelSpec:

@@ -258,7 +258,8 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
         noise = np.random.default_rng(0).integers(0, 256, (side, side, spec.preprocess.channels))
         return [(noise.astype(np.uint8), None)]
     from unetfast.data import open_dataset
-    from unetfast.data.labels import LabelEncoding, read_pair
+    from unetfast.data.encoding import LabelEncoding
+    from unetfast.data.labels import read_pair
 
     channels = spec.preprocess.channels
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from unetfast.bench.settings import BenchSettings
-from unetfast.cli.options import config_option, from_command_line, refuse_unwritable, settings_options
+from unetfast.cli.options import config_option, from_command_line, refuse_unwritable, say, settings_options
 from unetfast.errors import require
 from unetfast.settings import check_threads
 
@@ -47,12 +47,12 @@ def bench(artifacts: tuple[Path, ...], config: Path | None, **said: Any) -> None
     if artifacts:
         from unetfast.bench.models import bench_models
 
-        results["models"] = bench_models(artifacts, settings, _say)
+        results["models"] = bench_models(artifacts, settings, say)
         _show_models(results["models"])
     if settings.inpaint:
         from unetfast.bench.kernels import bench_inpainting
 
-        results["inpainting"] = bench_inpainting(settings.repeats, settings.threads, _say)
+        results["inpainting"] = bench_inpainting(settings.repeats, settings.threads, say)
         columns = {"size": "size", "method": "method", "ms": "ms", "mpx_s": "Mpx/s", "status": "status"}
         _table("Inpainting, window 15, RGB uint8", columns, results["inpainting"])
     if settings.stages:
@@ -149,7 +149,3 @@ def _plot(path: Path, results: dict[str, Any]) -> None:
 
     found = results["models"]
     speed_against_quality(path, found["rows"], f"{found['timed_on']} px on {found['data']}")
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from unetfast.data import DataSet
     from unetfast.data.doctor import Finding
-    from unetfast.data.labels import LabelEncoding
+    from unetfast.data.encoding import LabelEncoding
 
 __all__ = ["check", "data_options", "open_data", "open_examined", "say_decisions"]
 
@@ -95,10 +95,6 @@ def open_examined(settings: TrainSettings) -> DataSet:
     ----------
     settings : TrainSettings
         With ``data``.
-
-    Returns
-    -------
-    DataSet
 
     Raises
     ------
@@ -211,17 +207,27 @@ def _summary(found: DataSet) -> list[tuple[str, str]]:
 def _print_decisions(console: Console, found: DataSet) -> None:
     from rich.table import Table
 
-    from unetfast.data.doctor import class_shares
-
     table = Table("", "what was decided", title=_plain(str(found.root)), title_justify="left")
     for topic, decision in _summary(found):
         table.add_row(topic, _plain(decision))
     console.print(table)
-    if shares := class_shares(found):
-        table = Table("id", "class", "share of pixels", "images")
-        for i, share in enumerate(shares):
-            table.add_row(str(i), _plain(share.name), f"{share.share:.3%}", str(share.images))
+    if shares := _class_rows(found):
+        table = Table(*_CLASS_HEAD)
+        for row in shares:
+            table.add_row(*map(_plain, row))
         console.print(table)
+
+
+_CLASS_HEAD = ("id", "class", "share of pixels", "images")
+
+
+def _class_rows(found: DataSet) -> list[tuple[str, ...]]:
+    from unetfast.data.doctor import class_shares
+
+    return [
+        (str(i), share.name, f"{share.share:.3%}", str(share.images))
+        for i, share in enumerate(class_shares(found))
+    ]
 
 
 def _print_findings(console: Console, findings: list[Finding]) -> None:
@@ -238,7 +244,6 @@ def _print_findings(console: Console, findings: list[Finding]) -> None:
 
 
 def _write_page(path: Path, found: DataSet, findings: list[Finding], count: int) -> None:
-    from unetfast.data.doctor import class_shares
     from unetfast.data.labels import read_pair
     from unetfast.errors import UnetfastError
     from unetfast.imaging import atomic_write
@@ -252,14 +257,11 @@ def _write_page(path: Path, found: DataSet, findings: list[Finding], count: int)
             continue  # it is among the findings
         caption = f"{sample.split}/{sample.id}" if sample.split else sample.id
         figures.append(figure_html(thumbnail(image, labels, 720), caption, side_px=720))
-    shares = [
-        (str(i), share.name, f"{share.share:.3%}", str(share.images))
-        for i, share in enumerate(class_shares(found))
-    ]
+    shares = _class_rows(found)
     rows = [(finding.severity, finding.topic, str(finding)) for finding in findings]
     body = (
         table_html(("", "what was decided"), _summary(found))
-        + (table_html(("id", "class", "share of pixels", "images"), shares) if shares else "")
+        + (table_html(_CLASS_HEAD, shares) if shares else "")
         + (table_html(("", "topic", "finding"), rows) if rows else "<p>Nothing is wrong.</p>")
         + class_key_html(found.classes)
         + f'<div class="sheet">{"".join(figures)}</div>'

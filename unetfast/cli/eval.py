@@ -128,7 +128,7 @@ def _load(path: Path, backend: str, device: str, threshold: float | None) -> Bac
 
 def _open(settings: TrainSettings, loaded: Backend, split: str | None) -> DataSet:
     """Open the data, its masks read as the model's training read them."""
-    from unetfast.data.labels import LabelEncoding
+    from unetfast.data.encoding import LabelEncoding
 
     trained = LabelEncoding.of(loaded.spec)
     found = open_data(settings, skip_unmatched=settings.skip_unmatched, encoding=trained).only(split)
@@ -152,24 +152,18 @@ def _predictor(loaded: Backend, tile: int, scale: float) -> Predict:
 
 
 def _write(folder: Path, result: Evaluation, model: Path, data: Path, scale: float) -> None:
-    import csv
-    import io
     import json
 
     from unetfast.evaluate import THRESHOLDS
     from unetfast.imaging import atomic_write
     from unetfast.report import plots
     from unetfast.spec import as_text
-    from unetfast.train.run_folder import METRICS
+    from unetfast.train.run_folder import METRICS, write_table
 
     measured = {"model": as_text(str(model)), "data": as_text(str(data)), "scale": scale}
     summary = {**measured, **result.summary()}
     atomic_write(folder / METRICS, (json.dumps(summary, indent=2) + "\n").encode())
-    text, rows = io.StringIO(newline=""), result.image_rows()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    atomic_write(folder / "per_image.csv", text.getvalue().encode())
+    write_table(folder / "per_image.csv", result.image_rows())
     plots.confusion(folder / "confusion.png", result.confusion, result.classes)
     lines = result.curves()
     if lines:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from unetfast.cli.options import config_option, from_command_line, settings_options
+from unetfast.cli.options import config_option, from_command_line, say, settings_options
 from unetfast.export.settings import ExportSettings
 
 __all__ = ["export"]
@@ -41,9 +41,5 @@ def export(checkpoint: Path, config: Path | None, **said: Any) -> None:
     require("onnxscript", "train")
     from unetfast.export.build import export as build
 
-    for made in build(checkpoint, settings, say=_say):
+    for made in build(checkpoint, settings, say=say):
         click.echo(made.path)
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

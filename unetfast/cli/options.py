@@ -13,7 +13,7 @@ import click
 from unetfast.errors import ConfigError
 from unetfast.settings import from_mapping, from_toml
 
-__all__ = ["config_option", "from_command_line", "refuse_unwritable", "settings_options"]
+__all__ = ["config_option", "from_command_line", "refuse_unwritable", "say", "settings_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,6 +107,11 @@ def from_command_line(settings: type[Any], said: dict[str, Any], config: Path | 
     return from_mapping(
         settings, {**{key.replace("-", "_"): v for key, v in values.items()}, **given}, "command line"
     )
+
+
+def say(line: str) -> None:
+    """Tell a person a line, on standard error."""
+    click.echo(line, err=True)
 
 
 def refuse_unwritable(*targets: Path | None) -> None:

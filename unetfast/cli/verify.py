@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from unetfast.cli.options import say
+
 __all__ = ["verify"]
 
 
@@ -68,7 +70,7 @@ def verify(
     if rebuild and artifact.suffix.lower() in backends.PLANS:
         from unetfast.export.tensorrt import rebuild_if_stale
 
-        rebuild_if_stale(artifact, device, say=lambda line: click.echo(line, err=True))
+        rebuild_if_stale(artifact, device, say=say)
     limits = limits_for(
         backends.read_spec(artifact).precision, differ=max_differ, dice=min_dice, drop=max_drop
     )

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.data.labels import IGNORE
+from unetfast.spec import IGNORE
 
 __all__ = ["Augmentation", "crop_at", "recolour"]
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from unetfast.data.decide import decide
+from unetfast.data.encoding import LabelEncoding
+from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
+from unetfast.data.layers import with_readings
 from unetfast.data.layouts import LAYOUTS, Found, coco, paired
 from unetfast.data.layouts.foreign import foreign
+from unetfast.data.legend import legend
 from unetfast.data.listing import Listing, list_files
+from unetfast.data.polygons import class_names
+from unetfast.data.survey import Survey, survey
 from unetfast.data.threads import Progress
 from unetfast.data.validation import draw, same_source
-from unetfast.errors import ConfigError, DatasetError
+from unetfast.errors import ConfigError, DatasetError, ImageError
+from unetfast.imaging import read
 from unetfast.spec import Sample
-
-if TYPE_CHECKING:
-    from unetfast.data.labels import LabelEncoding
-    from unetfast.data.survey import Survey
 
 __all__ = ["DataSet", "find_samples", "open_dataset"]
 
@@ -168,13 +172,9 @@ def open_dataset(
     name, found = _find(listing, layout, mask_name)
     if not skip_unmatched:
         _refuse_unmatched(listing.root, found)
-    from unetfast.data.legend import legend
-
     hints = {**legend(listing), **found.hints}
     chosen_how: list[str] = []
     if found.samples[0].reader == "classes":
-        from unetfast.data.layers import with_readings
-
         found, chosen_how = with_readings(found, listing.root, mask_values, ignore_label, progress)
         mask_values, ignore_label = (), None  # of single masks, which is settled
     chosen, reasons, survey = _encoding(
@@ -208,9 +208,9 @@ def open_dataset(
     )
 
 
-def find_samples(root: Path | str, *, layout: str = "auto", mask_name: str | None = None) -> list[Sample]:
+def find_samples(root: Path | str) -> list[Sample]:
     """Find the images of a data set that have masks, whatever those hold; raises as :func:`open_dataset`."""
-    return _find(list_files(Path(root)), layout, mask_name)[1].samples
+    return _find(list_files(Path(root)), "auto", None)[1].samples
 
 
 def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Found]:
@@ -247,8 +247,6 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
 
 def _looks_for(layout: str) -> str:
     """Return the first sentence of a layout's module docstring."""
-    import sys
-
     doc = sys.modules[LAYOUTS[layout].__module__].__doc__ or ""
     return " ".join(doc.split("\n\n")[0].split()).rstrip(".").replace("``", "")
 
@@ -298,11 +296,6 @@ def _encoding(
     wanted: LabelEncoding | None,
     progress: Progress | None,
 ) -> tuple[LabelEncoding, list[str], Survey | None]:
-    from unetfast.data.decide import decide
-    from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
-    from unetfast.data.polygons import class_names
-    from unetfast.data.survey import survey
-
     if samples[0].reader in ("polygons", "classes"):
         if mask_values or ignore_label is not None:
             raise ConfigError(
@@ -334,8 +327,6 @@ def _encoding(
 def _encoding_of_named(
     root: Path, names: tuple[str, ...], wanted: LabelEncoding | None, what: str
 ) -> tuple[LabelEncoding, list[str]]:
-    from unetfast.data.labels import LabelEncoding
-
     if wanted is not None and set(names) <= set(wanted.classes):
         return LabelEncoding("polygons", "exact", (), 0, wanted.classes), ["classes of the model"]
     if len(names) < 2:
@@ -359,9 +350,6 @@ def _renamed(encoding: LabelEncoding, classes: Sequence[str]) -> LabelEncoding:
 
 def _channels(samples: Sequence[Sample]) -> int:
     """Return 1 where every image looked at is grey, 3 for colour, or the channels of stacks."""
-    from unetfast.errors import ImageError
-    from unetfast.imaging import read
-
     step = max(1, len(samples) // 8)
     for sample in samples[::step][:8]:
         try:

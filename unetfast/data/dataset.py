@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from unetfast.data.augment import NONE, Augmentation, crop_at, recolour
-from unetfast.data.labels import IGNORE, LabelEncoding, read_pair
+from unetfast.data.encoding import LabelEncoding
+from unetfast.data.labels import read_pair
 from unetfast.data.threads import in_threads
 from unetfast.errors import ConfigError
 from unetfast.imaging import resize
-from unetfast.spec import Sample
+from unetfast.spec import IGNORE, Sample
 
 __all__ = ["Crops"]
 

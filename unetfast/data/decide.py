@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unetfast.data.labels import IGNORE, LabelEncoding
+from unetfast.data.encoding import LabelEncoding
 from unetfast.data.levels import INVERTED, MOST_CLASSES, Levels
 from unetfast.data.masks import colour_text
 from unetfast.data.refusals import Refusals
 from unetfast.data.survey import Survey
 from unetfast.data.user_values import UserValues, encode_as_told, is_background, is_void
 from unetfast.errors import DatasetError
+from unetfast.spec import IGNORE
 
 __all__ = ["Decision", "decide"]
 

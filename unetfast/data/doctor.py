@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from unetfast.data.collection import DataSet
-from unetfast.data.labels import IGNORE, size_relation
+from unetfast.data.labels import size_relation
 from unetfast.data.lookalikes import lookalikes
 from unetfast.data.looks import Look, class_counts, look_at_all
 from unetfast.data.masks import code_text
 from unetfast.data.threads import Progress
 from unetfast.errors import DatasetError
-from unetfast.spec import Sample
+from unetfast.spec import IGNORE, Sample
 
 __all__ = ["ClassShare", "Finding", "class_shares", "inspect", "refuse_errors"]
 

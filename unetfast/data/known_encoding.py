@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from unetfast.data.labels import IGNORE, NEAR, LabelEncoding
+from unetfast.data.encoding import NEAR, LabelEncoding
 from unetfast.data.levels import INVERTED, Levels
 from unetfast.data.masks import code_text, distances
 from unetfast.data.survey import Survey
+from unetfast.spec import IGNORE
 
 __all__ = ["suited", "warn_if_inverted", "with_classes_of"]
 
@@ -20,11 +21,6 @@ log = logging.getLogger(__name__)
 
 def suited(encoding: LabelEncoding, found: Survey) -> LabelEncoding | None:
     """Fit an encoding, say a model's, to masks that store the values it knows.
-
-    Parameters
-    ----------
-    encoding : LabelEncoding
-    found : Survey
 
     Returns
     -------

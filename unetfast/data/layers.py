@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.data.decide import decide
-from unetfast.data.labels import LabelEncoding
+from unetfast.data.encoding import LabelEncoding
 from unetfast.data.layouts import Found
 from unetfast.data.masks import read_masks
 from unetfast.data.survey import Survey, survey

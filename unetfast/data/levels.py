@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from unetfast.data.labels import NEAR
+from unetfast.data.encoding import NEAR
 from unetfast.data.masks import distances
 
 __all__ = ["INVERTED", "MOST_CLASSES", "Levels"]

@@ -5,6 +5,7 @@ Layouts only ever see names, so a folder and an archive are the same to them.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef
@@ -110,6 +112,19 @@ class Listing:
             if self.focus == name:
                 raise
             return None
+
+    def json_or_none(self, name: str, max_bytes: int = 512 * 2**20) -> Any:
+        """Return what a JSON file holds, or None where :meth:`text_or_none` gives none.
+
+        Raises
+        ------
+        DatasetError
+            When the text is not JSON.
+        """
+        try:
+            return json.loads(self.text_or_none(name, max_bytes) or "null")
+        except (json.JSONDecodeError, RecursionError) as exc:
+            raise DatasetError(f"{self.ref(name)}: not JSON: {exc}") from exc
 
     def content(self, name: str, max_bytes: int = 2**31) -> bytes:
         """Return a file's bytes; raises ImageError, which starts with the path, where it cannot be read."""

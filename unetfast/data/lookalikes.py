@@ -64,20 +64,15 @@ def lookalikes(prints: Sequence[Fingerprint | None]) -> list[tuple[int, int]]:
     list of (int, int)
         In order.
     """
+    known = {i: (print_[0], print_[1]) for i, print_ in enumerate(prints) if print_ and print_[1] is not None}
     buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for i, print_ in enumerate(prints):
-        if print_ is not None and print_[1] is not None:
-            for band in range(_BANDS):
-                buckets[band, print_[0] >> 16 * band & 0xFFFF].append(i)
+    for i, (code, _) in known.items():
+        for band in range(_BANDS):
+            buckets[band, code >> 16 * band & 0xFFFF].append(i)
     found = set()
     for members in buckets.values():
         for a, b in combinations(members[:_CROWD], 2):
-            if (a, b) not in found and _alike(prints[a], prints[b]):
+            close = (a, b) not in found and (known[a][0] ^ known[b][0]).bit_count() <= _BITS
+            if close and float(known[a][1] @ known[b][1]) >= _CORRELATION:
                 found.add((a, b))
     return sorted(found)
-
-
-def _alike(a: Fingerprint | None, b: Fingerprint | None) -> bool:
-    if a is None or b is None or a[1] is None or b[1] is None:
-        return False
-    return (a[0] ^ b[0]).bit_count() <= _BITS and float(a[1] @ b[1]) >= _CORRELATION

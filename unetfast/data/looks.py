@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unetfast.data.collection import DataSet
-from unetfast.data.labels import LabelEncoding, read_labels
+from unetfast.data.encoding import LabelEncoding
+from unetfast.data.labels import read_labels
 from unetfast.data.lookalikes import Fingerprint, fingerprint
 from unetfast.data.polygons import drawn
 from unetfast.data.survey import MaskStats

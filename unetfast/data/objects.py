@@ -24,10 +24,6 @@ def number_objects(stats: Sequence[MaskStats], values: Sequence[int], levels: Le
         The values that are meant.
     levels : Levels
         Of the whole set.
-
-    Returns
-    -------
-    str or None
     """
     ids_of = [{v for v in stat.counts if v} for stat in stats if stat.error is None]
     ids_of = [ids for ids in ids_of if ids]

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.data.labels import IGNORE
 from unetfast.data.user_values import is_background, is_void
 from unetfast.errors import DatasetError
 from unetfast.imaging import Picture, orient
-from unetfast.spec import Sample
+from unetfast.spec import IGNORE, Sample
 
-__all__ = ["class_names", "decode_runs", "draw", "drawn"]
+__all__ = ["class_names", "decode_runs", "drawn"]
 
 
 def class_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -23,11 +22,6 @@ def class_names(names: Iterable[str]) -> tuple[str, ...]:
     As in masks, a name such as "void" or LabelMe's "__ignore__" means that its pixels do not count.
     """
     return ("background", *(name for name in names if not is_background(name) and not is_void(name)))
-
-
-def draw(sample: Sample, classes: Sequence[str], picture: Picture) -> NDArray[np.uint8]:
-    """Draw a sample's polygons, (H, W) uint8; see :func:`drawn`."""
-    return drawn(sample, classes, picture)[0]
 
 
 def drawn(sample: Sample, classes: Sequence[str], picture: Picture) -> tuple[NDArray[np.uint8], int]:

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from unetfast.data.labels import NEAR
+from unetfast.data.encoding import NEAR
 from unetfast.data.levels import Levels
 from unetfast.data.masks import code_text, colour_text, distances
 from unetfast.data.objects import number_objects

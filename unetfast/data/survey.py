@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -122,10 +121,6 @@ def survey(samples: Sequence[Sample], progress: Progress | None = None, domain: 
         Called with the number of samples looked at and their total.
     domain : str, optional
         What a code is; otherwise what suits all masks together.
-
-    Returns
-    -------
-    Survey
     """
     stats = list(in_threads(_looked_at, samples, progress))
     domain = domain or _domain(stats)
@@ -169,9 +164,7 @@ def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey"
         if more.shape != found.shape:
             return MaskStats(error=f"{sample.masks[0]}: the masks of this image differ in size")
         np.maximum(found, more, out=found)
-    values, numbers = _counted(found)
-    counts = dict(zip(values.tolist(), numbers.tolist(), strict=True))
-    flat = _flat(found) if len(values) > 2 else {}
+    counts = _counted(found)
     palette: dict[int, int] = {}
     for mask in masks:
         palette.update(_palette(mask))
@@ -181,10 +174,10 @@ def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey"
         own,
         (found.shape[0], found.shape[1]),
         counts,
-        flat,
-        _between(found) if kind != "colour" and 3 <= len(values) <= 8 else {},
-        _frame(found) if kind != "colour" and len(values) <= 256 else {},
-        _are_pieces(found, values) if kind != "colour" else None,
+        _flat(found) if len(counts) > 2 else {},
+        _between(found) if kind != "colour" and 3 <= len(counts) <= 8 else {},
+        _frame(found) if kind != "colour" and len(counts) <= 256 else {},
+        _are_pieces(found, [code for code in counts if code]) if kind != "colour" else None,
         palette,
         plain_colour(masks[0]),
         lossy,
@@ -192,19 +185,19 @@ def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey"
     )
 
 
-def _counted(found: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[Any]]:
-    if found.max() < 65536:
-        numbers = np.bincount(found.ravel())
-        values = np.flatnonzero(numbers)
-        return values, numbers[values]
-    # Masks are made of long runs of one colour: sorting the runs is far less than sorting the pixels.
+def _counted(found: NDArray[np.int32]) -> dict[int, int]:
+    """Return the pixels of each code; of many colours, of the most frequent ones."""
     flat = found.ravel()
+    if flat.max(initial=0) < 65536:
+        numbers = np.bincount(flat)
+        return {value: int(numbers[value]) for value in np.flatnonzero(numbers).tolist()}
+    # Masks are made of long runs of one colour: sorting the runs is far less than sorting the pixels.
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     lengths = np.diff(starts, append=flat.size)
     values, run = np.unique(flat[starts], return_inverse=True)
     numbers = np.bincount(run, weights=lengths).astype(np.int64)
     most = np.argsort(numbers)[::-1][:_MOST_COLOURS]
-    return values[most], numbers[most]
+    return dict(zip(values[most].tolist(), numbers[most].tolist(), strict=True))
 
 
 def _flat(found: NDArray[np.int32]) -> dict[int, int]:
@@ -214,26 +207,20 @@ def _flat(found: NDArray[np.int32]) -> dict[int, int]:
     inside = across[:-2] & across[1:-1] & across[2:]
     middle = found[1:-1, 1:-1]
     inside &= (found[:-2, 1:-1] == middle) & (found[2:, 1:-1] == middle)
-    values, numbers = _counted(middle[inside]) if inside.any() else (np.array([]), np.array([]))
-    return dict(zip(values.astype(int).tolist(), numbers.astype(int).tolist(), strict=True))
+    return _counted(middle[inside])
 
 
 def _frame(found: NDArray[np.int32]) -> dict[int, int]:
-    sides = np.concatenate([found[0], found[-1], found[1:-1, 0], found[1:-1, -1]])
-    values, numbers = np.unique(sides, return_counts=True)
-    return dict(zip(values.tolist(), numbers.tolist(), strict=True))
+    return _counted(np.concatenate([found[0], found[-1], found[1:-1, 0], found[1:-1, -1]]))
 
 
 def _between(found: NDArray[np.int32]) -> dict[int, int]:
     codes_ = found.astype(np.uint16)
     around = np.ones((3, 3), np.uint8)
-    inside = (cv2.erode(codes_, around) < codes_) & (codes_ < cv2.dilate(codes_, around))
-    values, numbers = _counted(found[inside]) if inside.any() else (np.array([]), np.array([]))
-    return dict(zip(values.astype(int).tolist(), numbers.astype(int).tolist(), strict=True))
+    return _counted(found[(cv2.erode(codes_, around) < codes_) & (codes_ < cv2.dilate(codes_, around))])
 
 
-def _are_pieces(found: NDArray[np.int32], values: NDArray[Any]) -> bool | None:
-    ids = values[values > 0]
+def _are_pieces(found: NDArray[np.int32], ids: Sequence[int]) -> bool | None:
     if len(ids) < 3:
         return None
     return all(cv2.connectedComponents((found == id_).astype(np.uint8))[0] == 2 for id_ in ids[:8])

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetfast.data.labels import IGNORE, NEAR, LabelEncoding
+from unetfast.data.encoding import NEAR, LabelEncoding
 from unetfast.data.masks import code_text, colour_text, distances
 from unetfast.data.survey import Survey
 from unetfast.errors import ConfigError, DatasetError
+from unetfast.spec import IGNORE
 
 __all__ = ["UserValues", "encode_as_told", "is_background", "is_void"]
 

@@ -114,7 +114,8 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 def _from_folder(data: Path, spec: ModelSpec, *, without_test: bool) -> tuple[list[Pair], int]:
     """Return at most MAX_IMAGES pairs, and how many images there are to choose from."""
     from unetfast.data import open_dataset
-    from unetfast.data.labels import LabelEncoding, read_pair
+    from unetfast.data.encoding import LabelEncoding
+    from unetfast.data.labels import read_pair
 
     if not data.exists():
         raise DatasetError(f"{data}: no such folder")

@@ -18,7 +18,7 @@ from unetfast.backends import onnxruntime_, tensorrt_
 from unetfast.backends.artifact import read_sidecar, sidecar_path
 from unetfast.errors import ArtifactError, BackendError
 from unetfast.export import onnx as graph
-from unetfast.export.job import Exported, Job, draft_folder, finish
+from unetfast.export.job import Exported, Job, beside, draft_folder, finish
 from unetfast.export.parity import certify, require_passed, summary
 from unetfast.export.plan import (
     MUST_HAVE,
@@ -91,7 +91,7 @@ def rebuild_if_stale(path: Path, device: str = "auto", say: Callable[[str], None
     problem = tensorrt_.stale(sidecar, trt.__version__, tensorrt_.gpu(tensorrt_.device_index(device)))
     if problem is None:
         return
-    source = path.with_name(path.name + ".onnx")
+    source = beside(path, "onnx")
     if not source.is_file():
         raise ArtifactError(
             f"{path}: {problem}; {source.name} is not beside it, so it cannot be rebuilt here"
@@ -150,7 +150,7 @@ def _put(
         candidate = tensorrt_.load(draft, device=device)
         certificate = check(candidate)
         candidate.close()
-        atomic_write(final.with_name(final.name + ".onnx"), model)
+        atomic_write(beside(final, "onnx"), model)
         # First: a plan is never without its sidecar.
         certified = json.loads(spec.replace(certificate=certificate).to_json())
         _write_json(sidecar_path(final), {**sidecar, "spec": certified})

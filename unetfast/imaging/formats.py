@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from unetfast.errors import ImageError
 from unetfast.imaging import pnm
+from unetfast.imaging.metadata import PNG_SIGNATURE, is_frame
+from unetfast.spec import MAX_PIXELS
 
-__all__ = ["ENDINGS", "EXTENSIONS", "MAX_PIXELS", "Header", "check_pixels", "header"]
-
-MAX_PIXELS = 250_000_000
+__all__ = ["ENDINGS", "EXTENSIONS", "MAX_PIXELS", "TIFF_SIGNATURES", "Header", "check_pixels", "header"]
 
 # File name endings (lower case) of each format; the first is the one given to new files.
 EXTENSIONS = {
@@ -26,6 +26,8 @@ EXTENSIONS = {
 }
 ENDINGS = {ending for endings in EXTENSIONS.values() for ending in endings}
 
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
+
 _KNOWN_BUT_REFUSED = (
     (b"GIF8", "a GIF file"),
     (b"%PDF", "a PDF file"),
@@ -36,7 +38,7 @@ _KNOWN_BUT_REFUSED = (
     (b"\xff\x0a", "a JPEG XL file"),
     (b"8BPS", "a Photoshop file"),
     (b"PK\x03\x04", "a ZIP archive (its photos: unetfast run zip://::FILE.zip)"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG file as Apple packs it into apps (CgBI)"),
+    (PNG_SIGNATURE, "a PNG file as Apple packs it into apps (CgBI)"),
 )
 
 
@@ -79,9 +81,9 @@ def header(data: bytes, name: str) -> Header:
     try:
         if data[:2] == b"\xff\xd8":
             return _jpeg(data)
-        if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] != b"CgBI":
+        if data[:8] == PNG_SIGNATURE and data[12:16] != b"CgBI":
             return _png(data)
-        if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        if data[:4] in TIFF_SIGNATURES:
             return Header("tiff", 0, 0)
         if data[:6] == b"\x93NUMPY":
             return Header("npy", 0, 0)
@@ -140,8 +142,7 @@ def _jpeg(data: bytes) -> Header:
         if marker in (0xD9, 0xDA):
             break
         (length,) = struct.unpack_from(">H", data, position)
-        # SOF0..SOF15 but DHT (C4), JPG (C8) and DAC (CC).
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        if is_frame(marker):
             height, width = struct.unpack_from(">HH", data, position + 3)
             return Header("jpeg", width, height)
         if length < 2:

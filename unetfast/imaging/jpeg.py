@@ -27,16 +27,16 @@ from unetfast.imaging.metadata import is_kept, is_metadata, join_jpeg
 
 __all__ = [
     "available",
-    "coefficient_difference",
+    "described",
     "difference",
     "losses",
     "patch",
     "reach",
     "read_coefficients",
+    "touched_blocks",
 ]
 
 _SEQUENTIAL = (0xC0, 0xC1)  # SOF markers: baseline, extended sequential; both Huffman-coded
-_NAMES = ("Y", "Cb", "Cr", "K")  # what jpeglib calls the components, whatever their colours
 _DECODED = ("YCbCr", "RGB", "CMYK", "YCCK")
 _PROGRESSIVE, _ARITHMETIC = (0xC2, 0xCA), (0xC9, 0xCA)
 
@@ -179,7 +179,7 @@ def _new_blocks(source: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_
     blocks = []
     for number, component in enumerate(components):
         if number == 0 or (component.cell != components[number - 1].cell).any():
-            rows, columns = _touched(mask, component.blocks, component.cell)
+            rows, columns = touched_blocks(mask, component.blocks, component.cell)
         patches = _patches(pixels, rows, columns, component.cell)
         values = _quantised(_component(patches, colour, number), component.cell, component.table)
         blocks.append((rows.astype(np.int32), columns.astype(np.int32), values))
@@ -202,7 +202,7 @@ def _annex_k() -> bytes:
     return b"".join(body for marker, body in metadata.jpeg_segments(plain).head if marker == 0xC4)
 
 
-def _touched(
+def touched_blocks(
     mask: NDArray[np.bool_], blocks: tuple[int, int], cell: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return rows and columns of the blocks in which the mask has a pixel."""
@@ -264,7 +264,7 @@ def _sequential(source: bytes) -> bytes:
     # All metadata is the original's, byte for byte; the tables and scans are the library's.
     new = metadata.jpeg_segments(made)
     return join_jpeg(
-        [*_metadata(source), *(s for s in new.head if not is_metadata(*s))], made[new.scan_start :]
+        [*described(source), *(s for s in new.head if not is_metadata(*s))], made[new.scan_start :]
     )
 
 
@@ -288,7 +288,7 @@ def difference(before: NDArray[np.uint8], source: bytes, written: bytes, mask: N
         Empty when the metadata are equal and so is every pixel of the blocks that the mask does
         not touch; otherwise what differs.
     """
-    if _metadata(source) != _metadata(written):
+    if described(source) != described(written):
         return "the metadata differ"
     kinds = {1: "GRAY", 3: "RGB", 4: "CMYK"}
     after = simplejpeg.decode_jpeg(written, kinds[before.shape[2]], strict=False)
@@ -309,30 +309,11 @@ def reach(mask: NDArray[np.bool_], source: bytes) -> NDArray[np.bool_]:
     sides = {"444": (8, 8), "Gray": (8, 8), "422": (8, 16), "440": (16, 8), "420": (16, 16)}
     side = np.array(sides.get(sampling, (32, 32)))
     touched = np.zeros((-(-mask.shape[0] // side[0]), -(-mask.shape[1] // side[1])), np.uint8)
-    touched[_touched(mask, touched.shape, side)] = 1
+    touched[touched_blocks(mask, touched.shape, side)] = 1
     whole = touched.repeat(side[0], axis=0).repeat(side[1], axis=1)[: mask.shape[0], : mask.shape[1]]
     return np.asarray(cv2.dilate(whole, np.ones((3, 3), np.uint8)), np.bool_)
 
 
-def coefficient_difference(before: bytes, after: bytes, mask: NDArray[np.bool_]) -> str:
-    """Compare two JPEG files outside a mask, coefficient by coefficient; as :func:`difference`."""
-    old, new = read_coefficients(before), read_coefficients(after)
-    if not np.array_equal(old.qt, new.qt):
-        return "the quantisation tables differ"
-    if _metadata(before) != _metadata(after):
-        return "the metadata differ"
-    factors = np.asarray(old.samp_factor)
-    largest = factors.max(axis=0)
-    for number, name in enumerate(_NAMES[: len(factors)]):
-        first, second = getattr(old, name), getattr(new, name)
-        if first.shape != second.shape:
-            return f"component {name} has another size"
-        same = (first == second).all(axis=(2, 3))
-        same[_touched(mask, first.shape[:2], 8 * largest // factors[number])] = True
-        if not same.all():
-            return f"{np.count_nonzero(~same)} blocks of {name} outside the mask differ"
-    return ""
-
-
-def _metadata(data: bytes) -> list[tuple[int, bytes]]:
+def described(data: bytes) -> list[tuple[int, bytes]]:
+    """Return the segments that describe the photo, in order."""
     return [s for s in metadata.jpeg_segments(metadata.jpeg_gathered(data)).head if is_metadata(*s)]

@@ -40,8 +40,7 @@ def decode_jpeg(data: bytes, name: str) -> Picture:
     inks = pixels if wanted == "CMYK" else None
     if inks is not None:
         # Files with an Adobe marker store what the inks let through, others the inks.
-        adobe = any(marker == 0xEE and body[:5] == b"Adobe" for marker, body in segments.head)
-        pixels = cmyk_to_rgb(inks if adobe else 255 - inks)
+        pixels = cmyk_to_rgb(inks if metadata.has_adobe(segments) else 255 - inks)
     return Picture(
         pixels=pixels,
         format="jpeg",

@@ -9,8 +9,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 __all__ = [
+    "PNG_SIGNATURE",
     "JpegSegments",
     "exif_orientation",
+    "has_adobe",
+    "is_frame",
     "is_kept",
     "is_metadata",
     "join_jpeg",
@@ -44,7 +47,7 @@ def exif_orientation(exif: bytes | None) -> int:
     """
     if not exif:
         return 1
-    tiff = exif[len(_EXIF) :] if exif.startswith(_EXIF) else exif
+    tiff = exif.removeprefix(_EXIF)
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
         return 1
@@ -104,10 +107,14 @@ def jpeg_segments(data: bytes) -> JpegSegments:
     raise ValueError("the JPEG file ends before its first scan")
 
 
+def is_frame(marker: int) -> bool:
+    """Tell whether a segment is a frame header, SOF0 to SOF15; DHT, JPG and DAC are numbered like them."""
+    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+
+
 def jpeg_frame(segments: JpegSegments) -> tuple[int, bytes]:
     """Return marker and body of the frame header (SOF0 to SOF15), the last where there are several."""
-    # Not frames, though numbered like them: DHT (C4), JPG (C8), DAC (CC).
-    frames = [(m, body) for m, body in segments.head if 0xC0 <= m <= 0xCF and m not in (0xC4, 0xC8, 0xCC)]
+    frames = [(marker, body) for marker, body in segments.head if is_frame(marker)]
     if not frames:
         raise ValueError("no JPEG frame header")
     return frames[-1]
@@ -170,6 +177,11 @@ def _describes(marker: int) -> bool:
 def is_kept(marker: int, payload: bytes) -> bool:
     """Tell whether a segment stays: all but the index (MPF) of pictures behind the first, which go."""
     return not (marker == 0xE2 and payload.startswith(b"MPF\0"))
+
+
+def has_adobe(segments: JpegSegments) -> bool:
+    """Tell whether Adobe's segment, which says what the components are, stands before the scan."""
+    return any(marker == 0xEE and payload.startswith(_ADOBE) for marker, payload in segments.head)
 
 
 def jpeg_exif(segments: JpegSegments) -> bytes | None:

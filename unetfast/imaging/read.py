@@ -38,10 +38,6 @@ def read(source: Source, *, max_pixels: int = MAX_PIXELS, pages: bool = False) -
     max_pixels, pages
         As :func:`decode`.
 
-    Returns
-    -------
-    Picture
-
     Raises
     ------
     ImageError
@@ -71,10 +67,6 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, pages: bool 
         Refuse larger pictures before decoding them.
     pages : bool
         The pages of a TIFF file are the channels of one picture; otherwise several are refused.
-
-    Returns
-    -------
-    Picture
 
     Raises
     ------
@@ -185,11 +177,11 @@ def _tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
 
 def _with_pillow(data: bytes, name: str, head: Header) -> Picture:
     with pillow.opened(data, head.format) as image:
-        icc, exif = image.info.get("icc_profile"), image.info.get("exif")
+        icc, exif = image.info.get("icc_profile"), image.info.get("exif") or b""
         pixels = np.array(image.convert("RGB") if image.mode == "P" else image)
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
-    exif = exif[6:] if exif and exif.startswith(b"Exif\0\0") else exif
+    exif = exif.removeprefix(b"Exif\0\0")
     return Picture(
         pixels=pixels if pixels.ndim == 3 else pixels[:, :, None],
         format=head.format,

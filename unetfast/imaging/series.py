@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
 from unetfast.imaging import tiff
+from unetfast.imaging.stack import npy_header
 from unetfast.spec import FileRef
 
 __all__ = ["array_shape", "picture_bytes"]
@@ -42,7 +43,7 @@ def array_shape(ref: FileRef) -> tuple[int, ...] | None:
             if ref.name.lower().endswith(_TIFF):
                 with tiff.pages_of(file, str(ref)) as pages:
                     return (len(pages), *pages[0].shape) if pages and _alike(pages) else None
-            shape, _, dtype = _header(file)
+            shape, dtype = npy_header(file)
     except Exception:  # as in picture_bytes; the layouts that follow may need none of it
         return None
     return tuple(shape) if dtype.kind in "buif" else None
@@ -137,9 +138,3 @@ def _opened(ref: FileRef) -> Iterator[tuple[BinaryIO, int]]:
     else:
         with zipfile.ZipFile(ref.path) as archive, archive.open(ref.member) as inside:
             yield cast(BinaryIO, inside), archive.getinfo(ref.member).file_size
-
-
-def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError
 from unetfast.imaging.formats import check_pixels
 
-__all__ = ["MAX_CHANNELS", "channels_last", "npy_array", "npy_to_pixels", "pages_to_pixels", "together"]
+__all__ = [
+    "MAX_CHANNELS",
+    "channels_last",
+    "npy_array",
+    "npy_header",
+    "npy_to_pixels",
+    "pages_to_pixels",
+    "together",
+]
 
 MAX_CHANNELS = 64
 
@@ -45,9 +53,7 @@ def npy_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
     """
     file = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else _header_2_0
-        shape, _, dtype = header(file)
+        shape, dtype = npy_header(file)
     except ValueError as exc:
         raise ImageError(f"{name}: damaged, cannot be read as .npy: {exc}") from exc
     if dtype.kind not in "buif":
@@ -64,8 +70,12 @@ def npy_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
     return channels_last(values, name)
 
 
-def _header_2_0(file: io.BytesIO) -> Any:
-    return np.lib.format.read_array_header_2_0(file)
+def npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of the array in a ``.npy`` file; raises ValueError where it is none."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
 
 
 def channels_last(values: NDArray[Any], name: str) -> NDArray[Any]:

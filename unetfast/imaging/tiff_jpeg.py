@@ -68,9 +68,6 @@ def _whole(page: Any, stored: bytes) -> bytes:
     segments = metadata.jpeg_segments(stored)
     # Tables alone have no scan: one that is no more than its marker ends their segments.
     tables = metadata.jpeg_segments(page.jpegtables[:-2] + b"\xff\xda\0\0").head if page.jpegtables else []
-    marks = [_ADOBE] if page.photometric == _RGB and not page.is_jfif and not _is_marked(segments) else []
+    unmarked = not page.is_jfif and not metadata.has_adobe(segments)
+    marks = [_ADOBE] if page.photometric == _RGB and unmarked else []
     return metadata.join_jpeg([*marks, *tables, *segments.head], stored[segments.scan_start :])
-
-
-def _is_marked(segments: metadata.JpegSegments) -> bool:
-    return any(marker == 0xEE and body.startswith(b"Adobe") for marker, body in segments.head)

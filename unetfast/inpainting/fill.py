@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unetfast.errors import ConfigError, InputError
 from unetfast.inpainting.mask import as_mask, hole
@@ -17,7 +18,7 @@ DTYPES = ("uint8", "uint16", "float32")
 
 
 def inpaint(
-    image: np.ndarray[Any, Any],
+    image: NDArray[Any],
     mask: Any,
     window_px: int = 15,
     *,
@@ -26,8 +27,8 @@ def inpaint(
     dilate_px: int = 0,
     grain: bool = False,
     seed: int = 0,
-    out: np.ndarray[Any, Any] | None = None,
-) -> np.ndarray[Any, Any]:
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
     """Replace the masked pixels of an image by the median of the intact ones around them.
 
     Each masked pixel becomes, channel by channel, the lower median (rank ``(n - 1) // 2`` of the
@@ -124,7 +125,7 @@ def _check_settings(window_px: int, dilate_px: int, threads: int, seed: int) -> 
         raise ConfigError(f"seed must be at least 0; got {seed}")
 
 
-def _check_image(image: np.ndarray[Any, Any]) -> None:
+def _check_image(image: NDArray[Any]) -> None:
     if not isinstance(image, np.ndarray):
         raise InputError(f"image must be a NumPy array; got {type(image).__name__}")
     if image.dtype.name not in DTYPES or not image.dtype.isnative:
@@ -135,9 +136,7 @@ def _check_image(image: np.ndarray[Any, Any]) -> None:
         raise InputError(f"image is empty: {image.shape}")
 
 
-def _check_out(
-    image: np.ndarray[Any, Any], out: np.ndarray[Any, Any] | None, mask: np.ndarray[Any, Any]
-) -> None:
+def _check_out(image: NDArray[Any], out: NDArray[Any] | None, mask: NDArray[Any]) -> None:
     if out is None:
         return
     if not isinstance(out, np.ndarray) or out.shape != image.shape or out.dtype != image.dtype:
@@ -152,7 +151,7 @@ def _check_out(
         raise InputError("out overlaps mask")
 
 
-def _packed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _packed(array: NDArray[Any]) -> NDArray[Any]:
     """Return the array itself when it is aligned and packed in each row, else a copy of it."""
     packed_row = array.itemsize * (array.shape[2] if array.ndim == 3 else 1)
     samples_ok = array.ndim == 2 or array.shape[2] == 1 or array.strides[2] == array.itemsize
@@ -162,5 +161,5 @@ def _packed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array.copy(order="C")
 
 
-def _with_channels(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _with_channels(array: NDArray[Any]) -> NDArray[Any]:
     return array if array.ndim == 3 else array[:, :, np.newaxis]

@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["STRIP_ROWS", "add_grain", "reach_of"]
 
@@ -21,12 +22,7 @@ def reach_of(window_px: int) -> int:
 
 
 def add_grain(
-    filled: np.ndarray[Any, Any],
-    masked: np.ndarray[Any, Any],
-    window_px: int,
-    seed: int,
-    *,
-    first_row: int = 0,
+    filled: NDArray[Any], masked: NDArray[Any], window_px: int, seed: int, *, first_row: int = 0
 ) -> None:
     """Add to each masked pixel, in place, the residual of an intact pixel near it.
 
@@ -63,12 +59,7 @@ def add_grain(
 
 
 def _add_to_strip(
-    filled: np.ndarray[Any, Any],
-    masked: np.ndarray[Any, Any],
-    y0: int,
-    y1: int,
-    window_px: int,
-    rng: np.random.Generator,
+    filled: NDArray[Any], masked: NDArray[Any], y0: int, y1: int, window_px: int, rng: np.random.Generator
 ) -> None:
     intact = ~masked
     if not intact.any():
@@ -83,28 +74,21 @@ def _add_to_strip(
 
 
 def _residuals(
-    filled: np.ndarray[Any, Any],
-    intact: np.ndarray[Any, Any],
-    window_px: int,
-    at: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]],
-) -> np.ndarray[Any, Any]:
+    filled: NDArray[Any], intact: NDArray[Any], window_px: int, at: tuple[NDArray[Any], NDArray[Any]]
+) -> NDArray[Any]:
     """Return (N, C) float32: the intact pixels at those rows and columns less the mean around each."""
     shown = cv2.copyTo(filled, intact.view(np.uint8))  # and zeros elsewhere
     side = (window_px, window_px)
     plain = cv2.BORDER_CONSTANT  # zeros: nothing intact outside
     sums = cv2.boxFilter(shown, cv2.CV_32F, side, normalize=False, borderType=plain).reshape(filled.shape)
     counts = cv2.boxFilter(intact.view(np.uint8), cv2.CV_32F, side, normalize=False, borderType=plain)
-    residuals: np.ndarray[Any, Any] = filled[at] - sums[at] / counts[at][:, np.newaxis]
+    residuals: NDArray[Any] = filled[at] - sums[at] / counts[at][:, np.newaxis]
     return residuals
 
 
 def _sources(
-    intact: np.ndarray[Any, Any],
-    ys: np.ndarray[Any, Any],
-    xs: np.ndarray[Any, Any],
-    window_px: int,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    intact: NDArray[Any], ys: NDArray[Any], xs: NDArray[Any], window_px: int, rng: np.random.Generator
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return for each pixel the row and column of an intact one."""
     height, width = intact.shape
     rows, columns = ys.copy(), xs.copy()

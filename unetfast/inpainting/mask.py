@@ -7,13 +7,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from unetfast.errors import InputError
 
 __all__ = ["as_mask", "dilate", "hole"]
 
 
-def as_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return any accepted form of mask as (H, W) uint8, non-zero masked, rows packed.
 
     Parameters
@@ -37,11 +38,11 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.ui
         raise InputError(f"mask must have the image's height and width {shape}; got {mask.shape}")
     if mask.shape[1] > 1 and mask.strides[1] != 1:
         mask = np.ascontiguousarray(mask)
-    stored: np.ndarray[Any, np.dtype[np.uint8]] = mask.view(np.uint8)
+    stored: NDArray[np.uint8] = mask.view(np.uint8)
     return stored
 
 
-def _from_runs(runs: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _from_runs(runs: tuple[Any, ...], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     try:
         rows, starts, ends = (np.asarray(part) for part in runs)
     except ValueError as exc:
@@ -61,9 +62,9 @@ def _from_runs(runs: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray[Any,
     return mask
 
 
-def dilate(mask: np.ndarray[Any, Any], radius_px: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def dilate(mask: NDArray[Any], radius_px: int) -> NDArray[np.bool_]:
     """Return the (H, W) bool mask of all pixels within `radius_px` (Euclidean) of a masked one."""
-    grown: np.ndarray[Any, np.dtype[np.bool_]] = mask != 0
+    grown: NDArray[np.bool_] = mask != 0
     if radius_px == 0:
         return grown
     disc = np.zeros((2 * radius_px + 1, 2 * radius_px + 1), np.uint8)
@@ -73,9 +74,7 @@ def dilate(mask: np.ndarray[Any, Any], radius_px: int) -> np.ndarray[Any, np.dty
     return np.asarray(cv2.dilate(grown.view(np.uint8), disc)).view(np.bool_)
 
 
-def hole(
-    image: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], dilate_px: int
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def hole(image: NDArray[Any], mask: NDArray[Any], dilate_px: int) -> NDArray[np.bool_]:
     """Return what is to be filled, (H, W) bool: the dilated mask and every pixel with a NaN.
 
     Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from unetfast import _native
 from unetfast.errors import ConfigError, InputError
@@ -13,12 +13,7 @@ __all__ = ["fill", "isa"]
 
 
 def fill(
-    image: np.ndarray[Any, Any],
-    mask: np.ndarray[Any, Any],
-    out: np.ndarray[Any, Any],
-    window_px: int,
-    dilate_px: int,
-    threads: int,
+    image: NDArray[Any], mask: NDArray[Any], out: NDArray[Any], window_px: int, dilate_px: int, threads: int
 ) -> None:
     """Fill the masked pixels of image into out, as ``unetfast.inpainting.methods.METHODS`` says."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unetfast.errors import require
 from unetfast.inpainting.mask import hole
@@ -16,12 +17,7 @@ __all__ = ["fill"]
 
 
 def fill(
-    image: np.ndarray[Any, Any],
-    mask: np.ndarray[Any, Any],
-    out: np.ndarray[Any, Any],
-    window_px: int,
-    dilate_px: int,
-    threads: int,
+    image: NDArray[Any], mask: NDArray[Any], out: NDArray[Any], window_px: int, dilate_px: int, threads: int
 ) -> None:
     """Fill the masked pixels of image into out, as ``unetfast.inpainting.methods.METHODS`` says."""
     masked = hole(image, mask, dilate_px)

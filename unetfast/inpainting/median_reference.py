@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unetfast.inpainting.mask import hole
 from unetfast.inpainting.window import shares
@@ -13,12 +14,7 @@ __all__ = ["fill"]
 
 
 def fill(
-    image: np.ndarray[Any, Any],
-    mask: np.ndarray[Any, Any],
-    out: np.ndarray[Any, Any],
-    window_px: int,
-    dilate_px: int,
-    threads: int,
+    image: NDArray[Any], mask: NDArray[Any], out: NDArray[Any], window_px: int, dilate_px: int, threads: int
 ) -> None:
     """Fill the masked pixels of image into out, as ``unetfast.inpainting.methods.METHODS`` says."""
     masked = hole(image, mask, dilate_px)
@@ -32,18 +28,16 @@ def fill(
                 out[y, x, channel] = samples[order[(len(order) - 1) // 2], channel]
 
 
-def _intact_samples(
-    image: np.ndarray[Any, Any], masked: np.ndarray[Any, Any], y: int, x: int, radius: int
-) -> np.ndarray[Any, Any]:
+def _intact_samples(image: NDArray[Any], masked: NDArray[Any], y: int, x: int, radius: int) -> NDArray[Any]:
     while True:
         window = np.s_[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1]
-        samples: np.ndarray[Any, Any] = image[window][~masked[window]]
+        samples: NDArray[Any] = image[window][~masked[window]]
         if len(samples):
             return samples
         radius += 1
 
 
-def _sort_key(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _sort_key(samples: NDArray[Any]) -> NDArray[Any]:
     """Return integers in the order of the samples; for floats IEEE 754 totalOrder, -0 before +0."""
     if samples.dtype != np.float32:
         return samples

@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from unetfast.inpainting.mask import hole
 
@@ -13,36 +14,20 @@ __all__ = ["fill_ns", "fill_telea"]
 
 
 def fill_telea(
-    image: np.ndarray[Any, Any],
-    mask: np.ndarray[Any, Any],
-    out: np.ndarray[Any, Any],
-    window_px: int,
-    dilate_px: int,
-    threads: int,
+    image: NDArray[Any], mask: NDArray[Any], out: NDArray[Any], window_px: int, dilate_px: int, threads: int
 ) -> None:
     """Fill by fast marching, radius ``window_px // 2``, or 7."""
     _fill(image, hole(image, mask, dilate_px), out, window_px, cv2.INPAINT_TELEA)
 
 
 def fill_ns(
-    image: np.ndarray[Any, Any],
-    mask: np.ndarray[Any, Any],
-    out: np.ndarray[Any, Any],
-    window_px: int,
-    dilate_px: int,
-    threads: int,
+    image: NDArray[Any], mask: NDArray[Any], out: NDArray[Any], window_px: int, dilate_px: int, threads: int
 ) -> None:
     """Fill by Navier-Stokes, radius ``window_px // 2``, or 7."""
     _fill(image, hole(image, mask, dilate_px), out, window_px, cv2.INPAINT_NS)
 
 
-def _fill(
-    image: np.ndarray[Any, Any],
-    masked: np.ndarray[Any, Any],
-    out: np.ndarray[Any, Any],
-    window_px: int,
-    method: int,
-) -> None:
+def _fill(image: NDArray[Any], masked: NDArray[Any], out: NDArray[Any], window_px: int, method: int) -> None:
     holes = masked.astype(np.uint8)
     radius = max(1, (window_px or 15) // 2)
     # OpenCV takes three channels for uint8 only, and no NaN anywhere.
@@ -58,9 +43,7 @@ def _fill(
         out[:, :, group] = np.where(masked[:, :, np.newaxis], filled.reshape(plane.shape), plane)
 
 
-def _fill_float(
-    plane: np.ndarray[Any, Any], holes: np.ndarray[Any, Any], radius: int, method: int
-) -> np.ndarray[Any, Any]:
+def _fill_float(plane: NDArray[Any], holes: NDArray[Any], radius: int, method: int) -> NDArray[Any]:
     """Fill at the scale of 16-bit integers: TELEA adds steps of 1 and a rounding half to floats too."""
     intact = plane[holes == 0]
     low, span = intact.min(), intact.max() - intact.min()
@@ -70,5 +53,5 @@ def _fill_float(
     elif span > 0:
         scale = np.float32(65535) / span
     scaled = np.where(holes[:, :, np.newaxis], np.float32(0), (plane - low) * scale)
-    filled: np.ndarray[Any, Any] = cv2.inpaint(scaled, holes, radius, method) / scale + low
+    filled: NDArray[Any] = cv2.inpaint(scaled, holes, radius, method) / scale + low
     return filled

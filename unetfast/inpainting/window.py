@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["LARGEST_PX", "SIDES_PX", "by_width", "shares"]
 
@@ -14,15 +13,15 @@ __all__ = ["LARGEST_PX", "SIDES_PX", "by_width", "shares"]
 SIDES_PX = (15, 31, 63, 127)
 LARGEST_PX = SIDES_PX[-1]
 
-Shares = list[tuple[int, np.ndarray[Any, np.dtype[np.bool_]]]]
+Shares = list[tuple[int, NDArray[np.bool_]]]
 
 
-def shares(masked: np.ndarray[Any, np.dtype[np.bool_]], window_px: int) -> Shares:
+def shares(masked: NDArray[np.bool_], window_px: int) -> Shares:
     """Return :func:`by_width` for a `window_px` of 0, else that side and all that is masked."""
     return [(window_px, masked)] if window_px else by_width(masked)
 
 
-def by_width(masked: np.ndarray[Any, np.dtype[np.bool_]]) -> Shares:
+def by_width(masked: NDArray[np.bool_]) -> Shares:
     """Share the masked pixels among windows, as the C++ kernel does on bits (csrc/median.h).
 
     A masked pixel is as deep as its Chebyshev distance to the nearest intact one: a crack of `w` pixels is

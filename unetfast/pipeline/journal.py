@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -192,6 +192,11 @@ class Journal:
         for entry, line in zip(stamped, lines, strict=True):
             self._note(entry, len(self.files) - 1, self._size)
             self._size += len(line)
+
+    def record(self, entries: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        """Append the lines of a run's photos, but for those that are as their last line says; return all."""
+        self.append(entry for entry in entries if entry["status"] != "unchanged")
+        return entries
 
     def latest(self) -> Iterator[dict[str, Any]]:
         """Yield the latest entry of every photo, in the order of the files."""

@@ -15,13 +15,13 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from unetfast.errors import UnetfastError
 from unetfast.imaging import header
-from unetfast.pipeline import stages, windowed
+from unetfast.pipeline import banded, stages
 from unetfast.pipeline.earlier import CollisionError, origin, refuse_another, settle
 from unetfast.pipeline.journal import Journal, is_done
 from unetfast.pipeline.output import Output
@@ -144,10 +144,7 @@ class Engine:
         self._start(items)
         finished = False
         while not finished:
-            entries = [self._next()]
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    entries.append(self._done.get_nowait())
+            entries = [self._next(), *self._waiting()]
             finished = _END in entries
             yield from self._recorded(entries)
             if self.fatal is not None:
@@ -162,16 +159,17 @@ class Engine:
 
     def rest(self) -> Iterator[dict[str, Any]]:
         """Record what was finished while the run was being stopped."""
+        return iter(self._recorded(self._waiting()))
+
+    def _waiting(self) -> list[Any]:
         entries = []
         with contextlib.suppress(queue.Empty):
             while True:
                 entries.append(self._done.get_nowait())
-        return iter(self._recorded(entries))
-
-    def _recorded(self, entries: list[Any]) -> list[dict[str, Any]]:
-        entries = [entry for entry in entries if entry is not _END]
-        self.journal.append(entry for entry in entries if entry["status"] != "unchanged")
         return entries
+
+    def _recorded(self, entries: list[Any]) -> Sequence[dict[str, Any]]:
+        return self.journal.record([entry for entry in entries if entry is not _END])
 
     def _start(self, items: Iterable[Item | Skipped]) -> None:
         self._spawn(self._feed, items)
@@ -290,9 +288,7 @@ class Engine:
     def _read(self, jobs: list[Job]) -> None:
         (job,) = jobs
         job.before = self.journal.find(job.item.relative)
-        job.windowed = windowed.takes(job.item.path, self.context)
-        identify = windowed.identify if job.windowed else stages.load
-        identify(job, self.context)
+        banded.load(job, self.context)
         if self._is_done(job):
             job.entry["status"] = "unchanged"
             self._done.put(job.entry)
@@ -309,7 +305,7 @@ class Engine:
             held = time.perf_counter() - begun
             self.stages[0].busy_s -= held
             self.stages[0].waiting_s += held
-        if not job.windowed:
+        if not job.banded:
             stages.decode(job, self.context)
 
     def _is_done(self, job: Job) -> bool:
@@ -319,18 +315,18 @@ class Engine:
         )
 
     def _network(self, jobs: list[Job]) -> None:
-        if jobs[0].windowed:  # never gathered with others: all its stages run here, band by band
-            windowed.process(jobs[0], self.context, self.segmenter, self.output)
+        if jobs[0].banded:  # never gathered with others: all its stages run here, band by band
+            banded.process(jobs[0], self.context, self.segmenter, self.output)
         else:
             stages.segment(jobs, self.segmenter, self.context.settings.scale)
 
     def _clean(self, jobs: list[Job]) -> None:
-        if not jobs[0].windowed:
+        if not jobs[0].banded:
             stages.clean(jobs[0], self.context)
 
     def _write(self, jobs: list[Job]) -> None:
         (job,) = jobs
-        if not job.windowed:
+        if not job.banded:
             stages.store(job, self.context, len(self.segmenter.spec.classes), self.output.put)
         settle(job.entry, job.before, self.output)
         self._release(job)

@@ -11,7 +11,7 @@ from typing import Any
 
 from unetfast.backends import read_spec
 from unetfast.errors import ImageError
-from unetfast.pipeline import stages, windowed
+from unetfast.pipeline import banded
 from unetfast.pipeline.earlier import origin, refuse_another
 from unetfast.pipeline.journal import Journal, is_done
 from unetfast.pipeline.output import not_results, size_of
@@ -81,7 +81,7 @@ def plan(
             if before is not None:
                 sizes = partial(size_of, folder) if place is None else place.size
                 what, why = _state(item, before, sizes, context)
-            yield Step(str(item.path), what, why, tuple(windowed.results(item, context).values()))
+            yield Step(str(item.path), what, why, tuple(banded.results(item, context).values()))
 
 
 def _state(
@@ -90,10 +90,7 @@ def _state(
     """Return what would be done with a photo that the journal names, and why."""
     job = Job(item, {"path": origin(item.path)})
     try:
-        if windowed.takes(item.path, context):
-            windowed.identify(job, context)
-        else:
-            stages.load(job, context)
+        banded.load(job, context)
     except ImageError as exc:
         return "again", str(exc)
     refuse_another(job.entry, before, size_of)

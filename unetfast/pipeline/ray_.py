@@ -71,7 +71,7 @@ class RayEngine:
         """Process the items; yield each one's line once it is in the journal."""
         ray, settings = self._ray, self.context.settings
         rows, skipped = self._rows(items)
-        yield from self._recorded(skipped)
+        yield from self.journal.record(skipped)
         if not rows:
             return
         ray.init(address=settings.address or None, ignore_reinit_error=True, log_to_driver=False)
@@ -91,7 +91,7 @@ class RayEngine:
             entry = json.loads(row["entry"])
             if entry["status"] == "collision":
                 raise CollisionError(entry["reason"])
-            yield from self._recorded([entry])
+            yield from self.journal.record([entry])
 
     def _rows(self, items: Iterable[Item | Skipped]) -> tuple[list[Row], list[dict[str, Any]]]:
         """Return a row a photo, with the key under which it is done already, and what is skipped."""
@@ -107,10 +107,6 @@ class RayEngine:
             job = Job(item, {"input": item.relative, "path": origin(item.path)}, before=before)
             rows.append({"job": pickle.dumps(job), "known": known})
         return rows, skipped
-
-    def _recorded(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        self.journal.append(entry for entry in entries if entry["status"] != "unchanged")
-        return entries
 
     def rest(self) -> Iterator[dict[str, Any]]:
         """Yield nothing: what a stopped cluster finished is found by the next run."""

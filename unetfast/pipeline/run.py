@@ -153,10 +153,6 @@ def run(
     on_start : callable
         Called once with one line about what runs the model.
 
-    Returns
-    -------
-    Summary
-
     Raises
     ------
     UnetfastError

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from unetfast.backends import BACKENDS
 from unetfast.inpainting import METHODS
 from unetfast.settings import setting
+from unetfast.spec import MAX_PIXELS
 
 __all__ = ["RunSettings"]
 
@@ -50,7 +51,7 @@ class RunSettings:
     shard: str = setting(
         "", "i/n: only the i-th of n parts, split by path; for n machines on one output folder."
     )
-    max_pixels: int = setting(250_000_000, "Refuse larger pictures before decoding them.", low=1)
+    max_pixels: int = setting(MAX_PIXELS, "Refuse larger pictures before decoding them.", low=1)
     max_memory: str = setting(
         "2GB",
         "Larger TIFF files are read and written in windows that need at most this, beside about 0.3 GB that "

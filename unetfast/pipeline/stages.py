@@ -117,8 +117,8 @@ class Job:
     labels: NDArray[np.uint8] | None = None
     mask: NDArray[np.bool_] | None = None
     cleaned: NDArray[Any] | None = None
-    windowed: bool = False  # too large to be held, or of several pages: see windowed.py
-    state: tuple[int, int] | None = None  # size and time of a windowed file when it was hashed
+    banded: bool = False  # too large to be held, or of several pages: see banded.py
+    state: tuple[int, int] | None = None  # size and time of a banded file when it was hashed
     before: dict[str, Any] | None = None
     held_px: int | None = None  # what it takes of the memory budget
 

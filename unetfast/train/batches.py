@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from unetfast.data.augment import Augmentation
 from unetfast.data.dataset import Crops
-from unetfast.data.labels import LabelEncoding
+from unetfast.data.encoding import LabelEncoding
 from unetfast.spec import ModelSpec, Sample
 from unetfast.train.ddp import Team
 from unetfast.train.settings import TrainSettings
@@ -34,15 +34,6 @@ class Batches:
     An item depends only on the seed, the epoch and its place in the epoch, so there is no sampler
     state to save: a run that stopped after step s goes on with the items of step s + 1. Under
     torchrun each process takes its part of what one process would put into one large batch.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-    encoding : LabelEncoding
-    spec : ModelSpec
-    settings : TrainSettings
-    team : Team
-    device : torch.device
 
     Attributes
     ----------

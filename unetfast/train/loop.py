@@ -204,7 +204,7 @@ def _keep(run: Run, row: dict[str, Any]) -> bool:
     if better:
         run.at["best"] = row["val_dice"]
     if run.team.leads:
-        run_folder.write_results(run.folder, run.rows)
+        run_folder.write_table(run.folder / run_folder.RESULTS, run.rows)
         if better:
             save_best(run.folder / "best.pt", run.average.model, run.spec, row, run.truths.few(4))
     return better

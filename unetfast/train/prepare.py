@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unetfast import __version__
 from unetfast.backends import torch_
 from unetfast.data import DataSet
-from unetfast.data.labels import LabelEncoding
+from unetfast.data.encoding import LabelEncoding
 from unetfast.errors import BackendError, ConfigError
 from unetfast.evaluate import read_pairs
 from unetfast.models import MODELS

@@ -144,8 +144,7 @@ def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: 
     weighted = settings.class_weights != "none"
     loss_of = loss_function(settings.loss, len(spec.classes), weighted=weighted)
     weight = prepare.class_weights(settings.class_weights, pixels, device)
-    logits_of = _autocast(_logits(model, spec, settings, team, device), device, amp)
-    gradients = _gradients(logits_of, loss_of, weight, scaler, settings.accumulate)
+    gradients = _forward_and_backward(model, spec, settings, loss_of, weight, scaler, team, device, amp)
     if settings.batch == 0:
         found = _largest_batch(gradients, model, optimizer, spec, settings.imgsz, device)
         settings = dataclasses.replace(settings, batch=team.agreed(found))
@@ -220,39 +219,29 @@ def _network(
     return spec, pixels, model
 
 
-def _logits(
-    model: nn.Module, spec: ModelSpec, settings: TrainSettings, team: Team, device: torch.device
-) -> Callable[[Tensor], Tensor]:
-    """Run the same weights as they are trained: compiled, over several processes, from uint8 to logits."""
-    network: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
-    if team.size > 1:
-        network = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
-    return Deployable(network, spec).to(device).logits
-
-
-def _autocast(
-    logits_of: Callable[[Tensor], Tensor], device: torch.device, amp: torch.dtype | None
-) -> Callable[[Tensor], Tensor]:
-    def narrow(images: Tensor) -> Tensor:
-        with torch.autocast(device.type, amp or torch.bfloat16, enabled=amp is not None):
-            return logits_of(images)
-
-    return narrow
-
-
-def _gradients(
-    logits_of: Callable[[Tensor], Tensor],
+def _forward_and_backward(
+    model: nn.Module,
+    spec: ModelSpec,
+    settings: TrainSettings,
     loss_of: Loss,
     weight: Tensor | None,
     scaler: torch.amp.GradScaler,
-    accumulate: int,
+    team: Team,
+    device: torch.device,
+    amp: torch.dtype | None,
 ) -> Gradients:
-    """Return forward and backward of a batch; gradients add up over `accumulate` of them."""
+    """Return forward and backward of a batch; gradients add up over ``settings.accumulate`` of them."""
+    # The same weights as they are trained: compiled, over several processes, from uint8 to logits.
+    network: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
+    if team.size > 1:
+        network = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+    logits_of = Deployable(network, spec).to(device).logits
 
     def gradients(images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        logits = logits_of(images)
+        with torch.autocast(device.type, amp or torch.bfloat16, enabled=amp is not None):
+            logits = logits_of(images)
         loss = loss_of(logits, target, weight)
-        scaler.scale(loss / accumulate).backward()  # type: ignore[no-untyped-call]
+        scaler.scale(loss / settings.accumulate).backward()  # type: ignore[no-untyped-call]
         return logits.detach(), loss.detach()
 
     return gradients

@@ -16,12 +16,13 @@ from unetfast.train.settings import TrainSettings
 __all__ = [
     "ARGS",
     "METRICS",
+    "RESULTS",
     "new_folder",
     "read_results",
     "read_settings",
     "refuse_taken",
-    "write_results",
     "write_settings",
+    "write_table",
 ]
 
 ARGS = "args.toml"
@@ -107,13 +108,13 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def write_results(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """Write ``results.csv``, one row an epoch."""
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows of the same keys as CSV."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    atomic_write(folder / RESULTS, text.getvalue().encode())
+    atomic_write(path, text.getvalue().encode())
 
 
 def read_results(folder: Path, epochs: int) -> list[dict[str, Any]]:

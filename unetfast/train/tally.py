@@ -14,13 +14,7 @@ __all__ = ["Tally"]
 
 
 class Tally:
-    """Sums over the steps of an epoch.
-
-    Parameters
-    ----------
-    classes : int
-    device : torch.device
-    """
+    """Sums over the steps of an epoch."""
 
     def __init__(self, classes: int, device: torch.device) -> None:
         self._classes = classes

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unetfast import checkpoint
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.backends.whole import label_predictor, predictor
-from unetfast.data.labels import LabelEncoding
+from unetfast.data.encoding import LabelEncoding
 from unetfast.evaluate import Evaluation, Pair, read_pairs, score
 from unetfast.losses import Loss
 from unetfast.preprocess import fit

@@ -5,16 +5,16 @@ One file or one a split. Polygons and run-length encodings are read; boxes alone
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from unetfast.data.layouts.found import Found, unique_ids
+from unetfast.data.layouts.found import Found
+from unetfast.data.layouts.outlined import outlined_samples
 from unetfast.data.layouts.paths import Resolver, is_absolute, split_in
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
-from unetfast.spec import Sample
 
 __all__ = ["find", "near_miss"]
 
@@ -23,70 +23,85 @@ _MOST_FILES = 50  # looked into; a data set with more .json files has one an ima
 
 def find(listing: Listing, mask: str | None) -> Found | None:
     """Find the images of COCO files with their outlines; see :mod:`~unetfast.data.layouts`."""
-    files = _files(listing)
-    if not files:
-        return None
-    resolver = Resolver(listing)
-    shapes: dict[str, list[Any]] = {}
-    splits: dict[str, str | None] = {}
-    missing: list[str] = []
-    boxed: set[str] = set()  # images with annotations that have no outline
-    elsewhere: dict[str, str] = {}  # absolute paths, and what they were taken to mean
-    boxes = lost = 0
+    files, resolver, found = _files(listing), Resolver(listing), _Annotated()
     for name, content in files.items():
-        split = split_in(name)
-        try:
-            by_image, only_boxes = _shapes(listing, name, content, mask)
-            lost += _lost(by_image, content)
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            if isinstance(exc, DatasetError):
-                raise
-            raise DatasetError(f"{listing.ref(name)}: not as COCO writes it: {exc!r}") from exc
-        boxes += sum(only_boxes.values())
-        for entry in content["images"]:
-            written = str(entry.get("file_name", ""))
-            image = resolver.name(written, name)
-            if image is not None and is_absolute(written):
-                elsewhere.setdefault(written, image)
-            if image is None:
-                missing.append(f"{name}: {entry.get('file_name')}")
-                continue
-            shapes.setdefault(image, []).extend(by_image.get(entry.get("id"), []))
-            if entry.get("id") in only_boxes:
-                boxed.add(image)
-            if splits.setdefault(image, split or split_in(image)) != (split or split_in(image)):
-                raise DatasetError(f"{listing.root}: {image} is listed in two splits")
-    used = {shape[0] for found in shapes.values() for shape in found}
-    if not used and boxes:
+        found.read(listing, resolver, name, content, mask)
+    used = {shape[0] for shapes in found.shapes.values() for shape in shapes}
+    if not used and found.boxes:
         raise DatasetError(
-            f"{listing.root}: all {boxes} annotations in {', '.join(files)} are boxes without an outline"
+            f"{listing.root}: all {found.boxes} annotations in {', '.join(files)} are boxes without an "
+            "outline"
         )
     if not used:
         return None
-    for image in [image for image in shapes if image in boxed and not shapes[image]]:
-        missing.append(f"{image} (boxes alone)")  # its objects would be taken for background
-        del shapes[image]
+    bare = [image for image, shapes in found.shapes.items() if image in found.boxed and not shapes]
+    for image in bare:  # its objects would be taken for background
+        del found.shapes[image]
+    unlisted = len(set(listing.images) - set(found.shapes))
     known = [str(c.get("name")) for content in files.values() for c in sorted(content["categories"], key=_id)]
     classes = ("background", *[name for name in dict.fromkeys(known) if name in used])
-    ids = unique_ids(list(shapes))
-    samples = [
-        Sample(ids[image], listing.ref(image), (), splits[image], "polygons", tuple(found))
-        for image, found in shapes.items()
-    ]
-    notes = [f"outlines in {', '.join(files)}"]
-    if boxes:
-        notes.append(f"{boxes} annotations are boxes or lines without an outline, and are left out")
-    if lost:
-        notes.append(f"{lost} annotations are of images that are not listed, and are left out")
-    if elsewhere:
-        written, image = next(iter(elsewhere.items()))
-        notes.append(
-            f"{len(elsewhere)} images are listed by absolute paths and were found again by their ends, such "
-            f"as {image} for {written}"
-        )
-    if unlisted := set(listing.images) - set(shapes):
-        notes.append(f"{len(unlisted)} pictures are not listed, and are left out")
-    return Found(samples, missing, [], notes, {"classes": classes})
+    return Found(
+        outlined_samples(listing, found.shapes, found.splits),
+        [*found.missing, *(f"{image} (boxes alone)" for image in bare)],
+        [],
+        [f"outlines in {', '.join(files)}", *found.notes(unlisted)],
+        {"classes": classes},
+    )
+
+
+@dataclass
+class _Annotated:
+    """What annotation files say, as they are read one after the other."""
+
+    shapes: dict[str, list[Any]] = field(default_factory=dict)  # of each image that is here
+    splits: dict[str, str | None] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    boxed: set[str] = field(default_factory=set)  # images with annotations that have no outline
+    elsewhere: dict[str, str] = field(default_factory=dict)  # absolute paths, and what they meant
+    boxes: int = 0
+    lost: int = 0
+
+    def read(
+        self, listing: Listing, resolver: Resolver, name: str, content: Mapping[str, Any], mask: str | None
+    ) -> None:
+        try:
+            by_image, only_boxes = _shapes(listing, name, content, mask)
+            self.lost += _lost(by_image, content)
+        except DatasetError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise DatasetError(f"{listing.ref(name)}: not as COCO writes it: {exc!r}") from exc
+        self.boxes += only_boxes.total()
+        for entry in content["images"]:
+            written = str(entry.get("file_name", ""))
+            image = resolver.name(written, name)
+            if image is None:
+                self.missing.append(f"{name}: {entry.get('file_name')}")
+                continue
+            if is_absolute(written):
+                self.elsewhere.setdefault(written, image)
+            self.shapes.setdefault(image, []).extend(by_image.get(entry.get("id"), []))
+            if entry.get("id") in only_boxes:
+                self.boxed.add(image)
+            split = split_in(name) or split_in(image)
+            if self.splits.setdefault(image, split) != split:
+                raise DatasetError(f"{listing.root}: {image} is listed in two splits")
+
+    def notes(self, unlisted: int) -> list[str]:
+        said = []
+        if self.boxes:
+            said.append(f"{self.boxes} annotations are boxes or lines without an outline, and are left out")
+        if self.lost:
+            said.append(f"{self.lost} annotations are of images that are not listed, and are left out")
+        if self.elsewhere:
+            written, image = next(iter(self.elsewhere.items()))
+            said.append(
+                f"{len(self.elsewhere)} images are listed by absolute paths and were found again by their "
+                f"ends, such as {image} for {written}"
+            )
+        if unlisted:
+            said.append(f"{unlisted} pictures are not listed, and are left out")
+        return said
 
 
 def near_miss(listing: Listing) -> str:
@@ -110,10 +125,10 @@ def _files(listing: Listing) -> dict[str, Mapping[str, Any]]:
 
 def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
     try:
-        content = json.loads(listing.text_or_none(name) or "null")
-    except (json.JSONDecodeError, RecursionError) as exc:
+        content = listing.json_or_none(name)
+    except DatasetError:
         if listing.focus:
-            raise DatasetError(f"{listing.ref(name)}: not JSON: {exc}") from exc
+            raise
         return None
     if isinstance(content, dict) and isinstance(content.get("annotations"), dict):  # LIVECell: by their ids
         content["annotations"] = list(content["annotations"].values())

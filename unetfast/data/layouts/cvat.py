@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from unetfast.data.layouts.found import Found, split_of
-from unetfast.data.layouts.outlined import Outlines, runs_of, xml_of
+from unetfast.data.layouts.found import Found
+from unetfast.data.layouts.outlined import Outlines, ellipse, runs_of, xml_of
 from unetfast.data.layouts.paths import Resolver, split_in
+from unetfast.data.layouts.words import split_of
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 
@@ -52,8 +53,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
                 raise DatasetError(f"{listing.ref(name)}: {image}: a shape that is no such: {exc}") from exc
             if split := split_of(entry.get("subset", "")) or split_in(name):
                 found.splits[image] = split
-    unlisted = set(listing.images) - set(found.shapes)
-    return found.found(listing, mask, [f"outlines in {', '.join(files)}"], unlisted)
+    return found.found(listing, mask, f"outlines in {', '.join(files)}")
 
 
 def _outline(shape: ElementTree.Element, size: tuple[int, int]) -> Any | None:
@@ -72,12 +72,5 @@ def _outline(shape: ElementTree.Element, size: tuple[int, int]) -> Any | None:
         return runs_of(inside.reshape(height, width), left, top, size)
     if shape.tag == "ellipse":
         x, y, rx, ry = (float(shape.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
-        turn = math.radians(float(shape.get("rotation", "0")))
-        ring = []
-        for a in (2 * math.pi * i / 64 for i in range(64)):
-            u, v = rx * math.cos(a), ry * math.sin(a)
-            ring.append(
-                (x + u * math.cos(turn) - v * math.sin(turn), y + u * math.sin(turn) + v * math.cos(turn))
-            )
-        return (tuple(ring),)
+        return (ellipse(x, y, rx, ry, math.radians(float(shape.get("rotation", "0")))),)
     return None

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from unetfast.data.layouts.found import Found, split_of, unique_ids
+from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.paths import split_in
+from unetfast.data.layouts.words import split_of
 from unetfast.data.listing import Listing
 from unetfast.spec import Sample
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from unetfast.data.listing import Listing
-from unetfast.errors import ImageError
+from unetfast.errors import DatasetError, ImageError
 
 __all__ = ["foreign"]
 
@@ -19,27 +18,17 @@ _ENDINGS = {
         "volumes: save their slices as PNG or TIFF (with SimpleITK or nibabel), those of images and of masks "
         "under the same names, and the values of a CT within a window such as -100 .. 400 HU"
     ),
-    (
-        ".heic",
-        ".heif",
-        ".avif",
-        ".dng",
-        ".cr2",
-        ".nef",
-        ".arw",
-    ): "photos in a format that is not read: save them as JPEG, PNG or TIFF",
+    (".heic", ".heif", ".avif", ".dng", ".cr2", ".nef", ".arw"): (
+        "photos in a format that is not read: save them as JPEG, PNG or TIFF"
+    ),
     (".czi", ".lif", ".nd2", ".oib", ".vsi", ".svs", ".ndpi", ".mrxs"): "microscope files: save them as TIFF",
     (".npz", ".npy"): (
         "arrays that are not understood: call them images and masks, or x and y, of numbers (nothing "
         "pickled) and as many pictures each"
     ),
-    (
-        ".h5",
-        ".hdf5",
-        ".pt",
-        ".pkl",
-        ".tfrecord",
-    ): "arrays in a container: save one .npy, PNG or TIFF an image and a mask",
+    (".h5", ".hdf5", ".pt", ".pkl", ".tfrecord"): (
+        "arrays in a container: save one .npy, PNG or TIFF an image and a mask"
+    ),
     (".parquet", ".arrow"): (
         "tables of Hugging Face: write out their pictures, for i, row in enumerate(load_dataset(...)): "
         'row["image"].save(f"images/{i}.png"), and the same of the masks into masks/'
@@ -50,10 +39,6 @@ _ENDINGS = {
 
 def foreign(listing: Listing) -> str:
     """Say what files are there that another tool reads, and what to export from it; or nothing.
-
-    Parameters
-    ----------
-    listing : Listing
 
     Returns
     -------
@@ -66,10 +51,10 @@ def foreign(listing: Listing) -> str:
             return f" {name} holds boxes, as for detection; masks or outlines are needed."
     for name in listing.ending(".json", ".geojson")[:_LOOKED_AT]:
         try:
-            said = _tool(json.loads(listing.text_or_none(name, _MOST_BYTES) or "null"))
-        except (json.JSONDecodeError, RecursionError):
+            content = listing.json_or_none(name, _MOST_BYTES)
+        except DatasetError:
             continue
-        if said:
+        if said := _tool(content):
             return f" {name} holds {said}."
     bare = [name for name in listing.names if "." not in name.rpartition("/")[2]][:_LOOKED_AT]
     if scan := next((name for name in bare if _is_dicom(listing, name)), None):

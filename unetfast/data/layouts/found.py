@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
-from unetfast.data.listing import natural
+from unetfast.data.layouts.paths import split_in
+from unetfast.data.listing import Listing, natural
+from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample
 
-__all__ = ["Found", "file_ids", "split_of", "unique_ids"]
-
-_SPLITS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "tst"), "test"),
-}
+__all__ = ["Found", "as_one", "file_ids", "unique_ids"]
 
 
 @dataclass(frozen=True)
@@ -40,11 +37,6 @@ class Found:
     no_image: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     hints: dict[str, Any] = field(default_factory=dict)
-
-
-def split_of(word: str) -> str | None:
-    """Return "train", "val" or "test" for any usual word, else None."""
-    return _SPLITS.get(word.lower())
 
 
 def unique_ids(names: list[str]) -> dict[str, str]:
@@ -83,3 +75,30 @@ def file_ids(images: Collection[FileRef]) -> dict[FileRef, str]:
     names = {image: "/".join(parts[shared:]) for image, parts in paths.items()}
     ids = unique_ids(list(names.values()))
     return {image: ids[name] for image, name in names.items()}
+
+
+def as_one(listing: Listing, tables: Sequence[tuple[str, Found]], of: str) -> Found:
+    """Put together what ``train.csv``, ``val.csv`` and ``test.csv`` list, such as tables `of` "runs"."""
+    if len(tables) == 1:
+        return tables[0][1]
+    names = ", ".join(name for name, _ in tables)
+    splits = [split_in(name) for name, _ in tables]
+    if None in splits or len(set(splits)) < len(splits):
+        raise DatasetError(f"{listing.root}: several tables list {of}: {names}; pass the one that is meant")
+    samples = [
+        replace(sample, split=sample.split or split)
+        for split, (_, found) in zip(splits, tables, strict=True)
+        for sample in found.samples
+    ]
+    counts = Counter(sample.image for sample in samples)
+    if twice := [image for image, count in counts.items() if count > 1]:
+        raise DatasetError(f"{listing.root}: {twice[0]} is in two of the tables {names}")
+    ids = file_ids(counts)
+    classes = dict.fromkeys(name for _, found in tables for name in found.hints.get("classes", ()))
+    return Found(
+        [replace(sample, id=ids[sample.image]) for sample in samples],
+        [name for _, found in tables for name in found.no_mask],
+        [],
+        list(dict.fromkeys(note for _, found in tables for note in found.notes)),
+        {"classes": tuple(classes)} if classes else {},
+    )

@@ -40,8 +40,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             found.lone.append(f"{name} (fits {', '.join(images)})" if images else name)
             continue
         found.add(images[0], layers)
-    unlisted = set(listing.images) - set(found.shapes)
-    return found.found(listing, mask, [], unlisted)
+    return found.found(listing, mask)
 
 
 def _stem(name: str) -> str:

@@ -6,7 +6,6 @@ Polygons, rectangles and circles are read, and the masks that its AI tools make.
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 
 from unetfast.data.layouts.found import Found
-from unetfast.data.layouts.outlined import Outlines, runs_of
+from unetfast.data.layouts.outlined import Outlines, ellipse, runs_of
 from unetfast.data.layouts.paths import Resolver
 from unetfast.data.listing import IMAGE_ENDINGS, Listing
 from unetfast.errors import DatasetError
@@ -45,14 +44,11 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             found.add(image, shapes, size)
         except (TypeError, ValueError, cv2.error) as exc:
             raise DatasetError(f"{listing.ref(name)}: a shape without proper points: {exc}") from exc
-    return found.found(listing, mask, [], set(listing.images) - set(found.shapes))
+    return found.found(listing, mask)
 
 
 def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
-    try:
-        content = json.loads(listing.text_or_none(name, _MOST_BYTES) or "null")
-    except (json.JSONDecodeError, RecursionError) as exc:
-        raise DatasetError(f"{listing.ref(name)}: not JSON: {exc}") from exc
+    content = listing.json_or_none(name, _MOST_BYTES)
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         return None
     return content if all(isinstance(shape, dict) for shape in content["shapes"]) else None
@@ -78,13 +74,12 @@ def _outline(shape: Mapping[str, Any], size: tuple[int, int]) -> tuple[Any, ...]
     if kind == "circle" and len(points) == 2:
         (x, y), edge = points
         radius = math.dist((x, y), edge)
-        turns = [2 * math.pi * i / 64 for i in range(64)]
-        return (tuple((x + radius * math.cos(t), y + radius * math.sin(t)) for t in turns),)
+        return (ellipse(x, y, radius, radius),)
     return None
 
 
 def _runs(text: str, corner: tuple[float, float], size: tuple[int, int]) -> tuple[Any, ...]:
-    """Return a mask as ``polygons.draw`` takes runs; it is stored as a PNG of its bounding box."""
+    """Return a mask as ``polygons.drawn`` takes runs; it is stored as a PNG of its bounding box."""
     data = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
     if picture is None:

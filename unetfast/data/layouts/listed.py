@@ -10,8 +10,9 @@ import re
 from dataclasses import replace
 
 from unetfast.data.layouts import mat, paired
-from unetfast.data.layouts.found import Found, file_ids, split_of
+from unetfast.data.layouts.found import Found, file_ids
 from unetfast.data.layouts.paths import Resolver, split_in
+from unetfast.data.layouts.words import split_of
 from unetfast.data.listing import IMAGE_ENDINGS, Listing, composed
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample

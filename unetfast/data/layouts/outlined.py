@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ from unetfast.data.user_values import is_background
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
-__all__ = ["Outlines", "runs_of", "xml_of"]
+__all__ = ["Outlines", "ellipse", "outlined_samples", "runs_of", "xml_of"]
 
 _MOST_BYTES = 512 * 2**20
 _MOST_PX = 2**30  # of an image that a file speaks of
@@ -60,19 +61,8 @@ class Outlines:
             self.boxed.add(image)
         self.shapes.setdefault(image, []).extend(good)
 
-    def found(
-        self, listing: Listing, mask: str | None, notes: Sequence[str], unlisted: Collection[str] = ()
-    ) -> Found | None:
-        """Return the samples, with the classes that `mask` takes; None where nothing has an outline.
-
-        Parameters
-        ----------
-        listing : Listing
-        mask : str or None
-        notes : sequence of str
-        unlisted : collection of str
-            Pictures that no annotation file speaks of; they are left out, which is said.
-        """
+    def found(self, listing: Listing, mask: str | None, *notes: str) -> Found | None:
+        """Return the samples, with the classes that `mask` takes; None where nothing has an outline."""
         known = {label for shapes in self.shapes.values() for label, _ in shapes}
         if not known and self.boxed:
             raise DatasetError(
@@ -93,18 +83,11 @@ class Outlines:
             raise DatasetError(f"{listing.root}: no class {mask!r}; there are {', '.join(sorted(known))}")
         bare = sorted(image for image in self.boxed if not self.shapes[image])
         kept = {image: shapes for image, shapes in self.shapes.items() if image not in bare}
-        ids = unique_ids(list(kept))
-        samples = [
-            Sample(
-                ids[image],
-                listing.ref(image),
-                (),
-                self.splits.get(image) or split_in(image.rpartition("/")[0]),
-                "polygons",
-                tuple(shape for shape in shapes if shape[0] in wanted or is_background(shape[0])),
-            )
+        taken = {
+            image: [shape for shape in shapes if shape[0] in wanted or is_background(shape[0])]
             for image, shapes in kept.items()
-        ]
+        }
+        splits = {image: self.splits.get(image) or split_in(image.rpartition("/")[0]) for image in kept}
         said = list(notes)
         if self.left_out:
             said.append(f"{self.left_out} shapes are points, lines or boxes, and are left out")
@@ -113,11 +96,23 @@ class Outlines:
                 f"{len(empty)} images are listed without any outline and count as background, such as "
                 f"{empty[0]}; take those away that nobody has annotated"
             )
-        if unlisted:
+        if unlisted := set(listing.images) - set(self.shapes):
             said.append(f"{len(unlisted)} images without annotations are left out")
         classes = ("background", *sorted(label for label in wanted if not is_background(label)))
         missing = [f"{image} (boxes, lines or points alone)" for image in bare]
+        samples = outlined_samples(listing, taken, splits)
         return Found(samples, missing, self.lone, said, {"classes": classes})
+
+
+def outlined_samples(
+    listing: Listing, shapes: Mapping[str, Sequence[Any]], splits: Mapping[str, str | None]
+) -> list[Sample]:
+    """Return a sample for each image, with its (class, outline) pairs."""
+    ids = unique_ids(list(shapes))
+    return [
+        Sample(ids[image], listing.ref(image), (), splits.get(image), "polygons", tuple(found))
+        for image, found in shapes.items()
+    ]
 
 
 def _of(size: tuple[int, int], outline: Any) -> Any:
@@ -125,8 +120,16 @@ def _of(size: tuple[int, int], outline: Any) -> Any:
     return outline if not all(size) or isinstance(outline[0], int) else ("of", *size, *outline)
 
 
+def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0) -> tuple[tuple[float, float], ...]:
+    """Return the ring of an ellipse around (x, y), turned by so many radians."""
+    cos, sin = math.cos(turn), math.sin(turn)
+    angles = (2 * math.pi * i / 64 for i in range(64))
+    points = ((rx * math.cos(angle), ry * math.sin(angle)) for angle in angles)
+    return tuple((x + u * cos - v * sin, y + u * sin + v * cos) for u, v in points)
+
+
 def runs_of(inside: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> tuple[Any, ...]:
-    """Return a mask of a part of an image as ``polygons.draw`` takes runs.
+    """Return a mask of a part of an image as ``polygons.drawn`` takes runs.
 
     Parameters
     ----------

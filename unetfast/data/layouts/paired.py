@@ -68,10 +68,6 @@ def pair(listing: Listing, images: tuple[str, ...], masks: tuple[str, ...], mask
         Names in the listing; images of the same name as another image are no concern.
     mask : str or None
         As for :func:`find`.
-
-    Returns
-    -------
-    Found or None
     """
     files = {file.name: file for file in parsed(images + masks)}
     truths = [files[name] for name in masks if mask is None or is_called(files[name], mask.casefold())]
@@ -248,7 +244,7 @@ def _choose_set(listing: Listing, matched: Matched, merge: bool) -> tuple[dict[F
         beaten |= set(others)
     # An image that has a beaten set alone (DRIVE's test images: what the camera saw) has no mask.
     best_of = {image: min(sets, key=rank) for image, sets in matched.items() if set(sets) - beaten}
-    taken = sorted(set(best_of.values()), key=rank)
+    taken = sorted(sorted(set(best_of.values())), key=rank)
     notes = [f"sets of masks: {table}; took {', '.join(map(repr, taken))}; another: --mask NAME"]
     return {image: matched[image][name] for image, name in best_of.items()}, notes
 

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from unetfast.data.layouts.words import folder_parts, split_of, tokens
 from unetfast.data.listing import Listing, composed
 from unetfast.spec import FileRef
 
@@ -21,10 +22,6 @@ class Resolver:
     of the same name in another folder is not it; and a path that leads to a file of this machine means
     that file, whatever lies in the data set under the same name. Upper and lower case, and composed and
     decomposed letters, are told apart only where that decides.
-
-    Parameters
-    ----------
-    listing : Listing
     """
 
     def __init__(self, listing: Listing) -> None:
@@ -105,8 +102,6 @@ def _clean(text: str) -> str:
 
 def _folder_role(name: str) -> str | None:
     """Return what the deepest folder that says so holds."""
-    from unetfast.data.layouts.words import folder_parts
-
     roles = (folder_parts(folder).role for folder in reversed(name.split("/")[:-1]))
     return next((role for role in roles if role), None)
 
@@ -117,9 +112,6 @@ def _folded(name: str) -> str:
 
 def split_in(name: str) -> str | None:
     """Return the split that a path speaks of, its last word first: ``annotations/instances_val2017.json``."""
-    from unetfast.data.layouts.found import split_of
-    from unetfast.data.layouts.words import tokens
-
     for part in reversed(name.split("/")):
         for word in reversed(tokens(part)):
             if split := split_of(word):

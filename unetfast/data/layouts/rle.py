@@ -9,13 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from dataclasses import replace
 
-from unetfast.data.layouts.found import Found, file_ids, unique_ids
-from unetfast.data.layouts.paths import Resolver, split_in
+from unetfast.data.layouts.found import Found, as_one
+from unetfast.data.layouts.outlined import outlined_samples
+from unetfast.data.layouts.paths import Resolver
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
-from unetfast.spec import Sample
 
 __all__ = ["find"]
 
@@ -34,9 +33,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         for name in listing.ending(".csv")[:50]
         if (listing.focus or not _is_submission(name)) and (found := _table(listing, name, mask))
     ]
-    if not tables:
-        return None
-    return tables[0][1] if len(tables) == 1 else _together(listing, tables)
+    return as_one(listing, tables, "runs") if tables else None
 
 
 def _is_submission(name: str) -> bool:
@@ -54,29 +51,6 @@ def _table(listing: Listing, name: str, mask: str | None) -> Found | None:
         return None
     table = [row for row in rows if len(row) == len(head)]
     return _samples(listing, name, table, at_image, at_runs, _first(head, _CLASSES), mask)
-
-
-def _together(listing: Listing, tables: list[tuple[str, Found]]) -> Found:
-    """Put ``train.csv`` and ``val.csv`` together."""
-    names = ", ".join(name for name, _ in tables)
-    splits = [split_in(name) for name, _ in tables]
-    images = [sample.image for _, found in tables for sample in found.samples]
-    if None in splits or len(set(splits)) < len(splits) or len(set(images)) < len(images):
-        raise DatasetError(f"{listing.root}: several tables list runs: {names}; pass the one that is meant")
-    samples = [
-        replace(sample, split=split)
-        for split, (_, found) in zip(splits, tables, strict=True)
-        for sample in found.samples
-    ]
-    ids = file_ids(images)
-    classes = dict.fromkeys(name for _, found in tables for name in found.hints["classes"])
-    return Found(
-        [replace(sample, id=ids[sample.image]) for sample in samples],
-        [name for _, found in tables for name in found.no_mask],
-        [],
-        [note for _, found in tables for note in found.notes],
-        {"classes": tuple(classes)},
-    )
 
 
 def _first(head: list[str], names: tuple[str, ...]) -> int | None:
@@ -118,18 +92,10 @@ def _samples(
     if not kinds or len(missing) > len(table) // 2:
         return None
     names = {kind: kind if not kind.isdigit() else f"class_{kind}" for kind in kinds} | {"": "foreground"}
-    ids = unique_ids(list(shapes))
-    samples = [
-        Sample(
-            ids[image],
-            listing.ref(image),
-            (),
-            None,
-            "polygons",
-            tuple((names[kind], outline) for kind, outline in found if kind in kinds),
-        )
+    taken = {
+        image: [(names[kind], outline) for kind, outline in found if kind in kinds]
         for image, found in shapes.items()
-    ]
+    }
     classes = ("background", *(names[kind] for kind in kinds))
     notes = [f"runs listed in {name}"]
     if unlisted := len(listing.images) - len(shapes):
@@ -137,7 +103,7 @@ def _samples(
             f"{unlisted} pictures are not listed, and are left out; of those that are background write a row "
             "without runs"
         )
-    return Found(samples, missing, [], notes, {"classes": classes})
+    return Found(outlined_samples(listing, taken, {}), missing, [], notes, {"classes": classes})
 
 
 def _image_and_class(text: str, resolver: Resolver, by_stem: dict[str, str]) -> tuple[str | None, str]:

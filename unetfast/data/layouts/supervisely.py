@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +45,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             raise DatasetError(
                 f"{listing.ref(name)}: an object that is not as it should be: {exc!r}"
             ) from exc
-    return found.found(listing, mask, [], set(listing.images) - set(found.shapes))
+    return found.found(listing, mask)
 
 
 def _of_image(name: str) -> bool:
@@ -66,10 +65,7 @@ def _image(listing: Listing, name: str) -> str | None:
 
 
 def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
-    try:
-        content = json.loads(listing.text_or_none(name, _MOST_BYTES) or "null")
-    except (json.JSONDecodeError, RecursionError) as exc:
-        raise DatasetError(f"{listing.ref(name)}: not JSON: {exc}") from exc
+    content = listing.json_or_none(name, _MOST_BYTES)
     known = isinstance(content, dict) and isinstance(content.get("objects"), list) and "size" in content
     return content if known else None
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
-from unetfast.data.layouts.found import Found, file_ids, split_of
-from unetfast.data.layouts.paths import Resolver, split_in
-from unetfast.data.layouts.words import role_of, tokens
+from unetfast.data.layouts.found import Found, as_one, file_ids
+from unetfast.data.layouts.paths import Resolver
+from unetfast.data.layouts.words import role_of, split_of, tokens
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample
@@ -34,34 +32,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         for name in listing.ending(".csv", ".tsv", ".jsonl")[:50]
         if (found := _read(listing, resolver, name, mask))
     ]
-    if not tables:
-        return None
-    return tables[0][1] if len(tables) == 1 else _together(listing, tables)
-
-
-def _together(listing: Listing, tables: list[tuple[str, Found]]) -> Found:
-    """Put ``train.csv``, ``val.csv`` and ``test.csv`` together."""
-    names = ", ".join(name for name, _ in tables)
-    splits = [split_in(name) for name, _ in tables]
-    if None in splits or len(set(splits)) < len(splits):
-        raise DatasetError(
-            f"{listing.root}: several tables list images and masks: {names}; pass the one that is meant"
-        )
-    samples = [
-        replace(sample, split=sample.split or split)
-        for split, (_, found) in zip(splits, tables, strict=True)
-        for sample in found.samples
-    ]
-    twice = [image for image, count in Counter(sample.image for sample in samples).items() if count > 1]
-    if twice:
-        raise DatasetError(f"{listing.root}: {twice[0]} is in two of the tables {names}")
-    ids = file_ids([sample.image for sample in samples])
-    return Found(
-        [replace(sample, id=ids[sample.image]) for sample in samples],
-        [name for _, found in tables for name in found.no_mask],
-        [],
-        list(dict.fromkeys(note for _, found in tables for note in found.notes)),
-    )
+    return as_one(listing, tables, "images and masks") if tables else None
 
 
 def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> Found | None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from unetfast.data.layouts.found import Found
-from unetfast.data.layouts.outlined import Outlines
+from unetfast.data.layouts.outlined import Outlines, ellipse
 from unetfast.data.layouts.paths import Resolver, split_in
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
@@ -53,8 +52,8 @@ def find(listing: Listing, mask: str | None) -> Found | None:
                 raise DatasetError(f"{listing.ref(name)}: {file}: a region without points: {exc!r}") from exc
             if split := split_in(name):
                 found.splits[image] = split
-    notes = [f"regions in {', '.join(files)}" + (f", classes by their {attribute!r}" if attribute else "")]
-    return found.found(listing, mask, notes, set(listing.images) - set(found.shapes))
+    by = f", classes by their {attribute!r}" if attribute else ""
+    return found.found(listing, mask, f"regions in {', '.join(files)}{by}")
 
 
 def _entries(listing: Listing, name: str) -> list[tuple[str, list[Region]]] | None:
@@ -130,8 +129,5 @@ def _outline(shape: Mapping[str, Any]) -> tuple[Any, ...] | None:
         x, y = float(shape["cx"]), float(shape["cy"])
         rx = float(shape["r"] if kind == "circle" else shape["rx"])
         ry = rx if kind == "circle" else float(shape["ry"])
-        turn = float(shape.get("theta", 0))
-        turns = [(rx * math.cos(a), ry * math.sin(a)) for a in (2 * math.pi * i / 64 for i in range(64))]
-        cos, sin = math.cos(turn), math.sin(turn)
-        return (tuple((x + u * cos - v * sin, y + u * sin + v * cos) for u, v in turns),)
+        return (ellipse(x, y, rx, ry, float(shape.get("theta", 0))),)
     return None  # rect, point, polyline

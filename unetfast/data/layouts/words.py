@@ -7,8 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from unetfast.data.layouts.found import split_of
-
 __all__ = [
     "NameParts",
     "folder_parts",
@@ -18,6 +16,7 @@ __all__ = [
     "read_together",
     "role_of",
     "shorter_stems",
+    "split_of",
     "strip_word",
     "tokens",
 ]
@@ -25,36 +24,14 @@ __all__ = [
 # Mask words in order of preference, where an image has several masks and nobody said which.
 _MASK_RANKS = (
     # DRIVE has 1st_manual beside what the camera saw, CHASE_DB1 1stHO, STARE its two observers' initials
-    ("manual", "manuals", "ho", "ah", "vk"),
-    ("mask", "masks", "matte", "mattes", "maske", "masken", "masque", "masques", "mascara", "mascaras"),
-    ("groundtruth", "groundtruths", "gt", "gts", "truth", "target", "targets", "lesion"),
-    ("label", "labels", "lbl", "lbls", "lab", "labs", "labelled", "labeled"),
-    (
-        "annotation",
-        "annotations",
-        "annot",
-        "annots",
-        "anno",
-        "annos",
-        "ann",
-        "annotated",
-        "trimap",
-        "trimaps",
-    ),
-    (
-        "segmentation",
-        "segmentations",
-        "segmented",
-        "seg",
-        "segs",
-        "segm",
-        "semantic",
-        "semantics",
-        "bw",
-        "binary",
-    ),
+    "manual manuals ho ah vk",
+    "mask masks matte mattes maske masken masque masques mascara mascaras",
+    "groundtruth groundtruths gt gts truth target targets lesion",
+    "label labels lbl lbls lab labs labelled labeled",
+    "annotation annotations annot annots anno annos ann annotated trimap trimaps",
+    "segmentation segmentations segmented seg segs segm semantic semantics bw binary",
 )
-_RANK = {word: i for i, words in enumerate(_MASK_RANKS) for word in words}
+_RANK = {word: i for i, words in enumerate(_MASK_RANKS) for word in words.split()}
 _IMAGE_NAMES = (
     "image images img imgs input inputs raw raws photo photos picture pictures pic pics rgb original "
     "originals orig source src scan scans frame frames sat satellite cxr dermoscopic bild bilder imagenes "
@@ -70,6 +47,11 @@ _SECONDARY_NAMES = (
 _FILLER_NAMES = "data set dataset crop crops part split all fold volume volumes stack stacks"
 _FILLERS = frozenset(_FILLER_NAMES.split())
 _IMAGE_WORDS, _SECONDARY = frozenset(_IMAGE_NAMES.split()), frozenset(_SECONDARY_NAMES.split())
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
 _SHORT_SPLITS = {"tr": "train", "ts": "test"}
 _LETTERS = {"x": "image", "y": "mask"}  # as code names them; said only where both are there
 # A folder with one of these names the whole data set, not its masks: "crack_segmentation_dataset".
@@ -106,6 +88,11 @@ def tokens(text: str) -> list[str]:
         else:
             found.append(word)
     return found
+
+
+def split_of(word: str) -> str | None:
+    """Return "train", "val" or "test" for any usual word, else None."""
+    return _SPLITS.get(word.lower())
 
 
 def _known(word: str) -> bool:

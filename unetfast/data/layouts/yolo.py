@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from unetfast.data.layouts import paired
-from unetfast.data.layouts.found import Found, split_of, unique_ids
-from unetfast.data.layouts.words import folder_parts
+from unetfast.data.layouts.found import Found, unique_ids
+from unetfast.data.layouts.words import folder_parts, split_of
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample

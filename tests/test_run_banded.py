@@ -20,7 +20,7 @@ import unetfast
 from unetfast import imaging
 from unetfast.errors import ConfigError
 from unetfast.inpainting.mask import dilate
-from unetfast.pipeline import windowed
+from unetfast.pipeline import banded
 from unetfast.pipeline.local import Engine
 from unetfast.pipeline.plan import plan
 from unetfast.pipeline.run import run
@@ -361,14 +361,14 @@ def test_a_file_that_changes_while_it_is_read_fails_and_leaves_nothing(
     (tmp_path / "in").mkdir()
     path = tmp_path / "in" / "a.tif"
     tifffile.imwrite(path, photo(height=200), photometric="rgb", rowsperstrip=16)
-    pages = windowed.write_pages
+    pages = banded.write_pages
 
     def slowly(*arguments: Any, **options: Any) -> int:
         with open(path, "ab") as file:
             file.write(b"x")
         return pages(*arguments, **options)
 
-    monkeypatch.setattr(windowed, "write_pages", slowly)
+    monkeypatch.setattr(banded, "write_pages", slowly)
     assert run([str(path)], tmp_path / "out", settings(max_memory="500kB"), model=model).failed == 1
     assert "changed while it was read" in entries(tmp_path / "out")["a.tif"]["reason"]
     assert tree(tmp_path / "out") == {}

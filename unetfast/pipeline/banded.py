@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from unetfast.errors import ImageError
+from unetfast.imaging.formats import TIFF_SIGNATURES
 from unetfast.imaging.tiff import holes, pages_of, remarks
 from unetfast.pipeline import stages
 from unetfast.pipeline.banded_page import BandedPage, memory_bytes
@@ -21,7 +22,7 @@ from unetfast.pipeline.stages import Context, Job, missing_ending, names
 from unetfast.segment import Segmenter
 from unetfast.settings import parse_bytes
 
-__all__ = ["identify", "process", "results", "takes"]
+__all__ = ["load", "process", "results", "takes"]
 
 
 def takes(path: Path | RemoteFile, context: Context) -> bool:
@@ -32,7 +33,7 @@ def takes(path: Path | RemoteFile, context: Context) -> bool:
         if not path.is_file():  # a pipe would be waited for without end
             return False
         with open(path, "rb") as file:
-            if file.read(4) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            if file.read(4) not in TIFF_SIGNATURES:
                 return False
             with pages_of(file, str(path)) as pages:
                 if len(pages) != 1:
@@ -42,8 +43,12 @@ def takes(path: Path | RemoteFile, context: Context) -> bool:
         return False  # the ordinary way says what is wrong with it
 
 
-def identify(job: Job, context: Context) -> None:
-    """Hash the file without holding it."""
+def load(job: Job, context: Context) -> None:
+    """Identify a photo; one that is processed here is hashed without being held."""
+    job.banded = takes(job.item.path, context)
+    if not job.banded:
+        stages.load(job, context)
+        return
     with open(str(job.item.path), "rb") as file:
         job.state = _state(file)
         digest = hashlib.file_digest(file, "sha256")
