@@ -14,6 +14,7 @@ __all__ = [
     "cmyk_to_rgb",
     "distance_to_clear",
     "middle",
+    "narrow_range",
     "near_edges",
     "network_input",
     "orient",
@@ -95,6 +96,24 @@ def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
     if (have, channels) == (3, 1):
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[:, :, None]
     raise InputError(f"the model takes {channels} channels; the image has {have}")
+
+
+def narrow_range(pixels: NDArray[Any]) -> tuple[int, int] | None:
+    """Return the least and greatest sample of a 16-bit picture of which a network sees little, else None.
+
+    It takes 8 bits: of less than a sixteenth of the 16 bits' range it sees 16 of 256 levels, or fewer.
+    Cameras of 10 and 12 bits, microscopes and thermal cameras write such files.
+
+    Parameters
+    ----------
+    pixels : (H, W, C)
+        As of a Picture; of grey and RGB with alpha the colours count.
+    """
+    if pixels.dtype != np.uint16:
+        return None
+    colours = pixels[:, :, : pixels.shape[2] - (pixels.shape[2] in (2, 4))]
+    low, high = int(colours.min()), int(colours.max())
+    return (low, high) if high - low < 4096 else None
 
 
 def preview(pixels: NDArray[Any]) -> NDArray[np.uint8]:
