@@ -81,10 +81,12 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_notes_are_in_the_table_and_the_closing_line(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "in").mkdir()
     for name, scale in (("camera_of_12_bits", 16), ("whole_range", 257)):
         pixels = photo().astype(np.uint16) * scale
-        tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="rgb")
-    assert main(["run", str(tmp_path), "-m", str(model), "-o", str(out := tmp_path.with_name("noted"))]) == 0
+        tifffile.imwrite(tmp_path / f"in/{name}.tif", pixels, photometric="rgb")
+    out = tmp_path / "out"
+    assert main(["run", str(tmp_path / "in"), "-m", str(model), "-o", str(out)]) == 0
     assert "; 1 have notes (`notes` in the journal)" in capsys.readouterr().out
     rows = {row["input"]: row["notes"] for row in csv.DictReader((out / "results.csv").open())}
     assert rows["camera_of_12_bits.tif"].startswith("16-bit samples of ")
