@@ -228,7 +228,7 @@ class Segmenter:
         -------
         list of (H, W) uint8
         """
-        shape = getattr(images, "shape", ())
+        shape: tuple[int, ...] = getattr(images, "shape", ())
         if len(shape) == 3 and shape[2] <= 4:  # its rows would be taken for images
             raise InputError(f"segment_all takes several images; this seems to be one: {shape}")
         inputs = [network_input(image, self.spec.preprocess.channels) for image in images]
