@@ -19,8 +19,10 @@ RADIUS = 15
 DEPTH = 24.0
 
 
-def write_darkness_model(path: Path, *, channels: int = 3) -> Path:
-    """Write the model as an ONNX file with a spec inside."""
+def write_darkness_model(
+    path: Path, *, channels: int = 3, classes: tuple[str, ...] = ("background", "crack")
+) -> Path:
+    """Write the model as an ONNX file with a spec inside; what is dark has the last of the classes."""
     side = 2 * RADIUS + 1
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
@@ -36,7 +38,7 @@ def write_darkness_model(path: Path, *, channels: int = 3) -> Path:
         ),
         helper.make_node("Sub", ["around", "grey"], ["depth"]),
         helper.make_node("Greater", ["depth", "limit"], ["dark"]),
-        helper.make_node("Cast", ["dark"], ["dark8"], to=TensorProto.UINT8),
+        helper.make_node("Where", ["dark", "found", "nothing"], ["dark8"]),
         helper.make_node("Squeeze", ["dark8", "one"], ["mask"]),
     ]
     graph = helper.make_graph(
@@ -47,13 +49,15 @@ def write_darkness_model(path: Path, *, channels: int = 3) -> Path:
         [
             helper.make_tensor("last", TensorProto.INT64, [1], [3]),
             helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("found", TensorProto.UINT8, [], [len(classes) - 1]),
+            helper.make_tensor("nothing", TensorProto.UINT8, [], [0]),
             helper.make_tensor("limit", TensorProto.FLOAT, [], [DEPTH * channels]),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     spec = ModelSpec(
         arch="fast",  # small enough for several tiles at once
-        classes=("background", "crack"),
+        classes=classes,
         preprocess=PreprocessSpec(channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels),
         stride_px=1,
         halo_px=RADIUS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,20 @@ def test_sizes(tmp_path: Path) -> None:
         ("note", ["2"]),
     ]
     assert f"{W}x{H + 7} on {W}x{H}" in found[0].files[0]
+
+
+def test_sixteen_bits_of_which_few_are_used(tmp_path: Path) -> None:
+    """Twelve-bit cameras, and a thermal one, whose range is narrow but not low."""
+    for name, scale, offset in (("dim", 5, 0), ("warm", 4, 29315), ("full", 257, 0)):
+        for i in range(10):
+            pixels = photo(i)[:, :, 0].astype(np.uint16) * scale + offset
+            save(tmp_path / name / f"images/{i}.png", pixels)
+            save(tmp_path / name / f"masks/{i}.png", truth(i) * 255)
+    assert re.search(
+        r"10 of 10 .* of \d+ to 1\d\d\d, each", str(_findings(tmp_path / "dim")["warning 16 bit"])
+    )
+    assert "warning 16 bit" in _findings(tmp_path / "warm")
+    assert _findings(tmp_path / "full") == {}
 
 
 def test_orientation_that_cannot_be_told(tmp_path: Path) -> None:

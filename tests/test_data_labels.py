@@ -200,6 +200,17 @@ def test_255_beside_ids_does_not_count(tmp_path: Path) -> None:
     assert any("255 does not count" in text for _, text in found.decisions)
 
 
+def test_minus_one_in_16_bits_beside_ids_does_not_count_either(tmp_path: Path) -> None:
+    def draw(i: int) -> Any:
+        labels = truth(i, classes=4).astype(np.uint16)
+        labels[:2] = 65535
+        return labels
+
+    found = open_dataset(_dataset(tmp_path, draw))
+    assert len(found.classes) == 4
+    assert (_labels(found)[:2] == IGNORE).all()
+
+
 def test_void_of_pascal_voc(tmp_path: Path) -> None:
     colours = [(0, 0, 0), (128, 0, 0), *[(0, 0, 0)] * 253, (224, 224, 192)]
 
@@ -216,6 +227,18 @@ def test_void_of_pascal_voc(tmp_path: Path) -> None:
 def _one_and_255(i: int) -> Labels:
     labels = truth(i)
     labels[:2] = 255
+    return labels
+
+
+def _one_and_65535(i: int) -> Any:
+    labels = truth(i).astype(np.uint16)
+    labels[:2] = 65535
+    return labels
+
+
+def _instances_with_rims(i: int) -> Labels:
+    labels = _instances(i)
+    labels[-3:] = 255
     return labels
 
 
@@ -312,6 +335,8 @@ REFUSED: dict[str, tuple[Callable[[int], Any], str]] = {
     ),
     "a channel a class": (lambda i: np.eye(3, dtype=np.uint8)[truth(i, classes=3)], "one for each class"),
     "two colours": (lambda i: COLOURS[1:][truth(i)], "neither is black.*#00ff00=foreground, or #ff"),
+    "0, 1 and 65535": (_one_and_65535, "65535 may mean.*1=foreground,65535=ignore, or 1=fore"),
+    "objects and what does not count": (_instances_with_rims, "numbers of obj.*1-254=object,255=ignore"),
     "objects": (_instances, "numbers of objects.*--mask-values 1-65535=object"),
     "colours and greys": (
         lambda i: COLOURS[truth(i, classes=4)] if i % 2 else truth(i, classes=4) * np.uint8(60),

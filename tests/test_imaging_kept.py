@@ -674,7 +674,10 @@ def test_sixteen_bits_of_which_few_are_used_are_noted() -> None:
             data = imaging.encode(imaging.Picture(RGB.astype(np.uint16) * scale, format))
             assert len(imaging.read(data).notes) == notes
     opaque = np.dstack([RGB.astype(np.uint16) * 16, np.full((HEIGHT, WIDTH), 65535, np.uint16)])
-    assert "12 bits" in imaging.read(imaging.encode(imaging.Picture(opaque, "png"))).notes[0]
+    assert "of 0 to" in imaging.read(imaging.encode(imaging.Picture(opaque, "png"))).notes[0]
+    # A thermal camera counts hundredths of a kelvin: a narrow range, and not a low one.
+    warm = imaging.Picture(29315 + RGB[:, :, :1].astype(np.uint16) * 4, "tiff")
+    assert "29315 to 30335" in imaging.read(imaging.encode(warm)).notes[0]
 
 
 # -- JPEG in TIFF

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unetfast.report.sheet import class_colour, overlay, page_html, table_html, thumbnail
+from unetfast.imaging.class_colours import class_colour
+from unetfast.report.sheet import overlay, page_html, table_html, thumbnail
 
 
 def test_overlay_changes_classes_only(rng: np.random.Generator) -> None:

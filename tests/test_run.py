@@ -26,6 +26,7 @@ import unetfast
 from unetfast import imaging
 from unetfast.cli.main import main
 from unetfast.errors import ConfigError, ImageError
+from unetfast.imaging.class_colours import class_colour
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline.run import run
 from unetfast.pipeline.settings import RunSettings
@@ -76,6 +77,41 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 # -- what comes out
+
+
+def test_notes_are_in_the_table_and_the_closing_line(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name, scale in (("camera_of_12_bits", 16), ("whole_range", 257)):
+        pixels = photo().astype(np.uint16) * scale
+        tifffile.imwrite(tmp_path / f"in/{name}.tif", pixels, photometric="rgb")
+    out = tmp_path / "out"
+    assert main(["run", str(tmp_path / "in"), "-m", str(model), "-o", str(out)]) == 0
+    assert "; 1 have notes (`notes` in the journal)" in capsys.readouterr().out
+    rows = {row["input"]: row["notes"] for row in csv.DictReader((out / "results.csv").open())}
+    assert rows["camera_of_12_bits.tif"].startswith("16-bit samples of ")
+    assert rows["whole_range.tif"] == ""
+
+
+@pytest.mark.parametrize("max_memory", ["2GB", "100kB"])  # as a whole, and in bands
+def test_of_several_classes_colours_and_counts_tell_which(tmp_path: Path, max_memory: str) -> None:
+    classes = ("background", "grain", "=pore")
+    model = write_darkness_model(tmp_path / "dark.onnx", classes=classes)
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "in/p.tif", photo(), rowsperstrip=8)
+    chosen = settings(inpaint=False, overlay=True, max_memory=max_memory)
+    run([str(tmp_path / "in")], tmp_path / "out", chosen, model=model)
+    pores = darkness(photo())
+    assert (imaging.read(tmp_path / "out/masks/p.png").pixels[:, :, 0] == 2 * pores).all()
+    entry = json.loads((tmp_path / "out/results.jsonl").read_text())
+    counts = {"background": int((~pores).sum()), "grain": 0, "=pore": int(pores.sum())}
+    assert entry["class_px"] == counts
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "out/results.csv").read_text()))
+    assert {name: int(row[f"px of {name}"]) for name in classes} == counts
+    if max_memory == "2GB":
+        shown = imaging.read(tmp_path / "out/overlays/p.jpg").pixels[pores].mean(axis=0)
+        np.testing.assert_allclose(shown, np.add(class_colour(2), 30) / 2, atol=12)
 
 
 def test_a_folder_becomes_cleaned_photos_and_masks(tmp_path: Path, model: Path) -> None:

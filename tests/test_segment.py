@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from darkness_model import darkness, write_darkness_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import unetfast
 from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError
@@ -177,3 +180,42 @@ def test_bad_model_arguments(tmp_path: Path, model: Path) -> None:
             unetfast.load(model, threads=threads)
     assert bundled("../crack") is None
     assert bundled("no-such-model") is None
+
+
+@pytest.mark.parametrize("what", [None, "photo.jpg", [[0]], Image.new("RGB", (8, 8))])
+def test_what_is_no_array_is_refused_with_what_to_do(model: Path, what: Any) -> None:
+    with unetfast.load(model, threads=1) as segmenter:
+        with pytest.raises(InputError, match=r"NumPy array; got \w+. .*unetfast.imaging.read\(path\).pixels"):
+            segmenter.segment(what)
+        with pytest.raises(InputError, match="NumPy array"):
+            segmenter.segment_scaled(what, 0.5)
+        with pytest.raises(InputError, match="several images; this seems to be one"):
+            segmenter.segment_all(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(BackendError, match="closed"):  # at the end of the block
+        segmenter.segment(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_the_other_byte_order_is_the_same_picture(model: Path, rng: np.random.Generator) -> None:
+    image = rng.integers(0, 65536, (40, 50, 3), np.uint16)
+    segmenter = unetfast.load(model, threads=1)
+    other = image.astype(image.dtype.newbyteorder())
+    assert other.tobytes() != image.tobytes()
+    assert np.array_equal(segmenter.segment(other), segmenter.segment(image))
+
+
+def test_a_pickled_segmenter_is_opened_again_from_its_file(
+    model: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    image = rng.integers(0, 256, (90, 70, 3), np.uint8)
+    monkeypatch.chdir(model.parent)
+    segmenter = unetfast.load(model.name, threads=3, tile_px=32, batch=2, streams=2)
+    stored = pickle.dumps(segmenter)
+    monkeypatch.chdir(tmp_path)
+    again = pickle.loads(stored)
+    assert (again.tile_px, again.batch, again.streams) == (32, 2, 2)
+    assert np.array_equal(again.segment(image), segmenter.segment(image))
+
+
+def test_a_name_that_no_bundled_model_has_is_told_those_that_there_are() -> None:
+    with pytest.raises(ArtifactError, match=r"cracks: no such model file, and none of .*\(crack\)"):
+        unetfast.load("cracks")

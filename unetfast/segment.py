@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from unetfast.backends import PLANS, read_spec
 from unetfast.backends import load as load_backend
 from unetfast.backends.base import Backend
-from unetfast.errors import BackendError, ConfigError
-from unetfast.imaging.convert import network_input
+from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError
+from unetfast.imaging.convert import check_array, network_input
 from unetfast.preprocess import (
     ACTIVATIONS_BYTES,
     SMALLEST_DEFAULT_PX,
@@ -98,6 +99,20 @@ def load(
         raise ConfigError(f"tile_px must be at least 0 and batch at least 1; got {tile_px} and {batch}")
     check_threads(threads)
     path = bundled(model) or Path(model)
+    if str(model).isidentifier() and not path.exists():
+        known = ", ".join(sorted(file.stem for file in ASSETS.glob("*.onnx")))
+        raise ArtifactError(f"{model}: no such model file, and none of the bundled models ({known})")
+    again = partial(
+        load,
+        path.absolute(),
+        backend=backend,
+        device=device,
+        threads=threads,
+        tile_px=tile_px,
+        batch=batch,
+        memory_bytes=memory_bytes,
+        streams=streams,
+    )
     if rebuild and path.suffix.lower() in PLANS:
         from unetfast.export.tensorrt import rebuild_if_stale
 
@@ -113,7 +128,8 @@ def load(
         raise ConfigError(
             f"{path}: tiles of this model have {opened.spec.stride_px} px or more; got {tile_px}"
         )
-    return Segmenter(opened, tile_px or default_tile_px(opened.spec, memory_bytes // streams), batch, streams)
+    tile_px = tile_px or default_tile_px(opened.spec, memory_bytes // streams)
+    return Segmenter(opened, tile_px, batch, streams, again)
 
 
 def available_cores() -> int:
@@ -134,6 +150,9 @@ def _streams(path: Path, backend: str, device: str, wanted: int, memory_bytes: i
 class Segmenter:
     """A loaded model with its tiling.
 
+    Threads may share one. Pickled, to another process, it is opened there again from its file. At
+    the end of a ``with`` block it is closed.
+
     Attributes
     ----------
     backend : Backend
@@ -144,13 +163,32 @@ class Segmenter:
         How many calls of the backend run at once.
     """
 
-    def __init__(self, backend: Backend, tile_px: int = 1024, batch: int = 1, streams: int = 1) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        tile_px: int = 1024,
+        batch: int = 1,
+        streams: int = 1,
+        again: Callable[[], Segmenter] | None = None,
+    ) -> None:
         self.backend = backend
         self.spec: ModelSpec = backend.spec
         self.tile_px = tile_px
         self.batch = batch
         self.streams = streams
+        self._again = again
         self._pool = ThreadPoolExecutor(streams, "network") if streams > 1 else None
+
+    def __reduce__(self) -> tuple[Callable[[], Segmenter], tuple[()]]:
+        if self._again is None:
+            raise TypeError("a Segmenter that unetfast.load did not make cannot be pickled")
+        return self._again, ()
+
+    def __enter__(self) -> Segmenter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def description(self) -> str:
@@ -173,7 +211,7 @@ class Segmenter:
         Raises
         ------
         InputError
-            For another dtype or shape.
+            For another type, dtype or shape.
         BackendError
             When the runtime fails, after smaller tiles were tried where memory was short.
         """
@@ -190,6 +228,9 @@ class Segmenter:
         -------
         list of (H, W) uint8
         """
+        shape: tuple[int, ...] = getattr(images, "shape", ())
+        if len(shape) == 3 and shape[2] <= 4:  # its rows would be taken for images
+            raise InputError(f"segment_all takes several images; this seems to be one: {shape}")
         inputs = [network_input(image, self.spec.preprocess.channels) for image in images]
         while True:
             used = (self.tile_px, self.batch)
@@ -221,6 +262,7 @@ class Segmenter:
         -------
         (H, W) uint8
         """
+        check_array(image)
         height, width = image.shape[:2]
         return segment_rows(
             self, lambda top, bottom: image[top:bottom], (height, width), (0, height), scale, height

@@ -274,6 +274,8 @@ def _closing_line(summary: Summary, output: str) -> str:
             f"; beside {summary.outdated} of them lie results of an earlier run with other settings "
             "(`outdated` in the journal)"
         )
+    if summary.noted:
+        line += f"; {summary.noted} have notes (`notes` in the journal)"
     return ("interrupted; what was finished is kept: " if summary.interrupted else "") + line
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unetfast.data.encoding import LabelEncoding
-from unetfast.data.levels import INVERTED, MOST_CLASSES, Levels
+from unetfast.data.levels import INVERTED, MOST_CLASSES, Levels, void_of
 from unetfast.data.masks import colour_text
 from unetfast.data.refusals import Refusals
 from unetfast.data.survey import Survey
@@ -162,26 +162,27 @@ class _Decider:
 
     def _several(self, values: list[int]) -> LabelEncoding:
         self.refuse.mixed_depths(values)
-        ids = [value for value in values if value != 255]
+        void = void_of(values)
+        ids = [value for value in values if value != void]
         is_ids = max(ids) < MOST_CLASSES and not self.levels.smeared
         self.refuse.objects(values)
-        if is_ids and 255 in values:
+        if is_ids and void in values:
             voc = any(stat.palette.get(255) == _VOC_VOID for stat in self.found.stats)
             if len(ids) == 2 and not voc:
-                self.refuse.one_and_255(ids)
+                self.refuse.one_and_void(ids, void)
             self.reasons.append(
-                f"class ids {_listed(ids)}; 255 does not count, as is usual beside ids"
-                " (otherwise: --mask-values 255=NAME and the others)"
+                f"class ids {_listed(ids)}; {void} does not count, as is usual beside ids"
+                f" (otherwise: --mask-values {void}=NAME and the others)"
             )
             values = ids
-            ignored: tuple[tuple[int, int], ...] = ((255, IGNORE),)
+            ignored: tuple[tuple[int, int], ...] = ((void, IGNORE),)
         else:
             ignored = ()
             what = "class ids" if is_ids else "grey codes" if self.domain == "grey" else "codes"
             self.reasons.append(f"{what} {_listed(values)}, one class each, in this order")
         if values[0] != 0:
             flags = {str(value): f"class_{value}" for value in values} | (
-                {"255": "ignore"} if ignored else {}
+                {str(void): "ignore"} if ignored else {}
             )
             self._say_what_is_0("0", flags)
         if self.levels.smeared:

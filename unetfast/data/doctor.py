@@ -359,6 +359,7 @@ def _images(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
     turned = [sample.id for sample, look in good if look.orientation > 1]
     if turned:
         yield Finding("note", "orientation", f"{len(turned)} photos are turned upright (EXIF)", tuple(turned))
+    yield from _narrow(good)
     tiny = [f"{sample.id} ({look.shape[1]}x{look.shape[0]})" for sample, look in good if min(look.shape) < 32]
     if tiny:
         yield Finding("warning", "sizes", f"{len(tiny)} images are smaller than 32 px", tuple(tiny))
@@ -368,3 +369,16 @@ def _images(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
             f"{colour} of {len(good)} images are in colour, the others grey: use --channels 3 to see colour"
         )
         yield Finding("warning", "channels", text)
+
+
+def _narrow(good: Sequence[tuple[Sample, Look]]) -> Iterable[Finding]:
+    narrow = [(sample.id, look.narrow) for sample, look in good if look.narrow is not None]
+    if 2 * len(narrow) <= len(good):  # single dark images are that
+        return
+    lows, highs = zip(*(range_ for _, range_ in narrow), strict=True)
+    text = (
+        f"{len(narrow)} of {len(good)} images hold 16-bit samples of {min(lows)} to {max(highs)}, each of "
+        "less than a sixteenth of the range: the network, which takes 8 bits, would see 16 levels or fewer; "
+        "stretch them to 0 .. 65535, all in one way, and later those that the model is used on"
+    )
+    yield Finding("warning", "16 bit", text, tuple(f"{id_} ({low} .. {high})" for id_, (low, high) in narrow))

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 
 import numpy as np
 
 from unetfast.data.encoding import NEAR
 from unetfast.data.masks import distances
 
-__all__ = ["INVERTED", "MOST_CLASSES", "Levels"]
+__all__ = ["INVERTED", "MOST_CLASSES", "Levels", "void_of"]
 
 MOST_CLASSES = 64  # found without being told; more are instances, a soft map or a photograph
 INVERTED = 0.8  # a foreground larger than this share is more likely the background
 
 _FEW = 3  # values beside those that fill areas; smear leaves more
+
+
+def void_of(values: Container[int]) -> int:
+    """Return the value that masks with these usually store where a pixel does not count.
+
+    It is -1 to many programs, which is 255 in 8 bits and 65535 in 16.
+    """
+    return 65535 if 65535 in values else 255
 
 
 class Levels:
@@ -59,7 +68,7 @@ class Levels:
         self.smeared = False
         self.doubtful: list[int] = []
         self.share = 1.0
-        ids = [code for code in counts if code != 255]
+        ids = [code for code in counts if code != void_of(counts)]
         small_ids = domain != "colour" and bool(ids) and max(ids) < MOST_CLASSES and not lossy
         if len(counts) <= 2 or domain == "index" or small_ids:
             return

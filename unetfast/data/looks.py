@@ -16,7 +16,7 @@ from unetfast.data.polygons import drawn
 from unetfast.data.survey import MaskStats
 from unetfast.data.threads import Progress, in_threads
 from unetfast.errors import UnetfastError
-from unetfast.imaging import Picture, read
+from unetfast.imaging import Picture, narrow_range, read
 from unetfast.spec import Sample
 
 __all__ = ["Look", "class_counts", "look_at_all"]
@@ -34,6 +34,8 @@ class Look:
         The channels are measurements of their own.
     orientation : int
         Of EXIF, 1 .. 8.
+    narrow : (int, int) or None
+        The least and greatest sample of 16 bits, where a network sees little of so few.
     digest : str
         Of the pixels.
     print : Fingerprint or None
@@ -49,6 +51,7 @@ class Look:
     channels: int = 0
     stack: bool = False
     orientation: int = 1
+    narrow: tuple[int, int] | None = None
     digest: str = ""
     print: Fingerprint | None = None
     counts: dict[int, int] = field(default_factory=dict)
@@ -88,6 +91,7 @@ def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> Look:
         channels=pixels.shape[2],
         stack=picture.stack,
         orientation=picture.orientation,
+        narrow=narrow_range(pixels),
         digest=hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest(),
         print=fingerprint(pixels),
         counts=counts,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unetfast.data.levels import MOST_CLASSES, Levels
+from unetfast.data.levels import MOST_CLASSES, Levels, void_of
 from unetfast.data.survey import MaskStats
 
 __all__ = ["number_objects"]
@@ -25,7 +25,10 @@ def number_objects(stats: Sequence[MaskStats], values: Sequence[int], levels: Le
     levels : Levels
         Of the whole set.
     """
-    ids_of = [{v for v in stat.counts if v} for stat in stats if stat.error is None]
+    void = void_of(values)
+    # Among others it is the number of an object, too.
+    none = {0} if void - 1 in values else {0, void}
+    ids_of = [set(stat.counts) - none for stat in stats if stat.error is None]
     ids_of = [ids for ids in ids_of if ids]
     if _count_up(ids_of):
         return "each mask counts up from 1"

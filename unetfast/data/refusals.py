@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 
 from unetfast.data.encoding import NEAR
-from unetfast.data.levels import Levels
+from unetfast.data.levels import Levels, void_of
 from unetfast.data.masks import code_text, colour_text, distances
 from unetfast.data.objects import number_objects
 from unetfast.data.survey import Survey
@@ -89,10 +89,12 @@ class Refusals:
         why = number_objects(self.found.stats, values, self.levels)
         if why is None:
             return
+        void = void_of(values)
+        # Beside lower ones alone it is what does not count, rather than object 255 or 65535.
+        alone = max(values) == void and void - 1 not in values
         self.several_readings(
             f"{len(values)} values, and {why}: they look like numbers of objects, not classes",
-            # 255 beside lower ones alone: what does not count, rather than object 255
-            "1-254=object,255=ignore" if max(values) == 255 and 254 not in values else "1-65535=object",
+            f"1-{void - 1}=object,{void}=ignore" if alone else "1-65535=object",
             "name each value that is a class, such as 1=NAME,2=NAME",
         )
 
@@ -152,16 +154,16 @@ class Refusals:
             f"{low}-{high}={self.name}",
         )
 
-    def one_and_255(self, ids: list[int]) -> None:
-        """Refuse 255 beside two ids."""
+    def one_and_void(self, ids: list[int], void: int) -> None:
+        """Refuse 255, or 65535, beside two ids."""
         low, high = ids
-        together = any({high, 255} <= set(stat.counts) for stat in self.found.stats)
+        together = any({high, void} <= set(stat.counts) for stat in self.found.stats)
         what = (
-            f"masks hold {low}, {high} and 255: 255 may mean 'does not count', or foreground"
+            f"masks hold {low}, {high} and {void}: {void} may mean 'does not count', or foreground"
             if together
-            else f"some masks hold {low} and {high}, others {low} and 255"
+            else f"some masks hold {low} and {high}, others {low} and {void}"
         )
-        flags = f"{high}={self.name},255=ignore", f"{high}={self.name},255={self.name}"
+        flags = f"{high}={self.name},{void}=ignore", f"{high}={self.name},{void}={self.name}"
         self.several_readings(what, *(flags if together else flags[::-1]))
 
     def several_readings(self, what: str, *flags: str) -> NoReturn:

@@ -25,13 +25,14 @@ bmp.py          BMP pixels: only those that changed get new bits
 tiff_patch.py   TIFF strips and tiles: only those that changed are encoded again
 tiff_jpeg.py    TIFF strips and tiles of JPEG: only the blocks that changed
 low_bits.py     samples of 1, 2 and 4 bits
+class_colours.py  the colours that classes are drawn in
 palette.py      colours to indices of a palette
 """
 
 from __future__ import annotations
 
 from unetfast.imaging.atomic import atomic_open, atomic_write
-from unetfast.imaging.convert import middle, network_input, orient, preview, resize, unorient
+from unetfast.imaging.convert import middle, narrow_range, network_input, orient, preview, resize, unorient
 from unetfast.imaging.formats import ENDINGS, EXTENSIONS, MAX_PIXELS, Header, header
 from unetfast.imaging.mask_encode import encode_mask, write_mask
 from unetfast.imaging.mask_file import MaskFile, read_mask
@@ -58,6 +59,7 @@ __all__ = [
     "encode_mask",
     "header",
     "middle",
+    "narrow_range",
     "network_input",
     "orient",
     "patched",

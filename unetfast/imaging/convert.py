@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from unetfast.errors import InputError
 
 __all__ = [
+    "check_array",
     "cmyk_to_rgb",
     "distance_to_clear",
     "middle",
+    "narrow_range",
     "near_edges",
     "network_input",
     "orient",
@@ -77,8 +79,11 @@ def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
     Raises
     ------
     InputError
-        For another dtype, rank or channel count.
+        For another type, dtype, rank or channel count.
     """
+    check_array(pixels)
+    if not pixels.dtype.isnative:  # as tifffile reads what ImageJ writes
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or min(pixels.shape) < 1:
@@ -95,6 +100,33 @@ def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
     if (have, channels) == (3, 1):
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[:, :, None]
     raise InputError(f"the model takes {channels} channels; the image has {have}")
+
+
+def check_array(image: Any) -> None:
+    """Raise InputError for what is no NumPy array, such as a path or a picture of Pillow."""
+    if not isinstance(image, np.ndarray):
+        raise InputError(
+            f"an image must be a NumPy array; got {type(image).__name__}. Of Pillow: "
+            "numpy.asarray(image.convert('RGB')); of a file: unetfast.imaging.read(path).pixels"
+        )
+
+
+def narrow_range(pixels: NDArray[Any]) -> tuple[int, int] | None:
+    """Return the least and greatest sample of a 16-bit picture of which a network sees little, else None.
+
+    It takes 8 bits: of less than a sixteenth of the 16 bits' range it sees 16 of 256 levels, or fewer.
+    Cameras of 10 and 12 bits, microscopes and thermal cameras write such files.
+
+    Parameters
+    ----------
+    pixels : (H, W, C)
+        As of a Picture; of grey and RGB with alpha the colours count.
+    """
+    if pixels.dtype != np.uint16:
+        return None
+    colours = pixels[:, :, : pixels.shape[2] - (pixels.shape[2] in (2, 4))]
+    low, high = int(colours.min()), int(colours.max())
+    return (low, high) if high - low < 4096 else None
 
 
 def preview(pixels: NDArray[Any]) -> NDArray[np.uint8]:

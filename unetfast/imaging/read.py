@@ -15,7 +15,7 @@ import numpy as np
 
 from unetfast.errors import ImageError
 from unetfast.imaging import metadata, pillow, pnm, stack, tiff
-from unetfast.imaging.convert import orient
+from unetfast.imaging.convert import narrow_range, orient
 from unetfast.imaging.decoding import decoding
 from unetfast.imaging.formats import MAX_PIXELS, Header, check_pixels, header
 from unetfast.imaging.jpeg_pixels import decode_jpeg
@@ -84,8 +84,10 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, pages: bool 
     height, width = picture.pixels.shape[:2]
     if sized and (height, width) != (head.height, head.width):
         raise ImageError(f"{name}: damaged: decoded to {width}x{height}, not as its header says")
-    if _is_dim(picture):
-        picture = dataclasses.replace(picture, notes=(*picture.notes, _DIM))
+    if (found := narrow_range(picture.pixels)) is not None:
+        low, high = found
+        note = f"16-bit samples of {low} to {high}: of so few a network sees little; stretch them"
+        picture = dataclasses.replace(picture, notes=(*picture.notes, note))
     return _upright(picture)
 
 
@@ -110,16 +112,6 @@ def _upright(picture: Picture) -> Picture:
     pixels = orient(picture.pixels, picture.orientation)
     inks = None if picture.inks is None else orient(picture.inks, picture.orientation)
     return dataclasses.replace(picture, pixels=pixels, inks=inks)
-
-
-# Cameras for machine vision write 10 or 12 bits into the lower bits of 16, where little is seen.
-_DIM = "16-bit samples below 4096: seen as dark as they are; if they are of 10 or 12 bits, scale them up"
-
-
-def _is_dim(picture: Picture) -> bool:
-    pixels = picture.pixels
-    colours = pixels.shape[2] - (pixels.shape[2] in (2, 4))
-    return not picture.stack and pixels.dtype == np.uint16 and int(pixels[:, :, :colours].max()) < 4096
 
 
 def _png(data: bytes, name: str) -> Picture:

@@ -128,7 +128,10 @@ def _check_settings(window_px: int, dilate_px: int, threads: int, seed: int) -> 
 def _check_image(image: NDArray[Any]) -> None:
     if not isinstance(image, np.ndarray):
         raise InputError(f"image must be a NumPy array; got {type(image).__name__}")
-    if image.dtype.name not in DTYPES or not image.dtype.isnative:
+    if not image.dtype.isnative:
+        native = f"image.astype(numpy.{image.dtype.name})"
+        raise InputError(f"image must be of this machine's byte order, as {native} is; got {image.dtype}")
+    if image.dtype.name not in DTYPES:
         raise InputError(f"image must be {', '.join(DTYPES)}; got {image.dtype}")
     if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4):
         raise InputError(f"image must be (H, W) or (H, W, C) with C from 1 to 4; got {image.shape}")

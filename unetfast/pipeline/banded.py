@@ -8,6 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from unetfast.errors import ImageError
 from unetfast.imaging.formats import TIFF_SIGNATURES
 from unetfast.imaging.tiff import holes, pages_of, remarks
@@ -80,7 +83,9 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output | R
             if notes := _notes(found):
                 job.entry["notes"] = notes
             binary = settings.inpaint or len(segmenter.spec.classes) == 2
-            _write(job, pages, source, begun, wanted, output, binary=binary)
+            counts = _write(job, pages, source, begun, wanted, output, binary=binary)
+            if not binary:
+                job.entry["class_px"] = dict(zip(segmenter.spec.classes, counts.tolist(), strict=True))
             job.entry["status"] = "done"
             job.entry["how"] = _how(found, settings, masked=job.entry["masked_px"] > 0)
 
@@ -94,26 +99,29 @@ def _write(
     output: Output | RemoteOutput,
     *,
     binary: bool,
-) -> None:
+) -> NDArray[np.int64]:
     """Write the results, kind to path, and say in the job's line what there is of them.
 
-    The mask gets its name first, and stays whatever becomes of the cleaned file.
+    The mask gets its name first, and stays whatever becomes of the cleaned file. Returns how many
+    pixels have each class id.
     """
     name = str(job.item.path)
     files: dict[str, BinaryIO] = {}
     with ExitStack() as cleaning, ExitStack() as marking:
         for kind, path in wanted.items():
             files[kind] = (cleaning if kind == "cleaned" else marking).enter_context(output.open(path))
-        masked, refused = write_pages(pages, files, source, name, binary=binary)
+        counts, refused = write_pages(pages, files, source, name, binary=binary)
         if not job.state == begun == _state(source):
             raise ImageError(f"{name}: changed while it was read; run again")
         sizes = {kind: file.seek(0, 2) for kind, file in files.items()}
         marking.close()
         marks = {kind: wanted[kind] for kind in files if kind != "cleaned"}
+        masked = int(counts[1:].sum())
         job.entry.update(masked_px=masked, outputs=marks, bytes={kind: sizes[kind] for kind in marks})
         if refused is not None:
             raise refused
     job.entry.update(outputs=wanted, bytes=sizes)
+    return counts
 
 
 def _notes(pages: list[Any]) -> str:

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 COLUMNS = (
     *("input", "status", "reason", "width", "height", "masked_px"),
-    *("cleaned", "mask", "overlay", "how", "sha256"),
+    *("cleaned", "mask", "overlay", "how", "notes", "sha256"),
 )
 
 
@@ -310,12 +310,21 @@ def write_csv(journal: Journal, path: Path, temp_dir: Path | None = None) -> Non
     with atomic_open(path, temp_dir=temp_dir) as file:
         text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="", write_through=True)
         table = csv.writer(text)
-        table.writerow(COLUMNS)
+        classes = dict.fromkeys(column for entry in journal.latest() for column in _class_px(entry))
+        columns = [*COLUMNS, *classes]
+        table.writerow([_cell(column) for column in columns])
         for entry in journal.latest():
             outputs = entry.get("outputs") or {}
-            merged = {**entry, **{kind: outputs.get(kind, "") for kind in ("cleaned", "mask", "overlay")}}
-            table.writerow([_cell(merged.get(column, "")) for column in COLUMNS])
+            results = {kind: outputs.get(kind, "") for kind in ("cleaned", "mask", "overlay")}
+            merged = {**entry, **results, **_class_px(entry)}
+            table.writerow([_cell(merged.get(column, "")) for column in columns])
         text.detach()  # flushes, and leaves the file open for fsync
+
+
+def _class_px(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the pixels of each class by column; none of a model of two classes."""
+    found = entry.get("class_px")
+    return {f"px of {name}": count for name, count in found.items()} if isinstance(found, dict) else {}
 
 
 def _cell(value: Any) -> Any:

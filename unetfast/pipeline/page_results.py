@@ -16,13 +16,14 @@ from unetfast.imaging.mask_encode import MaskPages, MaskStream
 from unetfast.imaging.tiff import pages_of
 from unetfast.imaging.tiff_patch import Segments
 from unetfast.pipeline.banded_page import QUARTER_TURN, BandedPage
+from unetfast.pipeline.stages import count_classes
 
 __all__ = ["write_pages"]
 
 
 def write_pages(
     pages: list[BandedPage], files: dict[str, BinaryIO], source: BinaryIO, name: str, *, binary: bool
-) -> tuple[int, ImageError | None]:
+) -> tuple[NDArray[np.int64], ImageError | None]:
     """Write every page of the wanted files.
 
     Parameters
@@ -40,12 +41,12 @@ def write_pages(
 
     Returns
     -------
-    int
-        How many pixels are masked.
+    (K,) int64
+        How many pixels have each class id; of a binary mask, 1 is what is masked.
     ImageError or None
         Why the cleaned file is not to be kept: its first page that cannot be written.
     """
-    masked = 0
+    counts = np.zeros(1, np.int64)
     with ExitStack() as stack:
         targets: list[Any] = [None] * len(pages)
         shared = False
@@ -60,15 +61,15 @@ def write_pages(
         for page, target in zip(pages, targets, strict=True):
             parts: list[NDArray[Any]] = []
             if "mask" not in files:
-                masked += _write_bands(page, target, cleaned, lambda _: None, binary=binary)
+                counts = counts + _write_bands(page, target, cleaned, lambda _: None, binary=binary)
             elif len(pages) > 1:
-                masked += _write_bands(page, target, cleaned, parts.append, binary=binary)
+                counts = counts + _write_bands(page, target, cleaned, parts.append, binary=binary)
                 book.add(np.concatenate(parts))
             else:
-                masked += _write_bands_to_png(page, target, cleaned, files["mask"], binary=binary)
+                counts = counts + _write_bands_to_png(page, target, cleaned, files["mask"], binary=binary)
     if "mask" in files and len(pages) > 1:
         files["mask"].write(book.end())
-    return masked, cleaned.refused
+    return counts, cleaned.refused
 
 
 class _CleanedFile:
@@ -105,12 +106,12 @@ class _CleanedFile:
 
 def _write_bands_to_png(
     page: BandedPage, target: Any, cleaned: _CleanedFile, file: BinaryIO, *, binary: bool
-) -> int:
+) -> NDArray[np.int64]:
     png = MaskStream(page.height, page.width, binary=binary)
     file.write(png.start())
-    masked = _write_bands(page, target, cleaned, lambda part: file.write(png.rows(part)), binary=binary)
+    counts = _write_bands(page, target, cleaned, lambda part: file.write(png.rows(part)), binary=binary)
     file.write(png.end())
-    return masked
+    return counts
 
 
 def _write_bands(
@@ -120,9 +121,10 @@ def _write_bands(
     put: Callable[[NDArray[Any]], object],
     *,
     binary: bool,
-) -> int:
-    """Process every band of a page and hand its mask or class ids to `put`; return its masked pixels."""
-    masked = 0
+) -> NDArray[np.int64]:
+    """Process every band of a page and hand its mask or class ids to `put`; return their counts by value."""
+    classes = 2 if binary else len(page.segmenter.spec.classes)
+    counts = np.zeros(classes, np.int64)
     for top, bottom in page.bands():
         if cleaned.file is None:
             labels = page.labels(top, bottom)
@@ -132,10 +134,11 @@ def _write_bands(
         else:
             pixels, mask = page.cleaned(top, bottom)
             cleaned.put(page, target, pixels, mask, top)
-        put(mask if binary else labels)
-        masked += int(np.count_nonzero(mask))
+        marks = mask if binary else labels
+        put(marks)
+        counts += count_classes(marks, classes)
     cleaned.end_page()
-    return masked
+    return counts
 
 
 def _replace(

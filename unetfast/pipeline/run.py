@@ -55,6 +55,8 @@ class Summary:
         Photos; `unchanged` had been done before with the same content, settings and model.
     outdated : int
         Of the done ones, those beside which a mask, overlay or cleaned photo of another mask stays.
+    noted : int
+        Of the done ones, those whose line has `notes`.
     megapixels : float
         Of the done ones.
     seconds : float
@@ -72,6 +74,7 @@ class Summary:
     skipped: int = 0
     failed: int = 0
     outdated: int = 0
+    noted: int = 0
     megapixels: float = 0.0
     seconds: float = 0.0
     found: Found = field(default_factory=Found)
@@ -91,6 +94,7 @@ class Summary:
         if status == "done":
             self.megapixels += entry["width"] * entry["height"] / 1e6
             self.outdated += "outdated" in entry
+            self.noted += "notes" in entry
 
 
 def check_run(settings: RunSettings) -> None:

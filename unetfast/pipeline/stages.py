@@ -30,6 +30,7 @@ from unetfast.imaging import (
     preview,
     read_bytes,
 )
+from unetfast.imaging.class_colours import class_colour
 from unetfast.inpainting import inpaint
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline.settings import RunSettings
@@ -40,6 +41,7 @@ __all__ = [
     "Context",
     "Job",
     "clean",
+    "count_classes",
     "decode",
     "draw",
     "encode_result",
@@ -188,6 +190,15 @@ def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
         answers = [segmenter.segment_scaled(image, scale) for image in images]
     for job, labels in zip(jobs, answers, strict=True):
         job.labels = labels
+        if len(classes := segmenter.spec.classes) > 2:
+            counts = count_classes(labels, len(classes)).tolist()
+            job.entry["class_px"] = dict(zip(classes, counts, strict=True))
+
+
+def count_classes(labels: NDArray[Any], classes: int) -> NDArray[np.int64]:
+    """Return how many pixels have each class id; of a mask, how many are not marked and how many are."""
+    # np.bincount would hold eight bytes a pixel.
+    return np.array([np.count_nonzero(labels == id_) for id_ in range(classes)], np.int64)
 
 
 def clean(job: Job, context: Context) -> None:
@@ -217,11 +228,11 @@ def encode_result(kind: str, job: Job, context: Context, classes: int) -> bytes:
     assert job.labels is not None
     assert job.mask is not None
     settings = context.settings
+    # Beside a cleaned photo mask and overlay say exactly which pixels were replaced.
+    binary = classes == 2 or settings.inpaint
     if kind == "overlay":
-        return encode(Picture(draw(job.picture.pixels, job.mask), "jpeg"))
+        return encode(Picture(draw(job.picture.pixels, job.mask if binary else job.labels), "jpeg"))
     if kind == "mask":
-        # Beside a cleaned photo the mask says exactly which pixels were replaced.
-        binary = classes == 2 or settings.inpaint
         return encode_mask(job.mask if binary else job.labels)
     cleaned = job.picture.samples if job.cleaned is None else job.cleaned
     made = patched(job.picture, cleaned, job.mask, jpeg_mode=settings.jpeg, verify=settings.verify)
@@ -263,11 +274,16 @@ def missing_ending(item: Item, format: str) -> str:
     return endings[0]
 
 
-def draw(pixels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return the photo as RGB with the mask half red over it."""
+def draw(pixels: NDArray[Any], marks: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the photo as RGB with a mask half red over it, or class ids in the colours of the classes."""
     image = preview(pixels)
     image = image.copy() if np.shares_memory(image, pixels) else image
-    image[mask] = image[mask] // 2 + np.array([127, 0, 0], np.uint8)
+    inside = marks != 0
+    if marks.dtype == np.bool_:
+        paint: NDArray[Any] = np.array([127, 0, 0], np.uint8)
+    else:
+        paint = np.array([class_colour(max(1, i)) for i in range(256)], np.uint8)[marks[inside]] // 2
+    image[inside] = image[inside] // 2 + paint
     return image
 
 
