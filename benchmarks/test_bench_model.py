@@ -53,8 +53,8 @@ def bundled(folder: Path, precision: str) -> Path:
         photos = [
             imaging.network_input(imaging.read(path).pixels, spec.preprocess.channels) for path in paths
         ]
-        # Both ends in float, as its certificate asks: what is timed is what would be used.
-        model = int8.quantize(model, spec, photos, target="cpu", keep=int8.ends(model, 1, 1))
+        # Both ends in float as its certificate asks: what is timed is what would be used.
+        model = int8.quantize(model, spec, photos, target="cpu", keep=int8.ends(model, 2, 1))
     else:
         put_spec(model, spec.replace(precision=precision))  # OpenVINO computes in what the spec says
     path = folder / f"crack.{precision}.onnx"
