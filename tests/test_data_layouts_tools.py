@@ -20,7 +20,7 @@ from unetfast.errors import DatasetError
 HOLE, SLAB = (slice(10, 14), slice(20, 26)), (slice(6, 24), slice(9, 40))
 
 
-def _squares(name: str = "slab") -> NDArray[np.uint8]:
+def _squares() -> NDArray[np.uint8]:
     """(H, W): a slab of class 1 with a hole in it."""
     expected = np.zeros((H, W), np.uint8)
     expected[SLAB] = 1
@@ -182,6 +182,18 @@ def test_images_without_outlines_are_said_to_be_background(tmp_path: Path) -> No
     (tmp_path / "via.json").write_text(json.dumps(content))
     said = " ".join(text for _, text in open_dataset(tmp_path).decisions)
     assert "1 images are listed without any outline and count as background, such as 1.jpg" in said
+
+
+def test_ellipses_of_cvat_and_via_are_turned(tmp_path: Path) -> None:
+    y, x = np.mgrid[:H, :W] + 0.5
+    standing = ((x - 30) / 5) ** 2 + ((y - 20) / 12) ** 2 <= 1
+    _cvat(tmp_path / "cvat", '<ellipse label="slab" cx="30" cy="20" rx="12" ry="5" rotation="90"/>')
+    shape = {"name": "ellipse", "cx": 30, "cy": 20, "rx": 12, "ry": 5, "theta": np.pi / 2}
+    save(tmp_path / "via/0.jpg", photo(0))
+    region = {"shape_attributes": shape, "region_attributes": {}}
+    (tmp_path / "via/via.json").write_text(json.dumps(_via([region])))
+    for tool in ("cvat", "via"):
+        assert np.count_nonzero((_labels(tmp_path / tool) == 1) != standing) <= 2, tool  # 64 corners
 
 
 def _imagescope(name: str = "", attribute: str = "Description", negative: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""Measure a model against truth: the same code for training, ``unetfast eval``, parity and bench."""
+"""Measure a model against truth: the same code for training and for ``unetfast eval``."""
 
 from __future__ import annotations
 

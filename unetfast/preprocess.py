@@ -117,7 +117,7 @@ def tiles_of(height: int, width: int, spec: ModelSpec, tile_px: int) -> list[Til
     most = tile_px // stride * stride
     if most < 1:
         raise InputError(f"the tile must be at least the model's stride of {stride} px; got {tile_px}")
-    margin = -(-spec.halo_px // stride) * stride
+    margin = spec.margin_px
     tall, wide = (_even(length, most + 2 * margin, margin, stride) for length in (height, width))
     return [
         Tile(
@@ -146,8 +146,9 @@ def _even(length: int, window: int, margin: int, stride: int) -> int:
     raise AssertionError("a core of one stride fits")
 
 
-def with_halo(top: int, bottom: int, height: int, stride: int, halo: int) -> tuple[int, int]:
+def with_halo(top: int, bottom: int, height: int, spec: ModelSpec) -> tuple[int, int]:
     """Return the rows that a network must see to answer for some rows as it does in the whole image."""
+    stride, halo = spec.stride_px, spec.halo_px
     return max(0, (top - halo) // stride * stride), min(height, -(-(bottom + halo) // stride) * stride)
 
 

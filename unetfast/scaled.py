@@ -108,7 +108,7 @@ def _coarse(
     spec = segmenter.spec
     begin, end = first // smaller.block, -(-last // smaller.block)
     wanted = begin * smaller.small_block, min(smaller.small_height, end * smaller.small_block)
-    seen = with_halo(*wanted, smaller.small_height, spec.stride_px, spec.halo_px)
+    seen = with_halo(*wanted, smaller.small_height, spec)
     begin_seen, end_seen = seen[0] // smaller.small_block, -(-seen[1] // smaller.small_block)
     small = _shrunk(read, smaller, begin_seen, end_seen, at_once, spec.preprocess.channels)
     skipped = begin_seen * smaller.small_block
@@ -153,7 +153,7 @@ def _refine(
 ) -> None:
     """Put what the full resolution says where `edges` is set; in place, of the rows from `top` on."""
     spec = segmenter.spec
-    first, last = with_halo(top, top + len(labels), shape[0], spec.stride_px, spec.halo_px)
+    first, last = with_halo(top, top + len(labels), shape[0], spec)
     pixels = network_input(read(first, last), spec.preprocess.channels)
     seen = np.zeros((last - first, shape[1]), np.bool_)
     seen[top - first : top - first + len(labels)] = edges
@@ -180,8 +180,8 @@ def _needed(seen: NDArray[np.bool_], spec: ModelSpec, tile_px: int) -> list[Tile
         if len(ys):
             y, bottom = tile.y + int(ys[0]), tile.y + int(ys[-1]) + 1
             x, right = tile.x + int(xs[0]), tile.x + int(xs[-1]) + 1
-            rows = with_halo(y, bottom, height, spec.stride_px, spec.halo_px)
-            columns = with_halo(x, right, width, spec.stride_px, spec.halo_px)
+            rows = with_halo(y, bottom, height, spec)
+            columns = with_halo(x, right, width, spec)
             pieces.append(Tile(y, x, bottom - y, right - x, rows[0], columns[0], rows[1], columns[1]))
     return pieces
 

@@ -111,6 +111,11 @@ class ModelSpec:
         """Channels of the network's output: 1 for binary, one a class otherwise."""
         return 1 if self.task == "binary" else len(self.classes)
 
+    @property
+    def margin_px(self) -> int:
+        """The halo, rounded up to a multiple of the stride: what a tile is read with to every side."""
+        return -(-self.halo_px // self.stride_px) * self.stride_px
+
     def replace(self, **changes: Any) -> ModelSpec:
         """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
@@ -265,7 +270,7 @@ class Sample:
         Which reader of ``unetfast.data`` understands the truth: "raster", "mat",
         "polygons", "classes".
     polygons : tuple
-        For reader "polygons": (class name, ((x, y), ...)) pairs in pixels of the stored image.
+        For reader "polygons": (class name, outline) pairs, see ``unetfast.data.polygons.drawn``.
     layers : tuple
         For reader "classes": (class name, how the mask is read) of each of `masks`, what lies on top last.
     """

@@ -128,7 +128,7 @@ def device_index(device: str) -> int:
     return int(index or 0)
 
 
-class _Way:
+class _Execution:
     """How batches of one shape go through an engine."""
 
     def __init__(self, cuda: Cuda, stream: int, context: Any, answer_shape: tuple[int, ...]) -> None:
@@ -137,7 +137,7 @@ class _Way:
         self._uses = 0
         self._graph: Callable[[], None] | None = None
 
-    def go(self) -> None:
+    def enqueue(self) -> None:
         """Put the computation into the stream."""
         self._uses += 1
         if self._uses == 2:  # TensorRT settles a context at its first run; only then can it be recorded
@@ -169,24 +169,24 @@ class _Slot:
         self._given, self._wanted = (cuda.buffer(size) for size in sizes)
         self._scratch_bytes = int(engine.device_memory_size_v2)
         self._scratch = cuda.memory(self._scratch_bytes)
-        self._ways: OrderedDict[tuple[int, ...], _Way] = OrderedDict()
+        self._executions: OrderedDict[tuple[int, ...], _Execution] = OrderedDict()
 
     def run(self, images: NDArray[np.uint8], dtype: Any) -> NDArray[Any]:
         self._cuda.enter()
-        way = self._ways.pop(images.shape, None) or self._way(images.shape)
-        self._ways[images.shape] = way
-        if len(self._ways) > _SHAPES:
-            self._ways.popitem(last=False)
-        count = int(np.prod(way.answer_shape)) * np.dtype(dtype).itemsize
+        execution = self._executions.pop(images.shape, None) or self._execution(images.shape)
+        self._executions[images.shape] = execution
+        if len(self._executions) > _SHAPES:
+            self._executions.popitem(last=False)
+        count = int(np.prod(execution.answer_shape)) * np.dtype(dtype).itemsize
         self._given.host[: images.nbytes] = images.reshape(-1)
         self._given.upload(images.nbytes, self._stream)
-        way.go()
+        execution.enqueue()
         self._wanted.download(count, self._stream)
         self._cuda.wait(self._stream)
-        answer: NDArray[Any] = np.array(self._wanted.host[:count]).view(dtype).reshape(way.answer_shape)
+        answer: NDArray[Any] = np.array(self._wanted.host[:count]).view(dtype).reshape(execution.answer_shape)
         return answer
 
-    def _way(self, shape: tuple[int, ...]) -> _Way:
+    def _execution(self, shape: tuple[int, ...]) -> _Execution:
         context = self._engine.create_execution_context(self._strategy)
         if context is None:
             raise BackendError("TensorRT: not enough GPU memory for an execution context")
@@ -196,7 +196,7 @@ class _Slot:
             raise BackendError(f"TensorRT: shape {shape} does not fit the plan's profile")
         context.set_tensor_address(name_in, self._given.pointer)
         context.set_tensor_address(name_out, self._wanted.pointer)
-        return _Way(self._cuda, self._stream, context, tuple(context.get_tensor_shape(name_out)))
+        return _Execution(self._cuda, self._stream, context, tuple(context.get_tensor_shape(name_out)))
 
 
 class TensorRtBackend:
@@ -257,8 +257,7 @@ class TensorRtBackend:
     def _tiles(self, height: int, width: int) -> list[Tile]:
         if height <= self._high[1] and width <= self._high[2]:
             return [Tile(0, 0, height, width, 0, 0, height, width)]
-        margin = -(-self.spec.halo_px // self.spec.stride_px) * self.spec.stride_px
-        core = min(self._high[1:]) - 2 * margin
+        core = min(self._high[1:]) - 2 * self.spec.margin_px
         if core < self.spec.stride_px:
             raise BackendError(
                 f"images of {width}x{height} do not fit the plan (up to {self._high[2]}x{self._high[1]}), "

@@ -195,7 +195,7 @@ class _Decider:
         )
         if len(values) == 2:  # ids 0 and 1 beside VOC's void
             names = ("background", self.name)
-        return LabelEncoding(self.domain, "nearest" if self.levels.smeared else "exact", table, None, names)
+        return LabelEncoding(self.domain, self._rule(), table, None, names)
 
     def _say_what_is_0(self, usual: str, names: dict[str, str]) -> None:
         """Name the value that becomes class 0 where no mask holds the usual one, and how to take another."""
@@ -247,7 +247,7 @@ class _Decider:
             table = tuple((code, kept.index(code) if code in kept else IGNORE) for code in legend)
             self.reasons.append(f"colours as in {self.hints.get('legend', 'the legend')}")
             names = tuple(legend[code] for code in kept)
-            return LabelEncoding("colour", self._colour_rule(), table, None, names)
+            return LabelEncoding("colour", self._rule(), table, None, names)
         if len(values) > MOST_CLASSES:
             self.refuse.several_readings(
                 f"{len(values)} colours", "#ff0000=NAME", "and so on for each colour"
@@ -280,9 +280,9 @@ class _Decider:
         if values[0] != 0:
             self._say_what_is_0("black", dict(zip(map(colour_text, values), names, strict=True)))
         table = tuple((value, i) for i, value in enumerate(values))
-        return LabelEncoding("colour", self._colour_rule(), table, None, names)
+        return LabelEncoding("colour", self._rule(), table, None, names)
 
-    def _colour_rule(self) -> str:
+    def _rule(self) -> str:
         return "nearest" if self.levels.smeared else "exact"
 
 

@@ -18,7 +18,6 @@ from unetfast.imaging import MaskFile, read_bytes, read_mask
 from unetfast.spec import FileRef, Sample
 
 __all__ = [
-    "DOMAINS",
     "code_text",
     "codes",
     "colour_text",
@@ -30,8 +29,6 @@ __all__ = [
     "read_masks",
     "unpack",
 ]
-
-DOMAINS = ("grey", "index", "colour", "alpha", "polygons")
 
 
 def read_masks(sample: Sample) -> list[MaskFile]:

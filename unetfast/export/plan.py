@@ -125,8 +125,7 @@ def profile_for(images: Sequence[NDArray[np.uint8]], spec: ModelSpec) -> Profile
     if side is not None:
         return Profile((1, side, side), (1, side, side), (_RUN_BATCH, side, side))
     heights, widths = ([image.shape[axis] for image in images] for axis in (0, 1))
-    margin = -(-spec.halo_px // spec.stride_px) * spec.stride_px
-    tile = _RUN_TILE_PX + 2 * margin
+    tile = _RUN_TILE_PX + 2 * spec.margin_px
     best = 1, int(np.median(heights)), int(np.median(widths))
     return Profile((1, 1, 1), best, (_RUN_BATCH, max(tile, *heights), max(tile, *widths)))
 

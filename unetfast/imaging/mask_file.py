@@ -1,4 +1,4 @@
-"""MaskFile: the values a mask file stores, as labels are told from them (``data/labels.py``)."""
+"""MaskFile: the values a mask file stores, as labels are told from them (``data/encoding.py``)."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class BandedPage:
         if self.settings.scale != 1.0:
             return segment_rows(self.segmenter, self.read, shape, rows, self.settings.scale, self.band)
         spec = self.segmenter.spec
-        first, last = with_halo(top, bottom, self.height, spec.stride_px, spec.halo_px)
+        first, last = with_halo(top, bottom, self.height, spec)
         return self.segmenter.segment(self.read(first, last))[top - first : bottom - first]
 
     def mask(self, top: int, bottom: int) -> NDArray[np.bool_]:

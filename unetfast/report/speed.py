@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from unetfast.errors import ConfigError
-from unetfast.report.plots import new_figure, save_figure
+from unetfast.report.plots import BLUE, GREEN, GREY, ORANGE, new_figure, save_figure
 
 __all__ = ["speed_against_quality"]
 
-_COLOURS = {"torch": "#8C8C8C", "onnxruntime": "#0072B2", "openvino": "#E69F00", "tensorrt": "#009E73"}
+_COLOURS = {"torch": GREY, "onnxruntime": BLUE, "openvino": ORANGE, "tensorrt": GREEN}
 
 
 def speed_against_quality(path: Path, rows: list[dict[str, Any]], title: str) -> None:

@@ -126,9 +126,9 @@ def save_best(
     backend = TorchBackend(model, spec.replace(output="mask"), "cpu")
     images, labels = [], []
     for _, image, _ in pairs:
-        window = np.ascontiguousarray(fit(image[:PARITY_PX, :PARITY_PX], spec, PARITY_PX)[0][1])
-        images.append(torch.from_numpy(window))
-        labels.append(torch.from_numpy(backend.infer(window[None])[0].astype(np.uint8)))
+        fitted = np.ascontiguousarray(fit(image[:PARITY_PX, :PARITY_PX], spec, PARITY_PX)[0][1])
+        images.append(torch.from_numpy(fitted))
+        labels.append(torch.from_numpy(backend.infer(fitted[None])[0].astype(np.uint8)))
     checkpoint.save(
         path, model_state=model.state_dict(), spec=spec, parity_images=images, parity_labels=labels
     )

@@ -27,7 +27,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     ids = unique_ids(files)
     for name in files:
         image, truth = (FileRef(listing.root / name, f"{key}.npy") for key in keys)
-        if _holds(listing, name, keys):
+        if {*keys} <= {*_members(listing, name)}:
             samples.append(Sample(ids[name], image, (truth,), split_in(name.rpartition("/")[0])))
         else:
             other.append(name)
@@ -47,10 +47,6 @@ def _keys(listing: Listing, name: str, mask: str | None) -> tuple[str, str] | No
         )
     shapes = [array_shape(FileRef(listing.root / name, f"{key}.npy")) for key in (*images, *masks)]
     return (images[0], masks[0]) if len(shapes) == 2 and all(s and len(s) in (2, 3) for s in shapes) else None
-
-
-def _holds(listing: Listing, name: str, keys: tuple[str, str]) -> bool:
-    return set(keys) <= set(_members(listing, name))
 
 
 def _members(listing: Listing, name: str) -> list[str]:

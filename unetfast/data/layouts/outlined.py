@@ -20,7 +20,6 @@ from unetfast.spec import Sample
 
 __all__ = ["Outlines", "ellipse", "outlined_samples", "runs_of", "xml_of"]
 
-_MOST_BYTES = 512 * 2**20
 _MOST_PX = 2**30  # of an image that a file speaks of
 
 
@@ -163,7 +162,7 @@ def xml_of(listing: Listing, name: str, root: str) -> ElementTree.Element | None
     DatasetError
         When it is damaged, or has a document type: entities may grow without bound.
     """
-    text = listing.text_or_none(name, _MOST_BYTES) or ""
+    text = listing.text_or_none(name) or ""
     if f"<{root}" not in text[:4096]:
         return None
     if "<!DOCTYPE" in text or "<!ENTITY" in text:

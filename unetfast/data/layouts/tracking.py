@@ -55,6 +55,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         notes[0] += f"; {'gold' if chosen == 'ST' else 'silver'}: --mask {'GT' if chosen == 'ST' else 'ST'}"
     kept = {frame: name for frame, name in truths[chosen].items() if frame in frames}
     lone = [name for frame, name in truths[chosen].items() if frame not in frames]
+    partial: list[Frame] = []
     if chosen == "GT":
         partial = _partial(listing, kept, truths["TRA"])
         kept = {frame: name for frame, name in kept.items() if frame not in partial}
@@ -64,12 +65,12 @@ def find(listing: Listing, mask: str | None) -> Found | None:
                 f"{len(partial)} frames left out: cells that are tracked there have no outline, such as in "
                 f"{truths['GT'][next(iter(partial))]}"
             )
-    if not kept and truths[chosen]:
+    if not kept:
         raise DatasetError(
             f"{listing.root}: no frame has outlines of all its cells (the gold truth has those of some); "
             "download the silver truth (ST) beside it"
         )
-    if unlabelled := len(frames) - len(kept) - (len(partial) if chosen == "GT" else 0):
+    if unlabelled := len(frames) - len(kept) - len(partial):
         notes.append(f"{unlabelled} frames have no outlines, and are left out")
     ids = unique_ids([frames[frame] for frame in kept])
     samples = [

@@ -22,7 +22,6 @@ from unetfast.errors import DatasetError
 __all__ = ["find"]
 
 _MOST_FILES = 50
-_MOST_BYTES = 512 * 2**20
 _NAMES = ("class", "label", "name", "type", "category", "object")  # of attributes that hold a class
 
 Region = tuple[Mapping[str, Any], Mapping[str, Any]]  # what shape, and its attributes
@@ -57,7 +56,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 
 
 def _entries(listing: Listing, name: str) -> list[tuple[str, list[Region]]] | None:
-    text = listing.text_or_none(name, _MOST_BYTES) or ""
+    text = listing.text_or_none(name) or ""
     if name.lower().endswith(".csv"):
         return _rows(text) if "region_shape_attributes" in text[:4096] else None
     if "regions" not in text or "shape_attributes" not in text:
