@@ -266,6 +266,21 @@ def test_views_are_read_and_written_as_they_lie(view: Any) -> None:
     assert same_bits(np.ascontiguousarray(whole[view]), expected)
 
 
+def test_numba_compiles_once_for_every_form_of_an_array() -> None:
+    from unetfast.inpainting import median_numba
+
+    whole, mask = np.zeros((40, 50, 3), np.uint8), make_mask(np.random.default_rng(9), (40, 50), 0.1)
+    frozen = whole.copy()
+    frozen.flags.writeable = False
+    for view in VIEWS:
+        for image in (whole[view], frozen[view]):
+            inpaint(image, mask[view], 5, method="numba", out=np.empty_like(whole)[view])
+            inpaint(image, mask[view].copy(), 5, method="numba")
+        inpaint(whole[view], mask[view], 5, method="numba", out=whole[view])
+    # A whole loop of seconds each; the other dtypes are for other tests to ask for.
+    assert sum("uint8" in str(signature[0]) for signature in median_numba._slide.signatures) == 1
+
+
 @given(radius=st.integers(0, 70), seed=st.integers(0, 99))
 @settings(max_examples=30)
 def test_dilate_px_grows_by_a_disc(radius: int, seed: int) -> None:

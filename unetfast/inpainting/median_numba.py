@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,26 +23,31 @@ def fill(
 ) -> None:
     """Fill the masked pixels of image into out, as ``unetfast.inpainting.methods.METHODS`` says."""
     masked = hole(image, mask, dilate_px)
-    out[...] = image
-    previous = numba.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS) or previous)
-    try:
+    # Of each dtype one form, since every other one (strided, read-only) is seconds of compiling.
+    source, target = (np.require(array, requirements=("C", "W")) for array in (image, out))
+    target[...] = source
+    fill_rows, samples, filled = _slide, source, target
+    if image.dtype == np.float32:
+        # Floats are ranked by their bits: for them IEEE 754 totalOrder is an order of integers.
+        fill_rows, samples, filled = _sort, source.view(np.uint32), target.view(np.uint32)
+    threads = threads or numba.config.NUMBA_NUM_THREADS
+    bands = -(-image.shape[0] // BAND_ROWS)
+    parts = min(bands, 8 * threads)  # few, since the histograms of 16 bits are large
+    edges = [min(bands * part // parts * BAND_ROWS, image.shape[0]) for part in range(parts + 1)]
+    # Threads of Python: to compile a parallel loop of Numba takes as long as all that is in it, and
+    # one of its threading layers ends the process when two threads call at once.
+    with ThreadPoolExecutor(threads) as pool:
         for side, todo in shares(masked, window_px):
-            if image.dtype == np.float32:
-                # Floats are ranked by their bits: for them IEEE 754 totalOrder is an order of integers.
-                _fill_rows(image.view(np.uint32), masked, todo, out.view(np.uint32), side // 2)
-            else:
-                threads = numba.get_num_threads()
-                _slide_bands(image, masked, todo, out, side // 2, 8 * image.itemsize, threads)
-    finally:
-        numba.set_num_threads(previous)
+            fill_part = partial(fill_rows, samples, masked, todo, filled, side // 2)
+            list(pool.map(fill_part, edges[:-1], edges[1:]))
+    if target is not out:
+        out[...] = target
 
 
-@numba.njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
-def _fill_rows(source: Any, masked: Any, todo: Any, target: Any, radius: int) -> None:
-    height, width, _ = source.shape
-    for y in numba.prange(height):
-        for x in range(width):
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _sort(source: Any, masked: Any, todo: Any, target: Any, radius: int, y0: int, y1: int) -> None:
+    for y in range(y0, y1):
+        for x in range(source.shape[1]):
             if todo[y, x]:
                 _fill_pixel(source, masked, target, y, x, radius, False, True)
 
@@ -52,23 +59,10 @@ BAND_ROWS = 32
 TILE_PX = 64
 
 
-@numba.njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
-def _slide_bands(
-    source: Any, masked: Any, todo: Any, target: Any, radius: int, bits: int, threads: int
-) -> None:
-    height = source.shape[0]
-    bands = (height + BAND_ROWS - 1) // BAND_ROWS
-    parts = min(bands, 8 * threads)  # few, since the histograms of 16 bits are large
-    for part in numba.prange(parts):
-        y0, y1 = bands * part // parts * BAND_ROWS, bands * (part + 1) // parts * BAND_ROWS
-        _slide(source, masked, todo, target, radius, bits, y0, min(y1, height))
-
-
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _slide(
-    source: Any, masked: Any, todo: Any, target: Any, radius: int, bits: int, y0: int, y1: int
-) -> None:
+def _slide(source: Any, masked: Any, todo: Any, target: Any, radius: int, y0: int, y1: int) -> None:
     height, width, channels = source.shape
+    bits = 8 * source.itemsize
     fine = np.zeros((channels, 1 << bits), np.int32)
     coarse = np.zeros((channels, 1 << (bits // 2)), np.int32)
     place = np.full(2, -2 * (radius + 1) - height - width)  # y, x of the window: nowhere yet
