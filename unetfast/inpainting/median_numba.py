@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,21 @@ from unetfast.inpainting.window import shares
 numba: Any = require("numba", "numba")
 
 __all__ = ["fill"]
+
+log = logging.getLogger(__name__)
+
+
+def _is_kept() -> bool:
+    """Tell whether Numba finds a folder that it may keep compiled functions in."""
+    try:
+        numba.njit(cache=True)(_is_kept)
+    except RuntimeError:  # a read-only installation, and no home folder: as in containers
+        log.warning("Numba compiles anew in each process (half a minute): NUMBA_CACHE_DIR can name a folder")
+        return False
+    return True
+
+
+_CACHE = _is_kept()
 
 
 def fill(
@@ -40,7 +56,7 @@ def fill(
         numba.set_num_threads(previous)
 
 
-@numba.njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
 def _fill_rows(source: Any, masked: Any, todo: Any, target: Any, radius: int) -> None:
     height, width, _ = source.shape
     for y in numba.prange(height):
@@ -56,7 +72,7 @@ BAND_ROWS = 32
 TILE_PX = 64
 
 
-@numba.njit(cache=True, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, parallel=True, nogil=True)  # type: ignore[untyped-decorator]
 def _slide_bands(
     source: Any, masked: Any, todo: Any, target: Any, radius: int, bits: int, threads: int
 ) -> None:
@@ -68,7 +84,7 @@ def _slide_bands(
         _slide(source, masked, todo, target, radius, bits, y0, min(y1, height))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _slide(
     source: Any, masked: Any, todo: Any, target: Any, radius: int, bits: int, y0: int, y1: int
 ) -> None:
@@ -99,7 +115,7 @@ def _slide(
                         target[y, x, c] = _rank(fine[c], coarse[c], (count - 1) // 2)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _move(source: Any, masked: Any, fine: Any, coarse: Any, place: Any, y: int, x: int, radius: int) -> Any:
     """Move the window to (y, x) and return by how much the count of its intact samples grows."""
     v, u = place
@@ -123,7 +139,7 @@ def _move(source: Any, masked: Any, fine: Any, coarse: Any, place: Any, y: int, 
     return grown
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _add(
     source: Any, masked: Any, fine: Any, coarse: Any, top: int, bottom: int, left: int, right: int, sign: int
 ) -> int:
@@ -143,7 +159,7 @@ def _add(
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _rank(fine: Any, coarse: Any, rank: int) -> int:
     """Return the value of that rank in a histogram of two levels."""
     group = 0
@@ -157,7 +173,7 @@ def _rank(fine: Any, coarse: Any, rank: int) -> int:
     return value
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _fill_pixel(
     source: Any, masked: Any, target: Any, y: int, x: int, radius: int, grown: bool, is_float: bool
 ) -> None:
@@ -185,7 +201,7 @@ def _fill_pixel(
         target[y, x, c] = _unkey(found, is_float)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _select(keys: Any, rank: int, bits: int) -> Any:
     """Return the key of that rank, bit by bit: the largest t with at most `rank` keys below it."""
     found = np.uint32(0)
@@ -199,7 +215,7 @@ def _select(keys: Any, rank: int, bits: int) -> Any:
     return found
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _key(sample: Any, is_float: bool) -> Any:
     bits = np.uint32(sample)
     if not is_float:
@@ -207,7 +223,7 @@ def _key(sample: Any, is_float: bool) -> Any:
     return ~bits if bits & np.uint32(0x80000000) else bits | np.uint32(0x80000000)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _unkey(key: Any, is_float: bool) -> Any:
     if not is_float:
         return key
