@@ -154,6 +154,7 @@ FOREIGN = {
     "CT/I0001": ("\0" * 128 + "DICM", "is one of volumes: save their slices as PNG or TIFF"),
     "data/train-0.parquet": ("PAR1", "is one of tables of Hugging Face: write out their pictures"),
     "a.geojson": ('{"type": "FeatureCollection", "features": []}', "holds outlines as GeoJSON"),
+    "0_RoiSet.zip": ("PK", "is one of regions of ImageJ: open each image in Fiji"),
     "x.nii.gz": ("x", "is one of volumes: save their slices as PNG or TIFF"),
 }
 
@@ -165,6 +166,14 @@ def test_annotations_of_other_tools_are_named(name: str, tmp_path: Path) -> None
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(content)
     with pytest.raises(DatasetError, match=rf"{re.escape(name)} {said}"):
+        open_dataset(tmp_path)
+
+
+def test_what_cellpose_pickles_is_refused_with_what_to_save(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"{i}.png", photo(i))
+        np.save(tmp_path / f"{i}_seg.npy", np.array({"masks": truth(i)}), allow_pickle=True)
+    with pytest.raises(DatasetError, match=r"_seg.npy: holds Python objects.*Save masks as PNG/tif"):
         open_dataset(tmp_path)
 
 

@@ -15,6 +15,9 @@ from unetfast.data.validation import draw, same_source
         ([f"photo{p}_{y}_{x}" for p in range(6) for y in (0, 256) for x in (0, 256)], 6),
         ([f"20160302_15591{p}_{y}_{x}" for p in range(6) for y in (1, 361) for x in (1, 641)], 6),
         ([f"w{p}_row{y}_col{x}" for p in range(6) for y in (0, 1) for x in (0, 1)], 6),
+        # QuPath's, of three slides, cut where there is tissue: no two places are the same
+        ([f"S{p}.svs [d=2,x={7 * p + 512 * x},y={p},w=512,h=512]" for p in range(3) for x in range(9)], 3),
+        ([f"S [x={512 * x},y=0,w=512,h=512]" for x in range(9)], 1),
         ([f"wall_{p}_tile{t}" for p in range(6) for t in range(4)], 6),
         ([f"{p}-{t}" for p in range(60) for t in range(3)], 60),
         # copies that were turned or mirrored beforehand

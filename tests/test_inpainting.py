@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+import unetfast.inpainting
 from unetfast.errors import ConfigError, InputError
 from unetfast.inpainting import METHODS, inpaint
 from unetfast.inpainting.mask import dilate
@@ -482,3 +483,24 @@ def test_what_is_no_median_has_one_window(method: str) -> None:
     rng = np.random.default_rng(4)
     image, mask = make_image(rng, (60, 70, 3), "uint8", 99), make_mask(rng, (60, 70), 0.01)
     assert same_bits(inpaint(image, mask, 0, method=method), inpaint(image, mask, 15, method=method))
+
+
+def test_numba_works_where_no_folder_may_be_written() -> None:
+    """A container without a home folder, of a read-only installation: there compiled code cannot be kept."""
+    pytest.importorskip("numba")
+    path = Path(unetfast.inpainting.__file__).with_name("median_numba.py")
+    code = f"""
+import pathlib
+module = {{"__name__": "median_numba"}}
+source = pathlib.Path({str(path)!r}).read_text()
+exec(compile(source, "/dev/null/median_numba.py", "exec"), module)  # nothing lies beside /dev/null
+assert callable(module["fill"])  # it is at the import that Numba refuses
+"""
+    # Each would be taken before the next.
+    nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "USERPROFILE", "LOCALAPPDATA"), "/dev/null")
+    env = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"} | nowhere
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Numba compiles anew in each process" in done.stderr

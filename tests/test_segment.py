@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +221,8 @@ def test_a_pickled_segmenter_is_opened_again_from_its_file(
 def test_a_name_that_no_bundled_model_has_is_told_those_that_there_are() -> None:
     with pytest.raises(ArtifactError, match=r"cracks: no such model file, and none of .*\(crack\)"):
         unetfast.load("cracks")
+
+
+def test_errors_can_be_caught_before_anything_else_is_imported() -> None:
+    code = "import unetfast, sys; unetfast.errors.ImageError; assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

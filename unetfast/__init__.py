@@ -12,12 +12,14 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from unetfast import errors
+
 if TYPE_CHECKING:
     from unetfast.inpainting import inpaint
     from unetfast.segment import Segmenter, load
 
 __version__ = "0.1.0"
-__all__ = ["Segmenter", "__version__", "inpaint", "load"]
+__all__ = ["Segmenter", "__version__", "errors", "inpaint", "load"]
 
 # These libraries would report their use to their makers; onnxruntime, from 1.29 on on Linux too, keeps a file
 # about it in the home folder. They read this when they are imported; whoever has set a variable decides.

@@ -13,7 +13,7 @@ from unetfast.data.encoding import LabelEncoding
 from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
 from unetfast.data.layers import with_readings
 from unetfast.data.layouts import LAYOUTS, Found, coco, paired
-from unetfast.data.layouts.foreign import foreign
+from unetfast.data.layouts.foreign import REGIONS, foreign
 from unetfast.data.legend import legend
 from unetfast.data.listing import Listing, list_files
 from unetfast.data.polygons import class_names
@@ -263,6 +263,7 @@ def _what(listing: Listing) -> str:
     shown = ", ".join(f"{key} ({count})" for key, count in most[:8])
     rest = f" and {len(most) - 8} more kinds" if len(most) > 8 else ""
     archives = [name for name in listing.names if name.lower().endswith(".zip")]
+    archives = [name for name in archives if not name.lower().endswith(REGIONS)]
     hint = ""
     if archives and listing.zipped:
         hint = f" It holds another archive, {archives[0]}: unpack it and pass that one."

@@ -19,6 +19,8 @@ _PLACES = (
     re.compile(r"(.*\w)[ _.-]+[a-z]{0,5}(\d+)[ _.-]+[a-z]{0,5}(\d+)", re.IGNORECASE),
     re.compile(r"(.*\d.*?)[ _.-]+[a-z]{0,5}(\d+)", re.IGNORECASE),
 )
+# A tile of a slide as QuPath names it: "slide [d=2,x=512,y=0,w=512,h=512]". Nothing else is called so.
+_QUPATH = re.compile(r"(.+?) *\[(?:[^\[\]]*,)?x=\d+,y=\d+,w=\d+,h=\d+[^\[\]]*\].*")
 _COPY = re.compile(r"(.+)[._]rf[._][0-9a-f]{16,}", re.IGNORECASE)  # Roboflow's name of a changed copy
 _NEW_WORD = re.compile(r"[ _.-]+(?=[ _.-]*[^\W\d_])")
 _LARGEST = 0.25  # of the images may come from one source; otherwise the numbers mean something else
@@ -29,8 +31,9 @@ def same_source(names: Sequence[str]) -> list[list[str]]:
     """Return groups of names that say they come of one source: ``photo7_0_360``, ``photo7_360_0``.
 
     The end of a name counts as the place of a tile only where the same places come again and again:
-    in ``20160222_081011`` the numbers are a date and a time, and no two images share them. A changed
-    copy has its source's name and a word more, as ``photo7_flip`` beside ``photo7``, or Roboflow's hash.
+    in ``20160222_081011`` the numbers are a date and a time, and no two images share them. QuPath's
+    names of tiles say what they are. A changed copy has its source's name and a word more, as
+    ``photo7_flip`` beside ``photo7``, or Roboflow's hash.
 
     Parameters
     ----------
@@ -42,6 +45,12 @@ def same_source(names: Sequence[str]) -> list[list[str]]:
     list of list of str
         Groups of at least two; empty where names tell nothing.
     """
+    if any(map(_QUPATH.fullmatch, names)):
+        slides: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            tile = _QUPATH.fullmatch(name)
+            slides[tile[1] if tile else name].append(name)
+        return [group for group in slides.values() if len(group) > 1]
     for pattern in _PLACES:
         sources: dict[str, list[str]] = defaultdict(list)
         places: set[tuple[str, ...]] = set()

@@ -14,6 +14,7 @@ pillow.py       files that Pillow decodes
 pnm.py          portable pixmaps
 stack.py        pictures of any number of channels: .npy, TIFF files whose pages are channels
 tiff.py         TIFF pages as pixels
+place.py        where on earth a GeoTIFF lies
 tiff_rows.py    a few rows of a TIFF page, without reading the others
 write.py        Picture -> bytes -> a file
 mask_encode.py  masks -> PNG and TIFF

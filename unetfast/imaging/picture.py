@@ -34,6 +34,8 @@ class Picture:
         What a CMYK file stores, upright; `pixels` is its RGB rendering.
     stack : bool
         The channels are measurements of their own, neither grey, colour nor alpha; C is 1 .. 64.
+    place : bytes or None
+        Where on earth a GeoTIFF lies, as a file beside its mask: see place.py.
     """
 
     pixels: NDArray[Any]
@@ -46,6 +48,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     inks: NDArray[Any] | None = field(default=None, repr=False)
     stack: bool = False
+    place: bytes | None = None
 
     @property
     def samples(self) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from unetfast.imaging.decoding import decoding
 from unetfast.imaging.formats import MAX_PIXELS, Header, check_pixels, header
 from unetfast.imaging.jpeg_pixels import decode_jpeg
 from unetfast.imaging.picture import Picture
+from unetfast.imaging.place import place_of
 from unetfast.imaging.source import Source, name_of, read_bytes
 from unetfast.spec import FileRef
 
@@ -154,6 +155,7 @@ def _tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
         tags = page.tags
         icc = tags.valueof(34675)
         orientation = tiff.orientation_of(page)
+        place = place_of(page)
     return Picture(
         pixels=pixels,
         format="tiff",
@@ -164,6 +166,7 @@ def _tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
         notes=(holes,) if holes else (),
         inks=samples if page.photometric == 5 else None,
         stack=is_stack,
+        place=place,
     )
 
 

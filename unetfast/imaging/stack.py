@@ -56,6 +56,11 @@ def npy_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
         shape, dtype = npy_header(file)
     except ValueError as exc:
         raise ImageError(f"{name}: damaged, cannot be read as .npy: {exc}") from exc
+    if dtype.kind == "O":
+        raise ImageError(
+            f"{name}: holds Python objects, which are not loaded, since they could run code; save "
+            "numbers (of cellpose's _seg.npy: File > Save masks as PNG/tif)"
+        )
     if dtype.kind not in "buif":
         raise ImageError(f"{name}: an array of {dtype}; numbers are read")
     if len(shape) not in (2, 3) or min(shape) < 1:

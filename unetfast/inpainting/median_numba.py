@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -16,6 +17,21 @@ from unetfast.inpainting.window import shares
 numba: Any = require("numba", "numba")
 
 __all__ = ["fill"]
+
+log = logging.getLogger(__name__)
+
+
+def _is_kept() -> bool:
+    """Tell whether Numba finds a folder that it may keep compiled functions in."""
+    try:
+        numba.njit(cache=True)(_is_kept)
+    except RuntimeError:  # a read-only installation, and no home folder: as in containers
+        log.warning("Numba compiles anew in each process (half a minute): NUMBA_CACHE_DIR can name a folder")
+        return False
+    return True
+
+
+_CACHE = _is_kept()
 
 
 def fill(
@@ -44,7 +60,7 @@ def fill(
         out[...] = target
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _sort(source: Any, masked: Any, todo: Any, target: Any, radius: int, y0: int, y1: int) -> None:
     for y in range(y0, y1):
         for x in range(source.shape[1]):
@@ -59,7 +75,7 @@ BAND_ROWS = 32
 TILE_PX = 64
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _slide(source: Any, masked: Any, todo: Any, target: Any, radius: int, y0: int, y1: int) -> None:
     height, width, channels = source.shape
     bits = 8 * source.itemsize
@@ -89,7 +105,7 @@ def _slide(source: Any, masked: Any, todo: Any, target: Any, radius: int, y0: in
                         target[y, x, c] = _rank(fine[c], coarse[c], (count - 1) // 2)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _move(source: Any, masked: Any, fine: Any, coarse: Any, place: Any, y: int, x: int, radius: int) -> Any:
     """Move the window to (y, x) and return by how much the count of its intact samples grows."""
     v, u = place
@@ -113,7 +129,7 @@ def _move(source: Any, masked: Any, fine: Any, coarse: Any, place: Any, y: int, 
     return grown
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _add(
     source: Any, masked: Any, fine: Any, coarse: Any, top: int, bottom: int, left: int, right: int, sign: int
 ) -> int:
@@ -133,7 +149,7 @@ def _add(
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _rank(fine: Any, coarse: Any, rank: int) -> int:
     """Return the value of that rank in a histogram of two levels."""
     group = 0
@@ -147,7 +163,7 @@ def _rank(fine: Any, coarse: Any, rank: int) -> int:
     return value
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _fill_pixel(
     source: Any, masked: Any, target: Any, y: int, x: int, radius: int, grown: bool, is_float: bool
 ) -> None:
@@ -175,7 +191,7 @@ def _fill_pixel(
         target[y, x, c] = _unkey(found, is_float)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _select(keys: Any, rank: int, bits: int) -> Any:
     """Return the key of that rank, bit by bit: the largest t with at most `rank` keys below it."""
     found = np.uint32(0)
@@ -189,7 +205,7 @@ def _select(keys: Any, rank: int, bits: int) -> Any:
     return found
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _key(sample: Any, is_float: bool) -> Any:
     bits = np.uint32(sample)
     if not is_float:
@@ -197,7 +213,7 @@ def _key(sample: Any, is_float: bool) -> Any:
     return ~bits if bits & np.uint32(0x80000000) else bits | np.uint32(0x80000000)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=_CACHE, nogil=True)  # type: ignore[untyped-decorator]
 def _unkey(key: Any, is_float: bool) -> Any:
     if not is_float:
         return key

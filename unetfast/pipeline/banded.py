@@ -118,9 +118,12 @@ def _write(
         marks = {kind: wanted[kind] for kind in files if kind != "cleaned"}
         masked = int(counts[1:].sum())
         job.entry.update(masked_px=masked, outputs=marks, bytes={kind: sizes[kind] for kind in marks})
+        if "mask" in marks and len(pages) == 1:
+            stages.put_place(pages[0].place, "mask", job.entry, output.put)
         if refused is not None:
             raise refused
-    job.entry.update(outputs=wanted, bytes=sizes)
+    job.entry["outputs"].update(wanted)
+    job.entry["bytes"].update(sizes)
     return counts
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError
 from unetfast.imaging.convert import distance_to_clear, orient
 from unetfast.imaging.formats import check_pixels
+from unetfast.imaging.place import place_of
 from unetfast.imaging.tiff import decoded_sides, orientation_of
 from unetfast.imaging.tiff_rows import Rows
 from unetfast.inpainting import inpaint
@@ -53,6 +54,8 @@ class BandedPage:
     Attributes
     ----------
     rows : Rows
+    place : bytes or None
+        As of a Picture.
     orientation : int
         EXIF's; a page that is turned by a quarter (5 to 8) is held as a whole.
     height, width : int
@@ -70,7 +73,7 @@ class BandedPage:
         self, page: Any, source: BinaryIO, settings: RunSettings, segmenter: Segmenter, name: str
     ) -> None:
         check_pixels(*decoded_sides(page), name, settings.max_pixels)
-        self.rows, self.name = Rows(source, page, name), name
+        self.rows, self.name, self.place = Rows(source, page, name), name, place_of(page)
         self.settings, self.segmenter = settings, segmenter
         self.orientation = orientation_of(page)
         self.height, self.width = self.rows.height, self.rows.width

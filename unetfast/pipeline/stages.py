@@ -31,6 +31,7 @@ from unetfast.imaging import (
     read_bytes,
 )
 from unetfast.imaging.class_colours import class_colour
+from unetfast.imaging.place import PLACE_ENDING
 from unetfast.inpainting import inpaint
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline.settings import RunSettings
@@ -52,6 +53,7 @@ __all__ = [
     "mask_key_of",
     "missing_ending",
     "names",
+    "put_place",
     "segment",
     "store",
 ]
@@ -253,8 +255,25 @@ def store(job: Job, context: Context, classes: int, put: Callable[[str, bytes], 
     for kind in sorted(wanted, key=lambda kind: kind == "cleaned"):
         sizes[kind] = put(wanted[kind], encode_result(kind, job, context, classes))
         outputs[kind] = wanted[kind]
+        if kind != "cleaned" and job.picture is not None:
+            put_place(job.picture.place, kind, job.entry, put)
     job.entry["status"] = "done"
     job.picture = job.labels = job.mask = job.cleaned = None
+
+
+def put_place(
+    place: bytes | None, kind: str, entry: dict[str, Any], put: Callable[[str, bytes], int]
+) -> None:
+    """Write beside a mask or overlay where on earth it lies; `place` is None where nobody knows."""
+    if place is None:
+        return
+    path = entry["outputs"][kind] + PLACE_ENDING
+    if len(os.fsencode(path.rpartition("/")[2])) > NAME_BYTES:
+        note = f"the name is too long to say where the {kind} lies"
+        entry["notes"] = f"{entry['notes']}; {note}" if "notes" in entry else note
+    else:
+        entry["bytes"][f"{kind}_place"] = put(path, place)
+        entry["outputs"][f"{kind}_place"] = path
 
 
 def missing_ending(item: Item, format: str) -> str:

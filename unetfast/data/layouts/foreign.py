@@ -7,13 +7,18 @@ from typing import Any
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError, ImageError
 
-__all__ = ["foreign"]
+__all__ = ["REGIONS", "foreign"]
 
 _LOOKED_AT = 5  # files of a kind
 _MOST_BYTES = 16 * 2**20
 
 _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm")
+REGIONS = (".roi", "roi.zip", "rois.zip", "roiset.zip")
 _ENDINGS = {
+    REGIONS: (
+        "regions of ImageJ: open each image in Fiji, its regions in the ROI Manager, and save a mask (More > "
+        "OR (Combine), then Edit > Selection > Create Mask)"
+    ),
     _VOLUMES: (
         "volumes: save their slices as PNG or TIFF (with SimpleITK or nibabel), those of images and of masks "
         "under the same names, and the values of a CT within a window such as -100 .. 400 HU"
