@@ -87,9 +87,12 @@ def test_notes_are_in_the_table_and_the_closing_line(
         pixels = photo().astype(np.uint16) * scale
         tifffile.imwrite(tmp_path / f"in/{name}.tif", pixels, photometric="rgb")
     out = tmp_path / "out"
-    assert main(["run", str(tmp_path / "in"), "-m", str(model), "-o", str(out)]) == 0
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["run", str(tmp_path / "in"), "-m", str(model), "-o", str(out)])
     assert "; 1 have notes (`notes` in the journal)" in capsys.readouterr().out
-    rows = {row["input"]: row["notes"] for row in csv.DictReader((out / "results.csv").open())}
+    rows = {
+        row["input"]: row["notes"] for row in csv.DictReader(io.StringIO((out / "results.csv").read_text()))
+    }
     assert rows["camera_of_12_bits.tif"].startswith("16-bit samples of ")
     assert rows["whole_range.tif"] == ""
 
