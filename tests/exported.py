@@ -6,6 +6,7 @@ import atexit
 import functools
 import shutil
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest import mock
 
@@ -106,13 +107,20 @@ def _graph(key: tuple[object, ...]) -> list[onnx.ModelProto]:
 
 def _build_once(model: nn.Module, spec: ModelSpec, **options: object) -> onnx.ModelProto:
     """Trace a network once for all kinds of export: it is the same graph and takes seconds."""
-    weights = sum(float(p.detach().double().sum()) for p in model.parameters())
-    kept = _graph((spec.to_json(), weights, *options.items()))
+    weights = tuple((p.dtype, float(p.detach().double().sum())) for p in model.parameters())
+    # What a graph is called says nothing of what it computes; it is written into it afterwards.
+    kept = _graph((spec.replace(precision="fp32").to_json(), weights, *options.items()))
     if not kept:
         kept.append(_build(model, spec, **options))  # type: ignore[arg-type]
     copy = onnx.ModelProto()
     copy.CopyFrom(kept[0])
+    graph.put_spec(copy, spec)
     return copy
+
+
+def traced_once() -> AbstractContextManager[object]:
+    """Let every export within take its graph from those that are traced already."""
+    return mock.patch.object(graph, "build", _build_once)
 
 
 _build = graph.build
@@ -129,5 +137,5 @@ def artifact(kind: str = "fp32", classes: int = 2, channels: int = 3) -> Path:
         "prob": ExportSettings(output="prob", to=source.with_suffix(".prob.onnx")),
         "openvino": ExportSettings(openvino=True),
     }[kind]
-    with mock.patch.object(graph, "build", _build_once):
+    with traced_once():
         return export(source, settings, say=lambda _: None)[0].path

@@ -7,7 +7,6 @@ import shutil
 import threading
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import emulated_gpu
 import exported
@@ -22,7 +21,6 @@ from unetfast.backends.artifact import read_sidecar
 from unetfast.cli.export import export
 from unetfast.cli.verify import verify
 from unetfast.errors import ArtifactError, BackendError, UnetfastError
-from unetfast.export import onnx as graph
 from unetfast.export.tensorrt import rebuild_if_stale
 
 SHAPES = "1x1x1,1x64x96,4x128x128"
@@ -51,7 +49,7 @@ def engine(gpu: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(called: Any, *arguments: object) -> Result:
-    with mock.patch.object(graph, "build", exported._build_once):
+    with exported.traced_once():
         return CliRunner().invoke(called, [str(word) for word in arguments])
 
 

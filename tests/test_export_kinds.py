@@ -75,13 +75,14 @@ def test_openvino_in_bf16_is_judged_in_bf16_also_where_the_cpu_has_none(
 ) -> None:
     """There OpenVINO computes in fp32 without a word, and its certificate would say nothing."""
     settings = ExportSettings(openvino=True, bf16=True, to=tmp_path / "best.bf16.xml")
-    made = export(exported.trained(), settings, say=lambda _: None)[0]
+    with exported.traced_once():
+        made = export(exported.trained(), settings, say=lambda _: None)[0]
     native = "BF16" in pytest.importorskip("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert ("torch_bf16_arithmetic" in made.certificate) is not native
     assert ("computed in fp32" in backends.load(made.path).description) is not native
     monkeypatch.setattr("unetfast.backends.openvino_._computes_in", lambda _: "f32")
     monkeypatch.setattr("unetfast.export.openvino.narrowed", lambda model, _: model.apply(_blank))
-    with pytest.raises(ParityError, match="against the checkpoint"):
+    with exported.traced_once(), pytest.raises(ParityError, match="against the checkpoint"):
         export(exported.trained(), settings, say=lambda _: None)
     assert not made.path.exists()
 
