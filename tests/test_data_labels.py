@@ -206,9 +206,15 @@ def test_minus_one_in_16_bits_beside_ids_does_not_count_either(tmp_path: Path) -
         labels[:2] = 65535
         return labels
 
-    found = open_dataset(_dataset(tmp_path, draw))
+    root = _dataset(tmp_path, draw)
+    found = open_dataset(root)
     assert len(found.classes) == 4
     assert (_labels(found)[:2] == IGNORE).all()
+    for names in ("bg\nroad\ncar\ntree\n", "road\ncar\ntree\n"):
+        (root / "classes.txt").write_text(names)
+        found = open_dataset(root)
+        assert found.classes[1:] == ("road", "car", "tree")
+        assert (_labels(found)[:2] == IGNORE).all()
 
 
 def test_void_of_pascal_voc(tmp_path: Path) -> None:

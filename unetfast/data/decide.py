@@ -211,8 +211,8 @@ class _Decider:
     def _named_ids(self, values: list[int], names: list[str]) -> LabelEncoding:
         kept = [i for i, name in enumerate(names) if not is_void(name)]
         table = [(value, kept.index(value) if value in kept else IGNORE) for value in range(len(names))]
-        if 255 in values and len(names) <= 255:
-            table.append((255, IGNORE))
+        if (outside := void_of(values)) in values and len(names) <= outside:
+            table.append((outside, IGNORE))
         void = [names[i] for i in range(len(names)) if i not in kept]
         legend, last = self.hints.get("legend", "the data set"), len(names) - 1
         # CamVid as SegNet has it names 0 .. 10, and 11 is what does not count.
@@ -230,12 +230,14 @@ class _Decider:
     def _names_of(self, values: list[int]) -> list[str] | None:
         """Return the legend's names by id, with a background if it lacks one; None where they do not fit."""
         names = list(self.hints.get("classes", ()))
-        unnamed = max((value for value in values if value != 255), default=0) == len(names) and values[0] == 0
+        outside = void_of(values)
+        highest = max((value for value in values if value != outside), default=0)
+        unnamed = highest == len(names) and values[0] == 0
         if names and unnamed and not any(map(is_background, names)):
             names = ["background", *names]
         ids = [value for value in values if value < len(names)]
         # {0, 255} is a foreground mask whatever the legend says.
-        fit = not self.levels.smeared and len(ids) > 1 and set(values) <= {*ids, 255}
+        fit = not self.levels.smeared and len(ids) > 1 and set(values) <= {*ids, outside}
         return names if fit else None
 
     # colours

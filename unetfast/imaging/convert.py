@@ -115,7 +115,8 @@ def narrow_range(pixels: NDArray[Any]) -> tuple[int, int] | None:
     """Return the least and greatest sample of a 16-bit picture of which a network sees little, else None.
 
     It takes 8 bits: of less than a sixteenth of the 16 bits' range it sees 16 of 256 levels, or fewer.
-    Cameras of 10 and 12 bits, microscopes and thermal cameras write such files.
+    Cameras of 10 and 12 bits, microscopes and thermal cameras write such files. A picture of one value
+    has nothing that could be seen.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def narrow_range(pixels: NDArray[Any]) -> tuple[int, int] | None:
         return None
     colours = pixels[:, :, : pixels.shape[2] - (pixels.shape[2] in (2, 4))]
     low, high = int(colours.min()), int(colours.max())
-    return (low, high) if high - low < 4096 else None
+    return (low, high) if 0 < high - low < 4096 else None
 
 
 def preview(pixels: NDArray[Any]) -> NDArray[np.uint8]:

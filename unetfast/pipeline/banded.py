@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
 from unetfast.imaging.formats import TIFF_SIGNATURES
@@ -83,9 +82,7 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output | R
             if notes := _notes(found):
                 job.entry["notes"] = notes
             binary = settings.inpaint or len(segmenter.spec.classes) == 2
-            counts = _write(job, pages, source, begun, wanted, output, binary=binary)
-            if not binary:
-                job.entry["class_px"] = dict(zip(segmenter.spec.classes, counts.tolist(), strict=True))
+            _write(job, pages, source, begun, wanted, output, binary=binary)
             job.entry["status"] = "done"
             job.entry["how"] = _how(found, settings, masked=job.entry["masked_px"] > 0)
 
@@ -99,24 +96,26 @@ def _write(
     output: Output | RemoteOutput,
     *,
     binary: bool,
-) -> NDArray[np.int64]:
+) -> None:
     """Write the results, kind to path, and say in the job's line what there is of them.
 
-    The mask gets its name first, and stays whatever becomes of the cleaned file. Returns how many
-    pixels have each class id.
+    The mask gets its name first, and stays whatever becomes of the cleaned file.
     """
     name = str(job.item.path)
     files: dict[str, BinaryIO] = {}
     with ExitStack() as cleaning, ExitStack() as marking:
         for kind, path in wanted.items():
             files[kind] = (cleaning if kind == "cleaned" else marking).enter_context(output.open(path))
-        counts, refused = write_pages(pages, files, source, name, binary=binary)
+        refused = write_pages(pages, files, source, name, binary=binary)
         if not job.state == begun == _state(source):
             raise ImageError(f"{name}: changed while it was read; run again")
         sizes = {kind: file.seek(0, 2) for kind, file in files.items()}
         marking.close()
         marks = {kind: wanted[kind] for kind in files if kind != "cleaned"}
-        masked = int(counts[1:].sum())
+        if len(classes := pages[0].segmenter.spec.classes) > 2:
+            counts = np.sum([page.class_px for page in pages], axis=0)
+            job.entry["class_px"] = dict(zip(classes, counts.tolist(), strict=True))
+        masked = sum(page.masked_px for page in pages)
         job.entry.update(masked_px=masked, outputs=marks, bytes={kind: sizes[kind] for kind in marks})
         if "mask" in marks and len(pages) == 1:
             stages.put_place(pages[0].place, "mask", job.entry, output.put)
@@ -124,7 +123,6 @@ def _write(
             raise refused
     job.entry["outputs"].update(wanted)
     job.entry["bytes"].update(sizes)
-    return counts
 
 
 def _notes(pages: list[Any]) -> str:

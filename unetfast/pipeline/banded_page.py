@@ -62,6 +62,10 @@ class BandedPage:
         Upright.
     band : int
         How many rows are processed at once: a multiple of the strips' or tiles', or all.
+    masked_px : int
+        Counted by who writes the results, band by band.
+    class_px : (K,) int64
+        How many pixels the model gave each class id, counted likewise.
 
     Raises
     ------
@@ -77,6 +81,7 @@ class BandedPage:
         self.settings, self.segmenter = settings, segmenter
         self.orientation = orientation_of(page)
         self.height, self.width = self.rows.height, self.rows.width
+        self.masked_px, self.class_px = 0, np.zeros(len(segmenter.spec.classes), np.int64)
         if memory_bytes(page) <= parse_bytes(settings.max_memory):
             self.band = self.height
         else:
@@ -143,23 +148,23 @@ class BandedPage:
         first, last = with_halo(top, bottom, self.height, spec)
         return self.segmenter.segment(self.read(first, last))[top - first : bottom - first]
 
-    def mask(self, top: int, bottom: int) -> NDArray[np.bool_]:
-        """Return which pixels of some rows are to be replaced."""
+    def mask(self, top: int, bottom: int) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+        """Return which pixels of some rows are to be replaced, and the class ids that this follows from."""
         grown = self.settings.dilate_px
         first, last = max(0, top - grown), min(self.height, bottom + grown)
-        found = dilate(self.labels(first, last) != 0, grown)
-        return np.asarray(found[top - first : bottom - first], np.bool_)
+        labels, core = self.labels(first, last), slice(top - first, bottom - first)
+        return np.asarray(dilate(labels != 0, grown)[core], np.bool_), labels[core]
 
-    def cleaned(self, top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return the filled pixels of some rows and which of them are masked."""
+    def cleaned(self, top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]:
+        """Return the filled pixels of some rows, which of them are masked, and their class ids."""
         settings, height = self.settings, self.height
         reach = (settings.window_px or LARGEST_PX) // 2 + 16
         while True:
             first, last = self._around(top, bottom, reach)
-            mask = self.mask(first, last)
+            mask, labels = self.mask(first, last)
             core = slice(top - first, bottom - first)
             if not mask[core].any():
-                return self.samples(top, bottom), mask[core]
+                return self.samples(top, bottom), mask[core], labels[core]
             # A pixel deep inside a masked region is filled from its rim, however far that is.
             if (first, last) == (0, height) or float(distance_to_clear(mask)[core].max()) <= reach:
                 break
@@ -170,7 +175,7 @@ class BandedPage:
         filled = inpaint(pixels, mask, settings.window_px, method=settings.method, threads=settings.threads)
         if settings.grain:
             add_grain(filled, mask, settings.window_px, 0, first_row=first)
-        return filled[core], mask[core]
+        return filled[core], mask[core], labels[core]
 
     def _around(self, top: int, bottom: int, reach: int) -> tuple[int, int]:
         """Return the rows that the filling of some rows depends on, with so many around them."""

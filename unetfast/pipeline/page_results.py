@@ -23,8 +23,8 @@ __all__ = ["write_pages"]
 
 def write_pages(
     pages: list[BandedPage], files: dict[str, BinaryIO], source: BinaryIO, name: str, *, binary: bool
-) -> tuple[NDArray[np.int64], ImageError | None]:
-    """Write every page of the wanted files.
+) -> ImageError | None:
+    """Write every page of the wanted files, and count on each page what is masked.
 
     Parameters
     ----------
@@ -41,12 +41,9 @@ def write_pages(
 
     Returns
     -------
-    (K,) int64
-        How many pixels have each class id; of a binary mask, 1 is what is masked.
     ImageError or None
         Why the cleaned file is not to be kept: its first page that cannot be written.
     """
-    counts = np.zeros(1, np.int64)
     with ExitStack() as stack:
         targets: list[Any] = [None] * len(pages)
         shared = False
@@ -61,15 +58,15 @@ def write_pages(
         for page, target in zip(pages, targets, strict=True):
             parts: list[NDArray[Any]] = []
             if "mask" not in files:
-                counts = counts + _write_bands(page, target, cleaned, lambda _: None, binary=binary)
+                _write_bands(page, target, cleaned, lambda _: None, binary=binary)
             elif len(pages) > 1:
-                counts = counts + _write_bands(page, target, cleaned, parts.append, binary=binary)
+                _write_bands(page, target, cleaned, parts.append, binary=binary)
                 book.add(np.concatenate(parts))
             else:
-                counts = counts + _write_bands_to_png(page, target, cleaned, files["mask"], binary=binary)
+                _write_bands_to_png(page, target, cleaned, files["mask"], binary=binary)
     if "mask" in files and len(pages) > 1:
         files["mask"].write(book.end())
-    return counts, cleaned.refused
+    return cleaned.refused
 
 
 class _CleanedFile:
@@ -106,12 +103,11 @@ class _CleanedFile:
 
 def _write_bands_to_png(
     page: BandedPage, target: Any, cleaned: _CleanedFile, file: BinaryIO, *, binary: bool
-) -> NDArray[np.int64]:
+) -> None:
     png = MaskStream(page.height, page.width, binary=binary)
     file.write(png.start())
-    counts = _write_bands(page, target, cleaned, lambda part: file.write(png.rows(part)), binary=binary)
+    _write_bands(page, target, cleaned, lambda part: file.write(png.rows(part)), binary=binary)
     file.write(png.end())
-    return counts
 
 
 def _write_bands(
@@ -121,24 +117,21 @@ def _write_bands(
     put: Callable[[NDArray[Any]], object],
     *,
     binary: bool,
-) -> NDArray[np.int64]:
-    """Process every band of a page and hand its mask or class ids to `put`; return their counts by value."""
-    classes = 2 if binary else len(page.segmenter.spec.classes)
-    counts = np.zeros(classes, np.int64)
+) -> None:
+    """Process every band of a page, hand its mask or class ids to `put`, and count them on the page."""
     for top, bottom in page.bands():
         if cleaned.file is None:
             labels = page.labels(top, bottom)
             mask = labels != 0
         elif cleaned.refused is not None:
-            mask = page.mask(top, bottom)
+            mask, labels = page.mask(top, bottom)
         else:
-            pixels, mask = page.cleaned(top, bottom)
+            pixels, mask, labels = page.cleaned(top, bottom)
             cleaned.put(page, target, pixels, mask, top)
-        marks = mask if binary else labels
-        put(marks)
-        counts += count_classes(marks, classes)
+        put(mask if binary else labels)
+        page.masked_px += int(np.count_nonzero(mask))
+        page.class_px += count_classes(labels, len(page.class_px))
     cleaned.end_page()
-    return counts
 
 
 def _replace(
