@@ -59,8 +59,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     real = load(args.data)
     drawing = argparse.Namespace(out=args.scenes_from or args.out)
-    drawn = bundled._scenes(drawing, real, args.scenes, args.seed)
-    near = bundled._scenes(drawing, real, args.near_scenes, args.seed + 2, near=True)
+    drawn = bundled.drawn_scenes(drawing, real, args.scenes, args.seed)
+    near = bundled.drawn_scenes(drawing, real, args.near_scenes, args.seed + 2, near=True)
     batches = Batches(args.seed, args.batch, real, drawn, near, [], [])
     for name, (arch, arch_args) in NETWORKS.items():
         torch.manual_seed(args.seed)
@@ -90,13 +90,13 @@ def _trained(model: nn.Module, batches: Batches, steps: int, peak: float) -> Any
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 3.0)
         optimiser.step()
-        bundled._follow(average, model, min(0.99, (step + 1) / (step + 20)))
+        bundled.follow(average, model, min(0.99, (step + 1) / (step + 20)))
     return average
 
 
 def _judged(net: Any, spec: ModelSpec, batches: Batches, real: RealData, kept: Path) -> dict[str, Any]:
     """Score at the best threshold, and at the one that marks as little road as the bundled model may."""
-    marked = bundled._marked(net, real.held_roads)
+    marked = bundled.road_marked(net, real.held_roads)
     chosen = int(np.argmax(marked <= bundled.MOST_MARKED)) if marked[-1] <= bundled.MOST_MARKED else -1
     spec = spec.replace(threshold=float(np.round(bundled.THRESHOLDS[chosen], 2)))
     images = [image for image, _ in real.held_cracks[:8]]

@@ -77,8 +77,8 @@ def main() -> None:
     torch.set_num_threads(1)  # see _train
     cv2.setNumThreads(1)
     real = load(args.data)
-    drawn = _scenes(args, real, args.scenes, args.seed)
-    near = _scenes(args, real, args.near_scenes, args.seed + 2, near=True)
+    drawn = drawn_scenes(args, real, args.scenes, args.seed)
+    near = drawn_scenes(args, real, args.near_scenes, args.seed + 2, near=True)
     few = [image for image, _ in drawn[:64]]
     made = functools.partial(Batches, args.seed, args.batch // RANKS, real, drawn, near)
     if args.start:
@@ -92,7 +92,7 @@ def main() -> None:
     finish(args, net, real, drawn, near)
 
 
-def _scenes(
+def drawn_scenes(
     args: argparse.Namespace, real: RealData, count: int, seed: int, *, near: bool = False
 ) -> list[Pair]:
     """Draw the scenes on all cores, or map those drawn before; the first 200 are for validation."""
@@ -187,7 +187,7 @@ def _rank(
         losses.append(_step(model, optimiser, *batches.batch(salt + step, rank), half=half))
         if rank:
             continue
-        _follow(average, model, min(0.999, (step + 1) / (step + 20)))
+        follow(average, model, min(0.999, (step + 1) / (step + 20)))
         if (step + 1) % 500 == 0 or step + 1 == steps:
             speed = (step + 1 - shown) / (time.time() - began)
             weights = {"model": model.state_dict(), "average": average.state_dict()}
@@ -241,7 +241,8 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, keep: float) -> None:
+def follow(average: nn.Module, model: nn.Module, keep: float) -> None:
+    """Move the average a little towards the model; `keep` of it stays."""
     for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if mean.dtype.is_floating_point:
             mean.lerp_(value, 1 - keep)
@@ -274,13 +275,13 @@ def validate(net: FastNet, real: RealData, drawn: Sequence[Pair], near: Sequence
         dice = f1(np.asarray(counts))
         scores[f"{name}_dice"] = [round(float(v), 4) for v in dice[LOGGED]]
         scores[f"{name}_best"] = float(dice.max())
-    percent = 100 * _marked(net, real.held_roads)
+    percent = 100 * road_marked(net, real.held_roads)
     scores["road_marked_percent"] = [round(float(v), 3) for v in percent[LOGGED]]
     return scores
 
 
 @torch.no_grad()
-def _marked(net: FastNet, roads: Sequence[Pair]) -> NDArray[np.float64]:
+def road_marked(net: FastNet, roads: Sequence[Pair]) -> NDArray[np.float64]:
     """Give the fraction of crack-free road that is marked at each threshold."""
     marked, total = np.zeros(len(THRESHOLDS)), 0
     for image, truth in roads:
@@ -332,7 +333,7 @@ def finish(
     for pairs in (real.held_cracks, drawn[:200], near[:200]):
         counts = sum(hit_counts(truth, probabilities(net, image), THRESHOLDS) for image, truth in pairs)
         scores.append(f1(np.asarray(counts)))
-    marked = _marked(net, real.held_roads)
+    marked = road_marked(net, real.held_roads)
     # What marks intact roads is of no use, however well it does on pictures that all have cracks.
     useful = np.where(marked <= MOST_MARKED, np.mean(scores, 0), -marked)
     threshold = float(np.round(THRESHOLDS[int(np.argmax(useful))], 2))
