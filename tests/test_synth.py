@@ -12,6 +12,7 @@ from unetfast.data.synth import draw, scenes
 from unetfast.data.synth.cracks import Strand, cracked, network, rasterise, single
 from unetfast.data.synth.distractors import DISTRACTORS
 from unetfast.data.synth.folder import read_photos, write_scenes
+from unetfast.data.synth.scenery import LAYERS, scenery
 from unetfast.data.synth.surfaces import SURFACES, surface
 from unetfast.errors import ConfigError, DatasetError
 
@@ -42,11 +43,11 @@ def test_pictures_are_rgb_and_masks_binary() -> None:
 
 
 def test_roads_seen_from_near_have_wide_cracks_and_bare_stones_none() -> None:
-    for image, mask in scenes(4, 3, 96, near=True):
+    for image, mask in scenes(4, 3, 96, subject="rough road"):
         assert image.shape == (96, 96, 3)
         assert set(np.unique(mask)) <= {0, 1}
-    assert any(mask.mean() > 0.02 for _, mask in scenes(8, 3, 96, near=True, cracked_share=1.0))
-    assert not any(mask.any() for _, mask in scenes(3, 3, 96, near=True, cracked_share=0.0))
+    assert any(mask.mean() > 0.02 for _, mask in scenes(8, 3, 96, subject="rough road", cracked_share=1.0))
+    assert not any(mask.any() for _, mask in scenes(3, 3, 96, subject="rough road", cracked_share=0.0))
 
 
 def test_no_cracks_when_none_are_asked_for() -> None:
@@ -72,6 +73,29 @@ def test_each_distractor_changes_the_picture(name: str) -> None:
         assert cover is None or (cover.shape == (SIZE, SIZE) and cover.min() >= 0 and cover.max() <= 1)
         changed += float(np.abs(after - before).sum())
     assert changed > 0
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_each_layer_of_scenery_hides_a_part_of_what_lies_behind(name: str) -> None:
+    sky = np.full((SIZE, SIZE, 3), 0.7, np.float32)
+    hidden = []
+    for seed in range(6):
+        shown = LAYERS[name](np.random.default_rng(seed), sky.copy())
+        assert shown.shape == sky.shape
+        assert np.isfinite(shown).all()
+        hidden.append((np.abs(shown - sky).max(2) > 0.02).mean())
+    assert max(hidden) > 0.02
+    assert min(hidden) < 1.0
+
+
+def test_scenery_has_no_cracks(rng: np.random.Generator) -> None:
+    image = scenery(rng, SIZE)
+    assert image.dtype == np.float32
+    assert image.min() >= 0
+    assert image.max() <= 1
+    pictures = list(scenes(6, 2, SIZE, cracked_share=1.0, subject="scenery"))
+    assert not any(mask.any() for _, mask in pictures)
+    assert np.mean([image.std() for image, _ in pictures]) > 10  # of 255: there is something in them
 
 
 def test_surfaces_are_cut_from_photos(rng: np.random.Generator) -> None:

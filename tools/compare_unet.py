@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=6000)
     parser.add_argument("--near-scenes", type=int, default=2000)
+    parser.add_argument("--scenery", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--lr", type=float, default=1.5e-3)
@@ -58,10 +59,8 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     real = load(args.data)
-    drawing = argparse.Namespace(out=args.scenes_from or args.out)
-    drawn = bundled.drawn_scenes(drawing, real, args.scenes, args.seed)
-    near = bundled.drawn_scenes(drawing, real, args.near_scenes, args.seed + 2, near=True)
-    batches = Batches(args.seed, args.batch, real, drawn, near, [], [])
+    drawing = argparse.Namespace(**{**vars(args), "out": args.scenes_from or args.out})
+    batches = Batches(args.seed, args.batch, real, bundled.all_drawn(drawing, real), [], [])
     for name, (arch, arch_args) in NETWORKS.items():
         torch.manual_seed(args.seed)
         began = time.process_time()
@@ -96,8 +95,8 @@ def _trained(model: nn.Module, batches: Batches, steps: int, peak: float) -> Any
 
 def _judged(net: Any, spec: ModelSpec, batches: Batches, real: RealData, kept: Path) -> dict[str, Any]:
     """Score at the best threshold, and at the one that marks as little road as the bundled model may."""
-    marked = bundled.road_marked(net, real.held_roads)
-    chosen = int(np.argmax(marked <= bundled.MOST_MARKED)) if marked[-1] <= bundled.MOST_MARKED else -1
+    on_road = bundled.marked(net, real.held_roads)
+    chosen = int(np.argmax(on_road <= bundled.MOST_MARKED)) if on_road[-1] <= bundled.MOST_MARKED else -1
     spec = spec.replace(threshold=float(np.round(bundled.THRESHOLDS[chosen], 2)))
     images = [image for image, _ in real.held_cracks[:8]]
     labels = [(bundled.probabilities(net, image) > spec.threshold).astype(np.uint8) for image in images]
@@ -110,10 +109,9 @@ def _judged(net: Any, spec: ModelSpec, batches: Batches, real: RealData, kept: P
     )
     scores: dict[str, Any] = {
         "threshold": spec.threshold,
-        "road_percent": round(100 * float(marked[chosen]), 3),
+        "road_percent": round(100 * float(on_road[chosen]), 3),
     }
-    sets = {"tile": real.held_cracks, "drawn": batches.drawn_held, "near": batches.near_held}
-    for name, pairs in sets.items():
+    for name, pairs in bundled.held_cracks(real, batches.held).items():
         found = [(truth, bundled.probabilities(net, image)) for image, truth in pairs]
         for measure, reach in (("dice", 0.0), ("f1_2px", 2.0)):
             counts = sum(hit_counts(truth, shown, bundled.THRESHOLDS, reach) for truth, shown in found)

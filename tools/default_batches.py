@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import cv2
@@ -12,8 +12,11 @@ from default_data import Pair, RealData, crop, laid
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unetfast.data.synth import Subject
+
 SIDE_PX = 256
 SCENE_PX = 320
+HELD = 200  # of the drawn pictures of each kind, for validation
 SCALES = (0.5, 3.2)  # of what is seen from any distance; tiles of 256 px have nothing to show at 3
 _T = TypeVar("_T")
 
@@ -26,14 +29,13 @@ class Batches:
         seed: int,
         size: int,
         real: RealData,
-        drawn: list[Pair],
-        near: list[Pair],
+        drawn: Mapping[Subject, list[Pair]],
         hard: list[Pair],
         verges: list[tuple[Pair, NDArray[np.int64]]],
     ) -> None:
         self.seed, self.size, self.real, self.hard, self.verges = seed, size, real, hard, verges
-        self.drawn, self.drawn_held = drawn[200:], drawn[:200:2]
-        self.near, self.near_held = near[200:], near[:200:2]
+        self.drawn = {subject: pairs[HELD:] for subject, pairs in drawn.items()}
+        self.held = {subject: pairs[:HELD:2] for subject, pairs in drawn.items()}
 
     def batch(self, number: int, rank: int) -> tuple[Tensor, Tensor]:
         """Make (N, H, W, 3) uint8 images and (N, H, W) uint8 labels."""
@@ -43,9 +45,9 @@ class Batches:
         return torch.from_numpy(images), torch.from_numpy(np.stack([truth for _, truth in pairs]))
 
     def _one(self, rng: np.random.Generator) -> Pair:
-        """Take a real crack, one of a road, one laid elsewhere, a counter-example, or a drawn scene."""
-        shares = (0.24, 0.05, 0.17, 0.27, 0.27) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.46)
-        kind = ("real", "road", "laid", "counter", "drawn")[int(rng.choice(5, p=shares))]
+        """Take a real crack, one of a road, one laid elsewhere, a counter-example, or something drawn."""
+        shares = (0.24, 0.05, 0.17, 0.24, 0.07, 0.23) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.06, 0.4)
+        kind = ("real", "road", "laid", "counter", "scenery", "drawn")[int(rng.choice(6, p=shares))]
         if kind == "real":
             return crop(rng, _any(rng, self.real.cracks), SIDE_PX)
         if kind == "road":
@@ -57,7 +59,10 @@ class Batches:
                 return crop(rng, scene, SIDE_PX, scales=SCALES, places=places)
             # Also what lies at a scene's edges: verges, shadows, other cars.
             return crop(rng, _any(rng, self.hard if mistakes else self.real.roads), SIDE_PX, 0.03, SCALES)
-        scene = _window(rng, *((self.near, 128) if rng.random() < 0.45 else (self.drawn, 170)))
+        if kind == "scenery":
+            return _window(rng, self.drawn["scenery"], 128)
+        rough = rng.random() < 0.45
+        scene = _window(rng, self.drawn["rough road" if rough else "surface"], 128 if rough else 170)
         if kind == "drawn":
             return scene
         if rng.random() < 0.4:

@@ -19,21 +19,21 @@ import functools
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from default_batches import SCENE_PX, Batches
+from default_batches import HELD, SCENE_PX, Batches
 from default_data import Pair, RealData, beside_plants, load
 from default_start import normalised, released
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unetfast import checkpoint
-from unetfast.data.synth import scenes
+from unetfast.data.synth import Subject, scenes
 from unetfast.losses.overlap import tversky
 from unetfast.losses.pixel import cross_entropy
 from unetfast.metrics import f1, hit_counts
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=6000, help="drawn pictures, %(default)s")
     parser.add_argument("--near-scenes", type=int, default=2000, help="drawn rough roads, %(default)s")
+    parser.add_argument("--scenery", type=int, default=2000, help="drawn scenery, %(default)s")
     parser.add_argument("--steps", type=int, default=18000, help="steps of the first round, %(default)s")
     parser.add_argument("--hard-steps", type=int, default=5000, help="steps of the second round, %(default)s")
     parser.add_argument("--start", type=Path, help="a model to go on from: .onnx or .pt")
@@ -77,10 +78,9 @@ def main() -> None:
     torch.set_num_threads(1)  # see _train
     cv2.setNumThreads(1)
     real = load(args.data)
-    drawn = drawn_scenes(args, real, args.scenes, args.seed)
-    near = drawn_scenes(args, real, args.near_scenes, args.seed + 2, near=True)
-    few = [image for image, _ in drawn[:64]]
-    made = functools.partial(Batches, args.seed, args.batch // RANKS, real, drawn, near)
+    drawn = all_drawn(args, real)
+    few = [image for image, _ in drawn["surface"][:64]]
+    made = functools.partial(Batches, args.seed, args.batch // RANKS, real, drawn)
     if args.start:
         first = released(args.start, few, ARCH_ARGS)
     else:
@@ -89,20 +89,29 @@ def main() -> None:
     net = _train(args, "second", args.hard_steps, args.lr / 2, mistakes, first)
     if args.start:
         net = _toward(first, net, few)
-    finish(args, net, real, drawn, near)
+    finish(args, net, real, drawn)
 
 
-def drawn_scenes(
-    args: argparse.Namespace, real: RealData, count: int, seed: int, *, near: bool = False
-) -> list[Pair]:
-    """Draw the scenes on all cores, or map those drawn before; the first 200 are for validation."""
-    path = args.out / f"{'near' if near else 'scenes'}_{count}_{seed}.npy"
+def all_drawn(args: argparse.Namespace, real: RealData) -> dict[Subject, list[Pair]]:
+    """Draw the pictures of each kind, or map those drawn before."""
+    return {
+        "surface": _drawn(args, real, args.scenes, args.seed, "surface"),
+        "rough road": _drawn(args, real, args.near_scenes, args.seed + 2, "rough road"),
+        "scenery": _drawn(args, real, args.scenery, args.seed + 3, "scenery"),
+    }
+
+
+def _drawn(args: argparse.Namespace, real: RealData, count: int, seed: int, subject: Subject) -> list[Pair]:
+    """Draw the scenes on all cores, or map those drawn before; the first `HELD` are for validation."""
+    path = args.out / f"{subject.replace(' ', '_')}_{count}_{seed}.npy"
     if not path.exists():
         store = np.lib.format.open_memmap(
             path.with_suffix(".part.npy"), "w+", np.uint8, (count, SCENE_PX, SCENE_PX, 4)
         )
-        share = 0.5 if near else 0.75
-        drawing = scenes(count, seed, SCENE_PX, photos=real.clean, cracked_share=share, near=near, workers=2)
+        share = 0.5 if subject == "rough road" else 0.75
+        drawing = scenes(
+            count, seed, SCENE_PX, photos=real.clean, cracked_share=share, subject=subject, workers=2
+        )
         for index, (image, mask) in enumerate(drawing):
             store[index, ..., :3], store[index, ..., 3] = image, mask
             if index % 500 == 0:
@@ -195,7 +204,7 @@ def _rank(
             torch.save(whole, kept.with_suffix(".part"))
             kept.with_suffix(".part").replace(kept)
             line = {"round": name, "step": step + 1, "loss": float(np.mean(losses)), "lr": rate}
-            scores = validate(average, batches.real, batches.drawn_held, batches.near_held)
+            scores = validate(average, batches.real, batches.held)
             _log(args, {**line, "steps_s": speed, **scores})
             began, shown, losses = time.time(), step + 1, []
     torch.distributed.barrier()
@@ -267,28 +276,34 @@ def probabilities(net: FastNet, image: NDArray[np.uint8]) -> NDArray[np.float32]
     return np.asarray(logits.sigmoid()[0, 0, :height, :width].numpy(), np.float32)
 
 
-def validate(net: FastNet, real: RealData, drawn: Sequence[Pair], near: Sequence[Pair]) -> dict[str, Any]:
-    """Score on what is held back: pooled Dice at each threshold, and marks on crack-free road."""
+def held_cracks(real: RealData, held: Mapping[Subject, list[Pair]]) -> dict[str, list[Pair]]:
+    """Name what the Dice is measured on."""
+    return {"tile": real.held_cracks, "drawn": held["surface"], "near": held["rough road"]}
+
+
+@torch.no_grad()
+def validate(net: FastNet, real: RealData, held: Mapping[Subject, list[Pair]]) -> dict[str, Any]:
+    """Score on what is held back: pooled Dice at each threshold, and marks where no crack is."""
     scores: dict[str, Any] = {}
-    for name, pairs in (("tile", real.held_cracks), ("drawn", drawn), ("near", near)):
+    for name, pairs in held_cracks(real, held).items():
         counts = sum(hit_counts(truth, probabilities(net, image), THRESHOLDS) for image, truth in pairs)
         dice = f1(np.asarray(counts))
         scores[f"{name}_dice"] = [round(float(v), 4) for v in dice[LOGGED]]
         scores[f"{name}_best"] = float(dice.max())
-    percent = 100 * road_marked(net, real.held_roads)
-    scores["road_marked_percent"] = [round(float(v), 3) for v in percent[LOGGED]]
+    for name, pairs in (("road", real.held_roads), ("scenery", held["scenery"])):
+        scores[f"{name}_marked_percent"] = [round(float(v), 3) for v in 100 * marked(net, pairs)[LOGGED]]
     return scores
 
 
 @torch.no_grad()
-def road_marked(net: FastNet, roads: Sequence[Pair]) -> NDArray[np.float64]:
-    """Give the fraction of crack-free road that is marked at each threshold."""
-    marked, total = np.zeros(len(THRESHOLDS)), 0
-    for image, truth in roads:
+def marked(net: FastNet, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    """Give the fraction of the pixels without cracks that is marked at each threshold."""
+    found, total = np.zeros(len(THRESHOLDS)), 0
+    for image, truth in pairs:
         scored = probabilities(net, image)[truth == 0]
-        marked += (scored[:, None] > THRESHOLDS).sum(0)
+        found += (scored[:, None] > THRESHOLDS).sum(0)
         total += scored.size
-    return np.asarray(marked / total)
+    return np.asarray(found / total)
 
 
 def _hard(args: argparse.Namespace, net: FastNet, real: RealData) -> list[Pair]:
@@ -299,10 +314,15 @@ def _hard(args: argparse.Namespace, net: FastNet, real: RealData) -> list[Pair]:
         found.append((wrong, (image, truth)))
     roads = [pair for _, pair in sorted(found, key=lambda item: -item[0])[:40]]
     worst: list[Pair] = []
-    for count, near, keep in ((800, False, 300), (1200, True, 500)):
+    wanted: tuple[tuple[int, Subject, int], ...] = (
+        (800, "surface", 300),
+        (1200, "rough road", 500),
+        (1000, "scenery", 400),
+    )
+    for count, subject, keep in wanted:
         found = []
         fresh = scenes(
-            count, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, near=near, workers=2
+            count, args.seed + 1, SCENE_PX, photos=real.clean, cracked_share=0.0, subject=subject, workers=2
         )
         for image, truth in fresh:
             found.append((float((probabilities(net, image) > 0.4).mean()), (image, truth)))
@@ -326,16 +346,16 @@ def _verges(args: argparse.Namespace, net: FastNet, real: RealData) -> list[tupl
 
 
 def finish(
-    args: argparse.Namespace, net: FastNet, real: RealData, drawn: list[Pair], near: list[Pair]
+    args: argparse.Namespace, net: FastNet, real: RealData, drawn: Mapping[Subject, list[Pair]]
 ) -> None:
     """Choose the threshold on validation data and write the checkpoint that is exported."""
     scores = []
-    for pairs in (real.held_cracks, drawn[:200], near[:200]):
+    for pairs in (real.held_cracks, drawn["surface"][:HELD], drawn["rough road"][:HELD]):
         counts = sum(hit_counts(truth, probabilities(net, image), THRESHOLDS) for image, truth in pairs)
         scores.append(f1(np.asarray(counts)))
-    marked = road_marked(net, real.held_roads)
+    on_road = marked(net, real.held_roads)
     # What marks intact roads is of no use, however well it does on pictures that all have cracks.
-    useful = np.where(marked <= MOST_MARKED, np.mean(scores, 0), -marked)
+    useful = np.where(on_road <= MOST_MARKED, np.mean(scores, 0), -on_road)
     threshold = float(np.round(THRESHOLDS[int(np.argmax(useful))], 2))
     best = {name: round(float(s.max()), 4) for name, s in zip(("tile", "drawn", "near"), scores, strict=True)}
     spec = _spec(args, threshold, best)
@@ -354,7 +374,7 @@ def finish(
 
 def _spec(args: argparse.Namespace, threshold: float, validation_dice: dict[str, float]) -> ModelSpec:
     shape = FastNet(3, 1, **ARCH_ARGS)
-    said = ("seed", "scenes", "near_scenes", "steps", "hard_steps", "batch", "lr")
+    said = ("seed", "scenes", "near_scenes", "scenery", "steps", "hard_steps", "batch", "lr")
     return ModelSpec(
         arch="fast",
         arch_args={k: list(v) if isinstance(v, tuple) else v for k, v in ARCH_ARGS.items()},

@@ -1,5 +1,5 @@
 """Pictures of cracks with exact masks, drawn: surfaces, cracks, things that are not cracks, a camera."""
 
-from unetfast.data.synth.scene import draw, scenes
+from unetfast.data.synth.scene import Subject, draw, scenes
 
-__all__ = ["draw", "scenes"]
+__all__ = ["Subject", "draw", "scenes"]

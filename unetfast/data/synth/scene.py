@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,15 +16,22 @@ from unetfast.data.synth.cracks import cracked
 from unetfast.data.synth.distractors import distracted
 from unetfast.data.synth.gravel import gravel
 from unetfast.data.synth.noise import Field, Rng, chance, fractal, log_uniform
+from unetfast.data.synth.scenery import scenery
 from unetfast.data.synth.surfaces import surface
 
-__all__ = ["draw", "scenes"]
+__all__ = ["Subject", "draw", "scenes"]
 
 Photos = Sequence[NDArray[np.uint8]]
+Subject: TypeAlias = Literal["surface", "rough road", "scenery"]
 
 
 def draw(
-    rng: Rng, size_px: int = 320, *, photos: Photos = (), cracked_share: float = 0.75, near: bool = False
+    rng: Rng,
+    size_px: int = 320,
+    *,
+    photos: Photos = (),
+    cracked_share: float = 0.75,
+    subject: Subject = "surface",
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw one picture and its mask.
 
@@ -38,8 +46,9 @@ def draw(
         are procedural.
     cracked_share : float
         The part of the pictures that show a crack, in [0, 1].
-    near : bool
-        Draw rough roads seen from near: stones of up to 30 px, and cracks of 2 to 34 px.
+    subject : {"surface", "rough road", "scenery"}
+        A wall, floor or road; a road seen from near, with stones of up to 30 px and cracks of 2 to
+        34 px; or what else is in photographs, which never has a crack.
 
     Returns
     -------
@@ -47,7 +56,10 @@ def draw(
     mask : (size_px, size_px) uint8
         1 where a crack is to be found, else 0.
     """
-    if near:
+    if subject == "scenery":
+        image, _ = distracted(rng, scenery(rng, size_px), 1)
+        return photograph(rng, image), np.zeros((size_px, size_px), np.uint8)
+    if subject == "rough road":
         stone_px = log_uniform(rng, 3, 30)
         loose = chance(rng, 0.12)
         image = gravel(rng, size_px, stone_px, loose=loose)
@@ -64,6 +76,10 @@ def draw(
             mask |= more
     drawn = np.abs(image - bare).mean(2)
     image, hidden = distracted(rng, image, 2)
+    if chance(rng, 0.15):  # a part of the picture shows what lies beyond
+        beyond = _border(rng, size_px)[1]
+        image = _joined(image, scenery(rng, size_px), beyond)
+        hidden = np.maximum(hidden, beyond)
     picture = photograph(rng, image)
     return picture, mask * _visible(drawn * (hidden < 0.6), image, picture)
 
@@ -83,7 +99,7 @@ def scenes(
     *,
     photos: Photos = (),
     cracked_share: float = 0.75,
-    near: bool = False,
+    subject: Subject = "surface",
     workers: int = 1,
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """Draw `count` pictures, in `workers` processes.
@@ -91,7 +107,7 @@ def scenes(
     The n-th depends on the seed and n alone, not on the number of workers. See :func:`draw` for
     the other parameters and for what is given.
     """
-    task = functools.partial(_numbered, seed, size_px, photos, cracked_share, near)
+    task = functools.partial(_numbered, seed, size_px, photos, cracked_share, subject)
     if workers == 1:
         yield from map(task, range(count))
         return
@@ -101,10 +117,10 @@ def scenes(
 
 
 def _numbered(
-    seed: int, size_px: int, photos: Photos, cracked_share: float, near: bool, index: int
+    seed: int, size_px: int, photos: Photos, cracked_share: float, subject: Subject, index: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     rng = np.random.default_rng([seed, index])
-    return draw(rng, size_px, photos=photos, cracked_share=cracked_share, near=near)
+    return draw(rng, size_px, photos=photos, cracked_share=cracked_share, subject=subject)
 
 
 _task: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]  # of this worker process
@@ -125,14 +141,23 @@ def _ground(rng: Rng, size_px: int, photos: Photos) -> Field:
     ground = surface(rng, size_px, photos)
     if not chance(rng, 0.25):
         return ground
-    angle = rng.uniform(0, 2 * np.pi)
-    y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32) / size_px - rng.uniform(0.2, 0.8)
-    side = (np.cos(angle) * x + np.sin(angle) * y) * size_px
-    if chance(rng, 0.3):
-        side = side + fractal(rng, size_px, log_uniform(rng, 20, 200), 3) * rng.uniform(1, 12)
-    border = np.clip(side / rng.uniform(0.8, 3) + 0.5, 0, 1)
-    ground = ground * (1 - border[..., None]) + surface(rng, size_px, photos) * border[..., None]
+    away_px, beyond = _border(rng, size_px)
+    ground = _joined(ground, surface(rng, size_px, photos), beyond)
     if chance(rng, 0.5):  # the shadow in the corner
-        dark = np.exp(-np.abs(side) / log_uniform(rng, 0.6, 12)) * rng.uniform(0.1, 0.8)
+        dark = np.exp(-np.abs(away_px) / log_uniform(rng, 0.6, 12)) * rng.uniform(0.1, 0.8)
         ground = ground * (1 - dark[..., None])
     return np.asarray(np.maximum(ground, 0.0), np.float32)
+
+
+def _border(rng: Rng, size_px: int) -> tuple[Field, Field]:
+    """Draw a border across the picture: how many pixels beyond it each pixel lies, and 1 where it does."""
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32) / size_px - rng.uniform(0.2, 0.8)
+    away_px = (np.cos(angle) * x + np.sin(angle) * y) * size_px
+    if chance(rng, 0.3):
+        away_px = away_px + fractal(rng, size_px, log_uniform(rng, 20, 200), 3) * rng.uniform(1, 12)
+    return away_px, np.clip(away_px / rng.uniform(0.8, 3) + 0.5, 0, 1)
+
+
+def _joined(image: Field, other: Field, beyond: Field) -> Field:
+    return np.asarray(image * (1 - beyond[..., None]) + other * beyond[..., None], np.float32)
