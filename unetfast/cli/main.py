@@ -35,9 +35,8 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-def _set_verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
+def _set_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
     if value:
-        context.find_root().meta["verbose"] = True
         logging.getLogger("unetfast").setLevel(logging.DEBUG)
 
 

@@ -132,7 +132,6 @@ def open_dataset(
     mask_values: Sequence[str] = (),
     mask_name: str | None = None,
     ignore_label: int | None = None,
-    classes: Sequence[str] | None = None,
     encoding: LabelEncoding | None = None,
     skip_unmatched: bool = False,
     progress: Progress | None = None,
@@ -151,8 +150,6 @@ def open_dataset(
         Which masks to take, where images have several: a folder, or the end of the file names.
     ignore_label : int, optional
         Stored value of pixels that do not count.
-    classes : sequence of str, optional
-        Names by class id, in place of those found.
     encoding : LabelEncoding, optional
         How the masks are read, say by the model to be evaluated. It is taken where it knows the
         values of the masks; otherwise one of two classes gives way to what is found, since masks of
@@ -180,8 +177,6 @@ def open_dataset(
     chosen, reasons, survey = _encoding(
         listing.root, found.samples, hints, mask_values, ignore_label, encoding, progress
     )
-    if classes is not None:
-        chosen = _renamed(chosen, classes)
     decisions = [("layout", f"{name}: {_looks_for(name)}"), *(("files", note) for note in found.notes)]
     decisions += [("masks", reason) for reason in (*chosen_how, *reasons)]
     tiles = same_source([sample.id for sample in found.samples])
@@ -338,15 +333,6 @@ def _encoding_of_named(
             f"{', '.join(wanted.classes)}; take those that it knows with --mask A,B"
         )
     return LabelEncoding("polygons", "exact", (), 0, names), [f"{what}s of {', '.join(names[1:])}"]
-
-
-def _renamed(encoding: LabelEncoding, classes: Sequence[str]) -> LabelEncoding:
-    if len(classes) != len(encoding.classes):
-        raise ConfigError(
-            f"classes must be {len(encoding.classes)} names, for {', '.join(encoding.classes)}; "
-            f"got {len(classes)}: {', '.join(classes)}"
-        )
-    return replace(encoding, classes=tuple(classes))
 
 
 def _channels(samples: Sequence[Sample]) -> int:

@@ -23,9 +23,10 @@ __all__ = [
 ]
 
 _WORDS = ("error", "warning")  # cells with a colour of their own
+_OPACITY = 0.55  # of the colours of classes
 
 
-def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float = 0.55) -> NDArray[np.uint8]:
+def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Draw class ids on an image.
 
     Parameters
@@ -34,8 +35,6 @@ def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float 
         Of more than three channels the first three are shown.
     labels : (H, W) uint8
         0 is left as it is; 255, "does not count", is striped.
-    opacity : float
-        Of the colours, in [0, 1].
 
     Returns
     -------
@@ -46,7 +45,7 @@ def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float 
     for class_id in range(1, IGNORE):
         colours[class_id] = class_colour(class_id)
     inside = (labels > 0) & (labels < IGNORE)
-    drawn[inside] = (drawn[inside] * (1 - opacity) + colours[labels[inside]] * opacity).astype(np.uint8)
+    drawn[inside] = (drawn[inside] * (1 - _OPACITY) + colours[labels[inside]] * _OPACITY).astype(np.uint8)
     y, x = np.nonzero(labels == IGNORE)
     striped = (y + x) % 8 < 4
     drawn[y[striped], x[striped]] //= 2
