@@ -24,7 +24,7 @@ import torch
 
 from unetfast import checkpoint
 from unetfast.data import DataSet, open_dataset
-from unetfast.errors import BackendError, ConfigError, DatasetError
+from unetfast.errors import BackendError, ConfigError, DatasetError, is_memory_error
 from unetfast.imaging import write_mask
 from unetfast.spec import FileRef
 from unetfast.train import loop, prepare, run_folder
@@ -331,8 +331,8 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(lines: DataSet, tmp
 def test_memory_that_is_not_there_is_explained() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(10**15)
-    assert prepare.is_memory_error(caught.value)
-    assert not prepare.is_memory_error(RuntimeError("shapes differ"))
+    assert is_memory_error(caught.value)
+    assert not is_memory_error(RuntimeError("shapes differ"))
     message = str(prepare.memory_error(8, 512, "cuda:0"))
     assert "batch 8 of 512x512 px" in message
     assert "--batch 4 --accumulate 2" in message

@@ -20,6 +20,7 @@ from unetfast.errors import ConfigError
 from unetfast.registry import did_you_mean
 
 __all__ = [
+    "available_cores",
     "check",
     "check_threads",
     "from_mapping",
@@ -86,6 +87,11 @@ def check(settings: Any) -> None:
         if (low is not None and value < low) or (high is not None and value > high):
             bounds = f"{'-inf' if low is None else low} .. {'inf' if high is None else high}"
             raise ConfigError(f"{field.name} must be in {bounds}; got {value}")
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: under a batch system mostly not all of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_threads(threads: int, name: str = "threads") -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from unetfast.errors import BackendError, ConfigError, DatasetError, UnetfastErr
 from unetfast.imaging import ENDINGS, middle, network_input, read
 from unetfast.metrics import confusion_matrix, scores
 from unetfast.segment import bundled
+from unetfast.settings import available_cores
 from unetfast.spec import ModelSpec
 
 __all__ = ["Row", "bench_models"]
@@ -110,7 +110,7 @@ def bench_models(artifacts: Sequence[Path], settings: BenchSettings, say: Say) -
         "rows": [asdict(row) for row in rows],
         "images": len(pairs),
         "timed_on": f"{timed.shape[2]}x{timed.shape[1]}",
-        "threads": settings.threads or f"as each takes by itself ({os.cpu_count()} cores)",
+        "threads": settings.threads or f"as each takes by itself ({available_cores()} cores)",
         "rounds": settings.repeats,
         "reference": reference,
         "data": _data(settings),

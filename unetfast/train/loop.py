@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from unetfast.data import DataSet
+from unetfast.errors import is_memory_error
 from unetfast.report import plots
 from unetfast.train import ddp, prepare, run_folder
 from unetfast.train.loggers import Loggers
@@ -62,7 +63,7 @@ def train(settings: TrainSettings, data: DataSet, *, resume: Path | None = None)
             plots.class_frequencies(run.folder / "labels.png", run.spec.classes, run.pixels)
         _all_epochs(run)
     except (RuntimeError, MemoryError) as exc:
-        if not prepare.is_memory_error(exc):
+        if not is_memory_error(exc):
             raise
         raise prepare.memory_error(settings.batch, settings.imgsz, settings.device) from exc
     finally:
