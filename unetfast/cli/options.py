@@ -13,7 +13,7 @@ import click
 from unetfast.errors import ConfigError
 from unetfast.settings import from_mapping, from_toml
 
-__all__ = ["config_option", "from_command_line", "refuse_unwritable", "say", "settings_options"]
+__all__ = ["config_option", "drop", "from_command_line", "refuse_unwritable", "say", "settings_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -112,6 +112,11 @@ def from_command_line(settings: type[Any], said: dict[str, Any], config: Path | 
 def say(line: str) -> None:
     """Tell a person a line, on standard error."""
     click.echo(line, err=True)
+
+
+def drop(descriptor: int) -> None:
+    """Let what is written to standard output (1) or error (2) go nowhere, once it takes nothing any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)  # or Python would try again at its end
 
 
 def refuse_unwritable(*targets: Path | None) -> None:
