@@ -202,6 +202,8 @@ def test_settings_become_options() -> None:
         (["--device", "cpu", "--amp", "fp16"], "amp fp16 needs CUDA"),
         (["--device", "cpu", "--batch", "auto"], "batch auto needs a CUDA device"),
         (["-o", "."], ".: holds a training run already; go on with it"),
+        (["-o", "args.toml/out"], "args.toml/out: this folder cannot be made: Not a directory"),
+        (["--lr", "nan"], "lr must be in 1e-09 .. 100.0; got nan"),
         (["--config", "paint.toml"], "paint.toml: logger must be one of tensorboard"),
     ],
 )

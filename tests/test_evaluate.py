@@ -250,11 +250,10 @@ def test_eval_of_files_whose_names_are_no_text(
     assert (out / "worst.png").is_file()
 
 
-def test_a_folder_that_cannot_be_made_is_known_before_anything_is_measured(
-    checkpoint_file: Path, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+def test_a_folder_that_cannot_be_made_is_known_before_model_and_data_are_opened(
+    tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40), np.uint8))
-    cv2.imwrite(str(tmp_path / "a_mask.png"), np.eye(40, dtype=np.uint8) * 255)
-    done = unetfast_command("eval", checkpoint_file, tmp_path, "-o", tmp_path / "a.png/out", cwd=tmp_path)
+    (tmp_path / "file").touch()
+    done = unetfast_command("eval", "no_model.pt", "no_data", "-o", "file/out", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == f"unetfast: {tmp_path}/a.png/out: this folder cannot be made: Not a directory\n"
+    assert done.stderr == "unetfast: file/out: this folder cannot be made: Not a directory\n"

@@ -9,6 +9,7 @@ Precedence: command line > configuration file > default.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 import tomllib
@@ -84,7 +85,8 @@ def check(settings: Any) -> None:
         low, high = field.metadata.get("low"), field.metadata.get("high")
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             continue
-        if (low is not None and value < low) or (high is not None and value > high):
+        # Negated, so that NaN lies outside: a command line takes it for a number.
+        if not (-math.inf if low is None else low) <= value <= (math.inf if high is None else high):
             bounds = f"{'-inf' if low is None else low} .. {'inf' if high is None else high}"
             raise ConfigError(f"{field.name} must be in {bounds}; got {value}")
 
