@@ -86,6 +86,18 @@ def test_one_split_of_the_data(data: Path, tmp_path: Path) -> None:
         bench_models(artifacts, replace(settings, data=data / "images"), quiet)
 
 
+def test_masks_that_cannot_be_read_are_not_taken_for_photos(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    for mask in (tmp_path / "data/masks").iterdir():
+        shutil.copy(data / "images/0.png", mask)  # a photograph: no classes
+    settings = BenchSettings(
+        data=tmp_path / "data", repeats=1, seconds=0.05, batches="1", backend=("onnxruntime",)
+    )
+    found = bench_models([Path("crack")], settings, quiet)
+    assert found["images"] == 8
+    assert found["rows"][0]["dice"] is None
+
+
 def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="none of the artifacts"):
         bench_models([tmp_path / "absent.onnx"], BenchSettings(), quiet)

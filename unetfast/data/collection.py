@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,10 +22,10 @@ from unetfast.data.survey import Survey, survey
 from unetfast.data.threads import Progress
 from unetfast.data.validation import draw, same_source
 from unetfast.errors import ConfigError, DatasetError, ImageError
-from unetfast.imaging import read
-from unetfast.spec import Sample
+from unetfast.imaging import ENDINGS, read
+from unetfast.spec import FileRef, Sample
 
-__all__ = ["DataSet", "find_samples", "open_dataset"]
+__all__ = ["DataSet", "find_images", "open_dataset"]
 
 log = logging.getLogger(__name__)
 
@@ -203,9 +204,23 @@ def open_dataset(
     )
 
 
-def find_samples(root: Path | str) -> list[Sample]:
-    """Find the images of a data set that have masks, whatever those hold; raises as :func:`open_dataset`."""
-    return _find(list_files(Path(root)), "auto", None)[1].samples
+def find_images(root: Path) -> list[FileRef]:
+    """Find pictures to look at without a truth, where :func:`open_dataset` opens none.
+
+    Returns
+    -------
+    list of FileRef
+        The images of a data set whose masks cannot be read; where there are no pairs, every picture below
+        the folder, or the picture itself.
+    """
+    try:
+        return [sample.image for sample in _find(list_files(root), "auto", None)[1].samples]
+    except DatasetError:
+        every = (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
+        found = sorted(
+            path for path in ([root] if root.is_file() else every) if path.suffix.lower() in ENDINGS
+        )
+        return [FileRef(path) for path in found]
 
 
 def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Found]:
