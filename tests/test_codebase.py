@@ -22,7 +22,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors", "registry", "settings"},
     {"spec"},
-    {"imaging", "preprocess", "metrics", "skeleton", "measure", "inpainting", "models", "losses"},
+    {"imaging", "preprocess", "metrics", "skeleton", "inpainting", "models", "losses"},
     {"data", "checkpoint", "weights"},
     {"backends", "export"},
     {"segment", "scaled", "evaluate", "pipeline"},
@@ -34,7 +34,7 @@ LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Third-party package -> the places that may import it.
 IMPORTERS = {
     "click": ("cli",),
-    "cv2": ("imaging", "preprocess", "inpainting", "measure", "metrics", "data"),
+    "cv2": ("imaging", "inpainting", "data"),
     "PIL": ("imaging",),
     "simplejpeg": ("imaging",),
     "imagecodecs": ("imaging",),
@@ -53,7 +53,6 @@ IMPORTERS = {
         "losses",
         "data",
         "checkpoint",
-        "weights",
         "train",
         "backends/torch_.py",
         "backends/cuda.py",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from unetfast.data.labels import shrunk
 from unetfast.imaging import Picture, encode, preview, resize
 from unetfast.imaging.class_colours import class_colour
 from unetfast.spec import IGNORE
@@ -71,8 +72,7 @@ def thumbnail(image: NDArray[np.uint8], labels: NDArray[np.uint8], side_px: int)
     if factor == 1 or min(labels.shape) < factor:
         return overlay(image, labels)
     inside = (slice(0, h * factor), slice(0, w * factor))
-    blocks = (labels[inside] + np.uint8(1)).reshape(h, factor, w, factor)  # 255 becomes 0: any class wins
-    return overlay(resize(image[inside], h, w), blocks.max(axis=(1, 3)) - np.uint8(1))
+    return overlay(resize(image[inside], h, w), shrunk(labels[inside], factor))
 
 
 def _shrunk(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
