@@ -361,11 +361,11 @@ def test_settings_that_do_not_fit_are_refused(
 
 
 def test_an_unknown_key_of_a_configuration_file(
-    lines: DataSet, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+    lines: DataSet, tmp_path: Path, command_here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     config = tmp_path / "train.toml"
     config.write_text("epoch = 3\n")
-    done = unetfast_command("train", lines.root, "--config", config, cwd=tmp_path)
+    done = command_here("train", lines.root, "--config", config)
     assert done.returncode == 2
     assert f"{config}: unknown setting 'epoch'; did you mean 'epochs'?" in done.stderr
 
