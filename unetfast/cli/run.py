@@ -14,13 +14,12 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
-from unetfast.cli.options import config_option, drop, from_command_line, settings_options
+from unetfast.cli.options import config_option, drop, from_command_line, progress_bar, settings_options
 from unetfast.errors import ConfigError, ImageError
 from unetfast.pipeline.settings import RunSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
     from unetfast.pipeline.run import Summary
 
@@ -107,7 +106,7 @@ def _run(
 
     console = Console(file=cast("IO[str]", _Lasting(sys.stderr)), highlight=False, soft_wrap=True)
     tell = _teller(console) if not quiet and not sys.stderr.isatty() else None
-    with _stopped_by_signals(), _progress(console, visible=not quiet) as progress:
+    with _stopped_by_signals(), progress_bar(console, visible=not quiet) as progress:
         task = progress.add_task("photos", total=_count(inputs, settings) if sys.stderr.isatty() else None)
 
         def show(entry: dict[str, Any]) -> None:
@@ -207,20 +206,6 @@ def _stopped_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _progress(console: Console, *, visible: bool) -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (visible and sys.stderr.isatty()),
-        transient=True,
-    )
 
 
 def _count(inputs: tuple[str, ...], settings: RunSettings) -> int:
