@@ -50,8 +50,8 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     used = {name for sample in samples for name, _ in sample.polygons}
     if not used and boxes:
         raise DatasetError(
-            f"{listing.root}: all {boxes} lines in the text files are boxes, as for detection; outlines have "
-            "three points and more"
+            f"{listing.root}: all {boxes} lines {f'of {mask} ' if mask else ''}in the text files are boxes, "
+            "as for detection; outlines have three points and more"
         )
     if not used:
         return None
