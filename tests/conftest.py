@@ -36,6 +36,26 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@pytest.fixture
+def command_here(
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs the real command line in this process, which has imported torch already."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        from unetfast.cli.main import main
+
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(word) for word in arguments])
+        shown = capfd.readouterr()
+        code = left.value.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, shown.out, shown.err)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def unetfast_command() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs the real command line in a process of its own."""

@@ -37,18 +37,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("missing", ["absent.onnx", "weights.h5"])
-def test_a_table_with_a_failing_row(data: Path, tmp_path: Path, missing: str) -> None:
-    artifacts = [exported.artifact("fp32"), exported.trained(), tmp_path / missing]
+def test_a_table_with_failing_rows(data: Path, tmp_path: Path) -> None:
+    lacking = ("absent.onnx", "weights.h5")
+    artifacts = [exported.artifact("fp32"), exported.trained(), *(tmp_path / name for name in lacking)]
     settings = BenchSettings(
         data=data, repeats=1, seconds=0.05, batches="1,2", threads=1, backend=("onnxruntime", "torch")
     )
     found = bench_models(artifacts, settings, quiet)
     json.dumps(found, allow_nan=False)
-    onnx_row, torch_row, failed = found["rows"]
-    assert missing in failed["artifact"]
-    assert failed["status"] != "ok"
-    assert failed["p50_ms"] is None
+    onnx_row, torch_row, *failed = found["rows"]
+    for row, name in zip(failed, lacking, strict=True):
+        assert name in row["artifact"]
+        assert row["status"] != "ok"
+        assert row["p50_ms"] is None
     for row in (onnx_row, torch_row):
         assert row["status"] == "ok"
         assert row["p50_ms"] <= row["p95_ms"]
@@ -84,6 +85,18 @@ def test_one_split_of_the_data(data: Path, tmp_path: Path) -> None:
         bench_models(artifacts, replace(settings, split="val"), quiet)
     with pytest.raises(DatasetError):
         bench_models(artifacts, replace(settings, data=data / "images"), quiet)
+
+
+def test_masks_that_cannot_be_read_are_not_taken_for_photos(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    for mask in (tmp_path / "data/masks").iterdir():
+        shutil.copy(data / "images/0.png", mask)  # a photograph: no classes
+    settings = BenchSettings(
+        data=tmp_path / "data", repeats=1, seconds=0.05, batches="1", backend=("onnxruntime",)
+    )
+    found = bench_models([Path("crack")], settings, quiet)
+    assert found["images"] == 8
+    assert found["rows"][0]["dice"] is None
 
 
 def test_nothing_readable_is_an_error(tmp_path: Path) -> None:

@@ -170,6 +170,7 @@ def test_end_to_end(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Check, train, evaluate, export, run: only the last channel tells anything."""
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
+    pytest.importorskip("openvino")
     channels = {"npy": 5, "pages": 4, "samples": 2}[kind]
     for split, numbers in {"train": range(10), "test": range(20, 23)}.items():
         (tmp_path / split / "images").mkdir(parents=True)
@@ -184,6 +185,7 @@ def test_end_to_end(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     scores = json.loads((tmp_path / "scores/metrics.json").read_text())
     assert scores["pooled"]["dice"] > 0.8
     _say("export", "made/best.pt", "--to", "made/best.onnx", "--data", "test")
+    _say("verify", "made/best.onnx", "--data", "test", "--backend", "openvino")
     images = sorted(Path("test/images").iterdir())
     _say("run", *images, "--model", "made/best.onnx", "--overlay", "-o", "found")
     for path in images:

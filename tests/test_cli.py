@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -90,6 +91,21 @@ def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path) -> None:
         1,
         "unetfast: the current folder is no longer there; cd into one that is\n",
     )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_standard_output_that_takes_nothing_is_one_line(unbuffered: str) -> None:
+    command = [sys.executable, "-m", "unetfast", "info", "crack"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"unetfast: standard output cannot be written: No space left on device\n"
 
 
 def test_verbose_shows_the_traceback(unetfast_command: Command, tmp_path: Path) -> None:
@@ -186,6 +202,8 @@ def test_settings_become_options() -> None:
         (["--device", "cpu", "--amp", "fp16"], "amp fp16 needs CUDA"),
         (["--device", "cpu", "--batch", "auto"], "batch auto needs a CUDA device"),
         (["-o", "."], ".: holds a training run already; go on with it"),
+        (["-o", "args.toml/out"], "args.toml/out: this folder cannot be made: Not a directory"),
+        (["--lr", "nan"], "lr must be in 1e-09 .. 100.0; got nan"),
         (["--config", "paint.toml"], "paint.toml: logger must be one of tensorboard"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -22,7 +23,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS: list[set[str]] = [
     {"errors", "registry", "settings"},
     {"spec"},
-    {"imaging", "preprocess", "metrics", "skeleton", "measure", "inpainting", "models", "losses"},
+    {"imaging", "preprocess", "metrics", "skeleton", "inpainting", "models", "losses"},
     {"data", "checkpoint", "weights"},
     {"backends", "export"},
     {"segment", "scaled", "evaluate", "pipeline"},
@@ -34,7 +35,7 @@ LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Third-party package -> the places that may import it.
 IMPORTERS = {
     "click": ("cli",),
-    "cv2": ("imaging", "preprocess", "inpainting", "measure", "metrics", "data"),
+    "cv2": ("imaging", "inpainting", "data"),
     "PIL": ("imaging",),
     "simplejpeg": ("imaging",),
     "imagecodecs": ("imaging",),
@@ -53,7 +54,6 @@ IMPORTERS = {
         "losses",
         "data",
         "checkpoint",
-        "weights",
         "train",
         "backends/torch_.py",
         "backends/cuda.py",
@@ -69,11 +69,15 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path) for path in FILES}
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path, *, top_level_only: bool = False) -> list[tuple[str, int]]:
     """Return (module, line) of every import that runs, wherever it stands in the file."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     found = []
-    pending: list[ast.AST] = [tree]
+    pending: list[ast.AST] = [parsed(path)]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -151,7 +155,7 @@ def test_no_import_cycles_between_files() -> None:
 def test_all_names_exist_and_are_public(path: Path) -> None:
     if path.name == "__main__.py" or "_native" in path.name:
         return
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     assigned = [
         node
         for node in tree.body

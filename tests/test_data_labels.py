@@ -661,13 +661,6 @@ def test_a_range_of_objects_does_not_swallow_the_background(count: int, side: in
     np.testing.assert_array_equal(_labels(found), objects > 0)
 
 
-def test_class_names_of_the_user(tmp_path: Path) -> None:
-    root = _dataset(tmp_path, lambda i: truth(i, classes=3))
-    assert open_dataset(root, classes=["a", "b", "c"]).classes == ("a", "b", "c")
-    with pytest.raises(ConfigError, match="3 names"):
-        open_dataset(root, classes=["a", "b"])
-
-
 def test_encoding_of_a_model_is_kept_where_it_fits(tmp_path: Path) -> None:
     trained = open_dataset(
         _dataset(tmp_path / "a", lambda i: truth(i, classes=4)), mask_values=["2=x", "1=y", "3=z"]

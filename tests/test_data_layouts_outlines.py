@@ -351,6 +351,20 @@ def test_yolo(names: str, tmp_path: Path) -> None:
     assert any("6 lines are boxes" in text for _, text in found.decisions)
 
 
+def test_yolo_boxes_are_counted_of_the_classes_that_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: [crack, hole]\n")
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for i in range(3):
+        save(tmp_path / f"images/{i}.png", photo(i))
+        (tmp_path / f"labels/{i}.txt").write_text("0 0.2 0.2 0.8 0.2 0.8 0.8\n1 0.5 0.5 0.1 0.1\n")
+    found = open_dataset(tmp_path, mask_name="crack")
+    assert found.classes == ("background", "crack")
+    assert not any("boxes" in text for _, text in found.decisions)
+    with pytest.raises(DatasetError, match="all 3 lines of hole in the text files are boxes"):
+        open_dataset(tmp_path, mask_name="hole")
+
+
 @pytest.mark.parametrize(
     "annotation",
     [

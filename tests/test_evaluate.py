@@ -21,6 +21,8 @@ from unetfast.data.encoding import LabelEncoding
 from unetfast.evaluate import THRESHOLDS, Evaluation, score
 from unetfast.spec import ModelSpec, PreprocessSpec
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
 BINARY = ModelSpec(threshold=0.35, classes=("background", "crack"), output="prob")
 THREE = ModelSpec(classes=("sky", "road", "tree"), task="multiclass", output="prob")
 
@@ -164,7 +166,7 @@ def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_eval_on_the_command_line(
-    checkpoint_file: Path, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+    checkpoint_file: Path, tmp_path: Path, unetfast_command: Command, command_here: Command
 ) -> None:
     rng = np.random.default_rng(3)
     for i in range(3):
@@ -195,18 +197,23 @@ def test_eval_on_the_command_line(
     assert found["image_mean"]["precision"] == pytest.approx(np.mean(each))
     assert (out / "per_image.csv").read_text().count("\n") == 4
     half = ("-o", tmp_path / "half", "--scale", "0.5")
-    assert unetfast_command("eval", checkpoint_file, tmp_path, *half, cwd=tmp_path).returncode == 0
+    assert command_here("eval", checkpoint_file, tmp_path, *half).returncode == 0
     scaled = json.loads((tmp_path / "half" / "metrics.json").read_text())
     assert (found["scale"], scaled["scale"]) == (1, 0.5)
     assert 0 < scaled["pooled"]["dice"] != found["pooled"]["dice"]
-    again = unetfast_command("eval", checkpoint_file, tmp_path, "-o", out, cwd=tmp_path)
+    again = command_here("eval", checkpoint_file, tmp_path, "-o", out)
     assert again.returncode == 2
     assert again.stderr == f"unetfast: {out}: holds an evaluation already; choose another --output\n"
 
 
 def test_eval_says_what_a_reader_of_its_scores_must_know(
-    checkpoint_file: Path, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+    checkpoint_file: Path,
+    tmp_path: Path,
+    command_here: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     truth = np.eye(40, dtype=np.uint8)
     for split in ("train", "test"):
         for folder, array in (("images", 200 - 180 * truth), ("masks", 255 - 255 * truth)):
@@ -217,23 +224,23 @@ def test_eval_says_what_a_reader_of_its_scores_must_know(
     saved = checkpoint.load(checkpoint_file)
     model = tmp_path / "model.pt"
     checkpoint.save(model, model_state=saved.model_state, spec=saved.spec.replace(label_encoding=known))
-    refused = unetfast_command("eval", model, tmp_path, cwd=tmp_path)
+    refused = command_here("eval", model, tmp_path)
     assert "leave them out with --skip-unmatched" in refused.stderr
-    done = unetfast_command("eval", model, tmp_path, "--skip-unmatched", cwd=tmp_path)
+    done = command_here("eval", model, tmp_path, "--skip-unmatched")
     assert done.returncode == 0, done.stderr
     assert "samples: 2 (1 train, 1 test)" in done.stderr
     assert "for one alone: --split test" in done.stderr
-    assert "98 % of all pixels are foreground; if these masks are inverted: --mask-values 0=" in done.stderr
-    wrong = unetfast_command("eval", model, tmp_path, "--backend", "onnxruntime", cwd=tmp_path)
+    assert "98 % of all pixels are foreground; if these masks are inverted: --mask-values 0=" in caplog.text
+    wrong = command_here("eval", model, tmp_path, "--backend", "onnxruntime")
     assert wrong.returncode == 2
     assert "backend onnxruntime cannot open it (backends that can: torch)" in wrong.stderr
-    wrong = unetfast_command("eval", model, tmp_path, "--backend", "onnx", cwd=tmp_path)
+    wrong = command_here("eval", model, tmp_path, "--backend", "onnx")
     assert "unknown backend 'onnx'" in wrong.stderr
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text there")
 def test_eval_of_files_whose_names_are_no_text(
-    checkpoint_file: Path, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+    checkpoint_file: Path, tmp_path: Path, unetfast_command: Command
 ) -> None:
     data = Path(os.fsdecode(os.fsencode(tmp_path) + b"/data\xff"))
     truth = np.eye(40, dtype=np.uint8)
@@ -250,11 +257,11 @@ def test_eval_of_files_whose_names_are_no_text(
     assert (out / "worst.png").is_file()
 
 
-def test_a_folder_that_cannot_be_made_is_known_before_anything_is_measured(
-    checkpoint_file: Path, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+def test_a_folder_that_cannot_be_made_is_known_before_model_and_data_are_opened(
+    tmp_path: Path, command_here: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 40), np.uint8))
-    cv2.imwrite(str(tmp_path / "a_mask.png"), np.eye(40, dtype=np.uint8) * 255)
-    done = unetfast_command("eval", checkpoint_file, tmp_path, "-o", tmp_path / "a.png/out", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    done = command_here("eval", "no_model.pt", "no_data", "-o", "file/out")
     assert done.returncode == 2
-    assert done.stderr == f"unetfast: {tmp_path}/a.png/out: this folder cannot be made: Not a directory\n"
+    assert done.stderr == "unetfast: file/out: this folder cannot be made: Not a directory\n"

@@ -32,7 +32,7 @@ from unetfast.export.verify import checkpoint_of, verify
 from unetfast.imaging import Picture, read, write
 from unetfast.models import MODELS
 from unetfast.models.deployable import Deployable
-from unetfast.models.fast import FastNet
+from unetfast.segment import bundled
 from unetfast.spec import ModelSpec
 
 Command = Callable[..., CompletedProcess[str]]
@@ -283,13 +283,11 @@ def test_the_ends_of_a_network_can_stay_in_float() -> None:
 
 
 def test_a_network_that_looks_twice_keeps_both_views_ends() -> None:
-    network = FastNet(
-        3, 1, widths=(8, 16), depths=(1, 1), up_depths=(1,), dilations=(1,), half_view=True
-    ).fused()
-    spec = ModelSpec(classes=("background", "line"), stride_px=network.stride_px, halo_px=network.halo_px)
-    plain = graph.build(network, spec)
-    convolutions = [node.name for node in plain.graph.node if node.op_type == "Conv"]
-    views = [convolutions[: len(convolutions) // 2], convolutions[len(convolutions) // 2 :]]
+    plain = onnx.load(bundled("crack"))
+    convolutions = [node for node in plain.graph.node if node.op_type == "Conv"]
+    kernels = [node.input[1] for node in convolutions]
+    second = next(i for i, kernel in enumerate(kernels) if kernel in kernels[:i])  # the other view's first
+    views = [[node.name for node in view] for view in (convolutions[:second], convolutions[second:])]
     assert ends(plain, 1, 1) == [name for view in views for name in (view[0], view[-1])]
     made = quantize(plain, graph.get_spec(plain), real_images(), target="cpu", keep=ends(plain, 0, 1))
     makers = {name: node.op_type for node in made.graph.node for name in node.output}
@@ -470,7 +468,7 @@ def test_verify_finds_the_checkpoint_and_another_model() -> None:
         verify(path, exported.trained(3, 1))
 
 
-def test_the_commands(tmp_path: Path, unetfast_command: Command) -> None:
+def test_the_commands(tmp_path: Path, unetfast_command: Command, command_here: Command) -> None:
     path, source = tmp_path / "best.onnx", tmp_path / "best.pt"
     shutil.copy(exported.artifact("fp32"), path)
     shutil.copy(exported.trained(), source)
@@ -483,12 +481,12 @@ def test_the_commands(tmp_path: Path, unetfast_command: Command) -> None:
     shift_the_normalisation(model)
     graph.put_spec(model, spec)
     path.write_bytes(model.SerializeToString())
-    done = unetfast_command("verify", path, "--against", source)
+    done = command_here("verify", path, "--against", source)
     assert done.returncode == 4
     assert done.stderr.startswith(f"unetfast: {path}: does not compute")
     assert (tmp_path / "best.onnx.refused.png").is_file()
 
-    done = unetfast_command("export", tmp_path / "none.pt")
+    done = command_here("export", tmp_path / "none.pt")
     assert done.returncode == 1
     assert "none.pt: no such checkpoint" in done.stderr
 

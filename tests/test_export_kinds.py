@@ -149,10 +149,9 @@ def test_the_bundled_photos_are_the_last_resort(caplog: pytest.LogCaptureFixture
     assert "--data FOLDER" in caplog.text
 
 
-@pytest.mark.parametrize("channels", [2, 5])
-def test_images_of_other_channels_are_exported_and_certified(channels: int) -> None:
-    path = exported.artifact("fp32", 3, channels)
-    images = np.random.default_rng(3).integers(0, 256, (2, 17, 33, channels), dtype=np.uint8)
-    wanted = backends.load(exported.trained(3, channels)).infer(images)
+def test_images_of_two_channels_are_exported_and_certified() -> None:  # of five: test_channels.py
+    path = exported.artifact("fp32", 3, 2)
+    images = np.random.default_rng(3).integers(0, 256, (2, 17, 33, 2), dtype=np.uint8)
+    wanted = backends.load(exported.trained(3, 2)).infer(images)
     for backend in ("onnxruntime", "openvino"):
         np.testing.assert_array_equal(backends.load(path, backend=backend).infer(images), wanted)

@@ -91,7 +91,7 @@ def test_notes_are_in_the_table_and_the_closing_line(
     with pytest.raises(SystemExit) as left:
         main(["run", str(tmp_path / "in"), "-m", str(model), "-o", str(out)])
     assert left.value.code == 0
-    assert "; 1 have notes (`notes` in the journal)" in capsys.readouterr().out
+    assert "; 1 photo with notes (`notes` in the journal)" in capsys.readouterr().out
     table = csv.DictReader(io.StringIO((out / "results.csv").read_text()))
     rows = {row["input"]: row["notes"] for row in table}
     assert rows["camera_of_12_bits.tif"].startswith("16-bit samples of ")
@@ -554,7 +554,7 @@ def test_dry_run_says_what_is_done_and_why_the_rest_is_not(
     assert [line[:7].strip() for line in dry.stdout.splitlines()] == ["done", "again", "again", "new"]
     assert "p1.png (a result is missing or was changed)" in dry.stdout
     assert "p2.png (the photo changed)" in dry.stdout
-    assert "1 photos would be processed, 2 processed again, 1 are done" in dry.stderr
+    assert "photos: 1 to process, 2 to process again, 1 done already" in dry.stderr
     other = unetfast_command(*command, "--dry-run", "--dilate", 5)
     assert "p0.png (the settings, the model or the version changed)" in other.stdout
     assert tree(tmp_path / "out") == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -136,28 +137,35 @@ def test_scales_out_of_range_are_refused(model: Path, scale: float) -> None:
         unetfast.load(model, threads=1).segment_scaled(np.zeros((9, 9, 3), np.uint8), scale)
 
 
+SAID_FOR_WANT_OF_MEMORY = (
+    "onnxruntime failed: Failed to allocate memory for requested buffer",
+    "torch failed: DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes",
+)
+
+
 class Short:
     """A backend that runs out of memory on anything larger than 300 px or than one image."""
 
     name = description = "short"
 
-    def __init__(self, spec: unetfast.spec.ModelSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: unetfast.spec.ModelSpec, words: str = SAID_FOR_WANT_OF_MEMORY[0]) -> None:
+        self.spec, self.words = spec, words
         self.calls: list[tuple[int, ...]] = []
 
     def infer(self, images: np.ndarray) -> np.ndarray:
         self.calls.append(images.shape)
         if len(images) > 1 or max(images.shape[1:3]) > 300:
-            raise BackendError("onnxruntime failed: Failed to allocate memory for requested buffer")
+            raise BackendError(self.words)
         return (images[..., 0] > 100).astype(np.uint8)
 
     def close(self) -> None: ...
 
 
+@pytest.mark.parametrize("words", SAID_FOR_WANT_OF_MEMORY)
 def test_short_memory_gives_smaller_tiles_and_says_so(
-    caplog: pytest.LogCaptureFixture, rng: np.random.Generator
+    caplog: pytest.LogCaptureFixture, rng: np.random.Generator, words: str
 ) -> None:
-    backend = Short(unetfast.spec.ModelSpec(stride_px=1, halo_px=10))
+    backend = Short(unetfast.spec.ModelSpec(stride_px=1, halo_px=10), words)
     segmenter = Segmenter(backend, tile_px=1024, batch=2)
     image = rng.integers(0, 256, (700, 900, 3), np.uint8)
     assert np.array_equal(segmenter.segment(image), image[..., 0] > 100)
@@ -191,6 +199,10 @@ def test_what_is_no_array_is_refused_with_what_to_do(model: Path, what: Any) -> 
             segmenter.segment(what)
         with pytest.raises(InputError, match="NumPy array"):
             segmenter.segment_scaled(what, 0.5)
+        for segment in (segmenter.segment, lambda image: segmenter.segment_scaled(image, 0.5)):
+            for shape in ((8,), (0, 8, 3), (1, 8, 8, 3)):
+                with pytest.raises(InputError, match=r"must be \(H, W\) or \(H, W, C\); got shape"):
+                    segment(np.zeros(shape, np.uint8))
         with pytest.raises(InputError, match="several images; this seems to be one"):
             segmenter.segment_all(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(BackendError, match="closed"):  # at the end of the block
@@ -226,3 +238,15 @@ def test_a_name_that_no_bundled_model_has_is_told_those_that_there_are() -> None
 def test_errors_can_be_caught_before_anything_else_is_imported() -> None:
     code = "import unetfast, sys; unetfast.errors.ImageError; assert 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_only_cores_that_the_process_may_use_are_counted() -> None:
+    code = (
+        "import os\n"
+        "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])\n"
+        "from unetfast.settings import available_cores\n"
+        "print(available_cores())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"

@@ -24,7 +24,7 @@ import torch
 
 from unetfast import checkpoint
 from unetfast.data import DataSet, open_dataset
-from unetfast.errors import BackendError, ConfigError, DatasetError
+from unetfast.errors import BackendError, ConfigError, DatasetError, is_memory_error
 from unetfast.imaging import write_mask
 from unetfast.spec import FileRef
 from unetfast.train import loop, prepare, run_folder
@@ -331,8 +331,8 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(lines: DataSet, tmp
 def test_memory_that_is_not_there_is_explained() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(10**15)
-    assert prepare.is_memory_error(caught.value)
-    assert not prepare.is_memory_error(RuntimeError("shapes differ"))
+    assert is_memory_error(caught.value)
+    assert not is_memory_error(RuntimeError("shapes differ"))
     message = str(prepare.memory_error(8, 512, "cuda:0"))
     assert "batch 8 of 512x512 px" in message
     assert "--batch 4 --accumulate 2" in message
@@ -361,11 +361,11 @@ def test_settings_that_do_not_fit_are_refused(
 
 
 def test_an_unknown_key_of_a_configuration_file(
-    lines: DataSet, tmp_path: Path, unetfast_command: Callable[..., subprocess.CompletedProcess[str]]
+    lines: DataSet, tmp_path: Path, command_here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     config = tmp_path / "train.toml"
     config.write_text("epoch = 3\n")
-    done = unetfast_command("train", lines.root, "--config", config, cwd=tmp_path)
+    done = command_here("train", lines.root, "--config", config)
     assert done.returncode == 2
     assert f"{config}: unknown setting 'epoch'; did you mean 'epochs'?" in done.stderr
 

@@ -28,6 +28,7 @@ __all__ = [
     "MissingDependencyError",
     "ParityError",
     "UnetfastError",
+    "is_memory_error",
     "one_line",
     "require",
 ]
@@ -73,6 +74,19 @@ class MissingDependencyError(UnetfastError, ImportError):
 
 class BackendError(UnetfastError):
     """Building an artifact or running it failed."""
+
+
+# What onnxruntime, OpenVINO, TensorRT, torch, cuDNN and cuBLAS say for want of memory, in lower case.
+_NO_MEMORY = (
+    *("out of memory", "failed to allocate", "can't allocate memory", "bad_alloc", "bad allocation"),
+    *("cudnn_status_alloc_failed", "cublas_status_alloc_failed"),
+)
+
+
+def is_memory_error(exc: BaseException) -> bool:
+    """Whether something failed for want of memory, of the machine or of a device."""
+    text = str(exc).lower()
+    return isinstance(exc, MemoryError) or any(words in text for words in _NO_MEMORY)
 
 
 def one_line(exc: BaseException) -> str:

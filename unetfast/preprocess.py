@@ -64,17 +64,16 @@ class Tile(NamedTuple):
 
 
 def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES) -> int:
-    """Return the side of tiles that keep a network's memory at about 0.8 GB.
+    """Return the side of tiles that keep a network's memory at about so many bytes.
 
     Larger tiles overlap less: of the bundled model, with its halo of 288 px, the two tiles of a 12-megapixel
-    photo that are computed at once in that memory are 1.14 times the photo; in half of it, four tiles are
+    photo that are computed at once in 0.8 GB are 1.14 times the photo; in half of it, four tiles are
     1.36 times. The classic U-Net, wide at full resolution, has room for 1024 px.
 
     Parameters
     ----------
     spec : ModelSpec
     memory_bytes : int
-        Another amount.
 
     Returns
     -------

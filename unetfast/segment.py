@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from unetfast.backends import PLANS, read_spec
 from unetfast.backends import load as load_backend
 from unetfast.backends.base import Backend
-from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError
+from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError, is_memory_error
 from unetfast.imaging.convert import check_array, network_input
 from unetfast.preprocess import (
     ACTIVATIONS_BYTES,
@@ -29,10 +28,10 @@ from unetfast.preprocess import (
     unfit,
 )
 from unetfast.scaled import segment_rows
-from unetfast.settings import check_threads
+from unetfast.settings import available_cores, check_threads
 from unetfast.spec import ModelSpec
 
-__all__ = ["Segmenter", "available_cores", "bundled", "load"]
+__all__ = ["Segmenter", "bundled", "load"]
 
 log = logging.getLogger(__name__)
 
@@ -132,11 +131,6 @@ def load(
     return Segmenter(opened, tile_px, batch, streams, again)
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _streams(path: Path, backend: str, device: str, wanted: int, memory_bytes: int) -> int:
     """Return how many calls at once pay off: on CPUs, where the memory holds so many large tiles."""
     on_cpu = path.suffix.lower() == ".onnx" and backend in ("auto", "onnxruntime") and device != "cuda"
@@ -200,7 +194,7 @@ class Segmenter:
 
         Parameters
         ----------
-        image : (H, W) or (H, W, C) uint8 or uint16
+        image : (H, W) or (H, W, C) uint8, uint16, or float32 in [0, 1]
             Grey or RGB, with or without alpha; converted to what the model takes.
 
         Returns
@@ -222,7 +216,7 @@ class Segmenter:
 
         Parameters
         ----------
-        images : sequence of (H, W) or (H, W, C) uint8 or uint16
+        images : sequence of (H, W) or (H, W, C) uint8, uint16, or float32 in [0, 1]
 
         Returns
         -------
@@ -237,7 +231,7 @@ class Segmenter:
             try:
                 return self._attempt(inputs)
             except (BackendError, MemoryError) as exc:
-                if not _is_memory(exc):
+                if not is_memory_error(exc):
                     raise
                 # Another thread may have made them smaller meanwhile.
                 if used == (self.tile_px, self.batch) and not self._shrink():
@@ -254,7 +248,7 @@ class Segmenter:
 
         Parameters
         ----------
-        image : (H, W) or (H, W, C) uint8 or uint16
+        image : (H, W) or (H, W, C) uint8, uint16, or float32 in [0, 1]
         scale : float
             Of the smaller picture, 0.05 .. 1; rounded to a fraction of a denominator up to 64.
 
@@ -330,10 +324,3 @@ def _stack(arrays: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     if len(arrays) == 1:
         return np.ascontiguousarray(arrays[0])[None]
     return np.stack(arrays)
-
-
-def _is_memory(exc: BaseException) -> bool:
-    text = str(exc).lower()
-    return isinstance(exc, MemoryError) or any(
-        word in text for word in ("out of memory", "failed to allocate", "bad_alloc", "bad allocation")
-    )

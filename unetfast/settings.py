@@ -9,6 +9,7 @@ Precedence: command line > configuration file > default.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 import tomllib
@@ -20,6 +21,7 @@ from unetfast.errors import ConfigError
 from unetfast.registry import did_you_mean
 
 __all__ = [
+    "available_cores",
     "check",
     "check_threads",
     "from_mapping",
@@ -83,9 +85,15 @@ def check(settings: Any) -> None:
         low, high = field.metadata.get("low"), field.metadata.get("high")
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             continue
-        if (low is not None and value < low) or (high is not None and value > high):
+        # Negated, so that NaN lies outside: a command line takes it for a number.
+        if not (-math.inf if low is None else low) <= value <= (math.inf if high is None else high):
             bounds = f"{'-inf' if low is None else low} .. {'inf' if high is None else high}"
             raise ConfigError(f"{field.name} must be in {bounds}; got {value}")
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: under a batch system mostly not all of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_threads(threads: int, name: str = "threads") -> None:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unetfast.backends.artifact import PLANS, SUFFIXES, able_backends, read_spec
+from unetfast.backends.artifact import CHECKPOINTS, PLANS, SUFFIXES, able_backends, read_spec
 from unetfast.errors import ConfigError
 from unetfast.registry import Registry
 from unetfast.settings import check_threads
@@ -29,8 +29,6 @@ BACKENDS = Registry(
         "tensorrt": "unetfast.backends.tensorrt_:load",
     },
 )
-
-CHECKPOINTS = (".pt", ".safetensors")  # weights with what they were trained as
 
 
 def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threads: int = 0) -> Backend:

@@ -13,6 +13,7 @@ from unetfast.errors import ArtifactError
 from unetfast.spec import SPEC_KEY, ModelSpec
 
 __all__ = [
+    "CHECKPOINTS",
     "PLANS",
     "SUFFIXES",
     "able_backends",
@@ -32,6 +33,7 @@ SUFFIXES = {
     ".engine": ("tensorrt",),
     ".plan": ("tensorrt",),
 }
+CHECKPOINTS = (".pt", ".safetensors")  # weights with what they were trained as
 PLANS = (".engine", ".plan")  # files of TensorRT, which belong to one kind of GPU
 
 _MAX_XML_BYTES = 256 * 2**20  # the topology; weights lie in the .bin beside it

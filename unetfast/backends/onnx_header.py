@@ -22,7 +22,7 @@ _MAX_DEPTH = 8  # graphs inside attributes of nodes inside graphs
 
 # Field numbers of onnx.proto.
 _MODEL_IR, _MODEL_PRODUCER, _MODEL_PRODUCER_VERSION = 1, 2, 3
-_MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA, _MODEL_TRAINING, _MODEL_FUNCTION = 7, 8, 14, 20, 25
+_MODEL_GRAPH, _MODEL_METADATA, _MODEL_TRAINING, _MODEL_FUNCTION = 7, 14, 20, 25
 _TRAINING_GRAPHS = (1, 2)
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER = 1, 5, 15
 _FUNCTION_NODE, _FUNCTION_ATTRIBUTE = 7, 11
@@ -30,7 +30,7 @@ _NODE_ATTRIBUTE = 5
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE_TENSORS = (5, 10), (6, 11), (22, 23)
 _SPARSE_TENSORS = (1, 2)  # values and indices
 _TENSOR_EXTERNAL = 13
-_KEY, _VALUE = 1, 2  # of StringStringEntryProto, and of OperatorSetIdProto (domain, version)
+_KEY, _VALUE = 1, 2  # of StringStringEntryProto
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -47,9 +47,6 @@ class OnnxHeader:
     ----------
     producer : str
         The tool that wrote it and its version, or "".
-    ir_version : int
-    opset : int
-        Of the default operator set.
     metadata : dict of str to str
         ``metadata_props``.
     external : tuple of str
@@ -57,8 +54,6 @@ class OnnxHeader:
     """
 
     producer: str
-    ir_version: int
-    opset: int
     metadata: dict[str, str]
     external: tuple[str, ...]
 
@@ -98,7 +93,7 @@ def read_header(path: Path) -> OnnxHeader:
 
 def _parse(data: memoryview) -> OnnxHeader:
     producer = version = ""
-    ir_version = opset = 0
+    ir_version = 0
     metadata: dict[str, str] = {}
     external: set[str] = set()
     graphs = 0
@@ -118,15 +113,12 @@ def _parse(data: memoryview) -> OnnxHeader:
             external |= _of_function(value)
         elif number == _MODEL_TRAINING:
             external |= _all(_of_graph(graph, 0) for graph in _messages(value, *_TRAINING_GRAPHS))
-        elif number == _MODEL_OPSET:
-            domain, opset_version = _pair(value)
-            opset = int(opset_version) if domain in ("", "ai.onnx") else opset
         elif number == _MODEL_METADATA:
             key, text = _pair(value)
-            metadata[str(key)] = str(text)
+            metadata[key] = text
     if ir_version == 0 or graphs != 1:
         raise _DamagedError("no graph in it")
-    return OnnxHeader(f"{producer} {version}".strip(), ir_version, opset, metadata, tuple(sorted(external)))
+    return OnnxHeader(f"{producer} {version}".strip(), metadata, tuple(sorted(external)))
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -166,17 +158,10 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _pair(data: memoryview) -> tuple[str | int, str | int]:
-    """Read a message of two fields: (key, value) strings, or (domain, version)."""
-    first: str | int = ""
-    second: str | int = ""
-    for number, value in _fields(data):
-        plain = value if isinstance(value, int) else _text(value)
-        if number == _KEY:
-            first = plain
-        elif number == _VALUE:
-            second = plain
-    return first, second
+def _pair(data: memoryview) -> tuple[str, str]:
+    """Read a message of two strings, key and value."""
+    found = {number: _text(value) for number, value in _fields(data) if isinstance(value, memoryview)}
+    return found.get(_KEY, ""), found.get(_VALUE, "")
 
 
 def _text(data: memoryview) -> str:
@@ -228,7 +213,7 @@ def _of_sparse_tensor(tensor: memoryview) -> set[str]:
 
 def _of_tensor(tensor: memoryview) -> set[str]:
     pairs = (_pair(entry) for entry in _messages(tensor, _TENSOR_EXTERNAL))
-    return {str(value) for key, value in pairs if key == "location"}
+    return {value for key, value in pairs if key == "location"}
 
 
 def _all(parts: Iterable[set[str]]) -> set[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -58,14 +57,7 @@ class OnnxRuntimeBackend:
         self._session = None
 
 
-def load(
-    path: Path | str,
-    *,
-    device: str = "auto",
-    threads: int = 0,
-    providers: tuple[str, ...] = (),
-    provider_options: tuple[dict[str, Any], ...] = (),
-) -> OnnxRuntimeBackend:
+def load(path: Path | str, *, device: str = "auto", threads: int = 0) -> OnnxRuntimeBackend:
     """Open an ``.onnx`` artifact.
 
     Parameters
@@ -77,75 +69,58 @@ def load(
         it, else the CPU. TensorRT keeps its plans in a folder beside the model.
     threads : int
         Threads within one call on the CPU; 0 takes all physical cores.
-    providers : tuple of str
-        onnxruntime's own provider names in order, instead of `device`; for instance
-        ``("TensorrtExecutionProvider", "CUDAExecutionProvider")``.
-    provider_options : tuple of dict
-        One dict of options for each provider.
 
     Raises
     ------
     ArtifactError
         When the file is truncated, foreign, from a newer unetfast, holds no spec, keeps weights
         outside its folder, or was made for another runtime.
+    ConfigError
+        For an unknown device.
     MissingDependencyError
         When a GPU is asked for and this onnxruntime has none.
     BackendError
-        When the runtime cannot open the model or did not take the provider asked for.
+        When the runtime did not take the provider asked for.
     """
     path = Path(path)
     spec = onnx_spec(path)
-    return _open(str(path), spec, path, device, threads, providers, provider_options)
-
-
-def load_bytes(model: bytes, *, threads: int = 0) -> OnnxRuntimeBackend:
-    """Open an ONNX model held in memory, on the CPU; for exports that are not written yet."""
-    options = _options(threads)
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    text = session.get_modelmeta().custom_metadata_map[SPEC_KEY]
-    return OnnxRuntimeBackend(session, ModelSpec.from_json(text, "model in memory"), threads)
-
-
-def has_cuda() -> bool:
-    """Say whether this onnxruntime has CUDA."""
-    return "CUDAExecutionProvider" in ort.get_available_providers()
-
-
-def _open(
-    model: str,
-    spec: ModelSpec,
-    path: Path,
-    device: str,
-    threads: int,
-    providers: tuple[str, ...],
-    provider_options: tuple[dict[str, Any], ...],
-) -> OnnxRuntimeBackend:
-    chosen, options = _choose(device, providers, provider_options, path)
-    if spec.target == "tensorrt" and chosen[0] != "TensorrtExecutionProvider":
+    providers = _providers(device, path)
+    first = next(iter(providers))
+    if spec.target == "tensorrt" and first != "TensorrtExecutionProvider":
         raise ArtifactError(
-            f"{path}: made for TensorRT (signed int8); onnxruntime on {_PROVIDERS.get(chosen[0], chosen[0])} "
+            f"{path}: made for TensorRT (signed int8); onnxruntime on {_PROVIDERS[first]} "
             "needs the CPU kind: unetfast export CHECKPOINT.pt --int8 --data FOLDER"
         )
-    if spec.target == "cpu" and chosen[0] == "TensorrtExecutionProvider":
+    if spec.target == "cpu" and first == "TensorrtExecutionProvider":
         raise ArtifactError(
             f"{path}: made for CPUs (unsigned int8); TensorRT needs: "
             "unetfast export CHECKPOINT.pt --int8 --trt --data FOLDER"
         )
     try:
-        session = ort.InferenceSession(
-            model, _options(threads), providers=list(chosen), provider_options=list(options)
-        )
+        session = ort.InferenceSession(str(path), _options(threads), providers=list(providers.items()))
     except Exception as exc:  # onnxruntime's own errors have no common base but Exception
         raise ArtifactError(f"{path}: onnxruntime cannot open it: {exc}") from exc
     # onnxruntime falls back to the CPU with no more than a warning.
-    if session.get_providers()[0] != chosen[0]:
+    if session.get_providers()[0] != first:
         raise BackendError(
-            f"{path}: onnxruntime did not start {chosen[0]} (it took {session.get_providers()[0]}); "
+            f"{path}: onnxruntime did not start {first} (it took {session.get_providers()[0]}); "
             "is the driver or a library of that provider missing? --device cpu runs it on the CPU"
         )
     backend = OnnxRuntimeBackend(session, spec, threads)
     log.info("%s: %s", path, backend.description)
     return backend
+
+
+def load_bytes(model: bytes) -> OnnxRuntimeBackend:
+    """Open an ONNX model held in memory, on the CPU; for exports that are not written yet."""
+    session = ort.InferenceSession(model, _options(0), providers=["CPUExecutionProvider"])
+    text = session.get_modelmeta().custom_metadata_map[SPEC_KEY]
+    return OnnxRuntimeBackend(session, ModelSpec.from_json(text, "model in memory"), threads=0)
+
+
+def has_cuda() -> bool:
+    """Say whether this onnxruntime has CUDA."""
+    return "CUDAExecutionProvider" in ort.get_available_providers()
 
 
 def _options(threads: int) -> ort.SessionOptions:
@@ -155,36 +130,25 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _choose(
-    device: str, providers: tuple[str, ...], provider_options: tuple[dict[str, Any], ...], path: Path
-) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...]]:
+def _providers(device: str, path: Path) -> dict[str, dict[str, str]]:
     """Return the providers to ask for, the wanted one first, and the options of each."""
-    if providers:
-        _require(*providers)
-        return providers, provider_options or tuple({} for _ in providers)
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda", "tensorrt") or (index and not index.isdigit()):
         raise ConfigError(f"device must be auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N; got {device!r}")
     if kind == "cpu" or (kind == "auto" and not has_cuda()):
-        return ("CPUExecutionProvider",), ({},)
-    names: tuple[str, ...] = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    options: tuple[dict[str, Any], ...] = ({"device_id": index or "0"}, {})
+        return {"CPUExecutionProvider": {}}
+    wanted = {"CUDAExecutionProvider": {"device_id": index or "0"}, "CPUExecutionProvider": {}}
     if kind == "tensorrt":
         cache = str(path.with_name(path.name + ".tensorrt"))
         kept = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": cache}
         kept |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": cache}
-        names, options = ("TensorrtExecutionProvider", *names), ({**options[0], **kept}, *options)
-    _require(*names)
-    if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # finds the CUDA libraries that pip packages or torch brought
-    return names, options
-
-
-def _require(*providers: str) -> None:
+        wanted = {"TensorrtExecutionProvider": {"device_id": index or "0", **kept}, **wanted}
     here = ort.get_available_providers()
-    missing = [name for name in providers if name not in here]
-    if missing:
+    if missing := [name for name in wanted if name not in here]:
         raise MissingDependencyError(
             f"this onnxruntime has no {', '.join(missing)} (it has: {', '.join(here)}); install the other "
             "one: pip uninstall onnxruntime; pip install onnxruntime-gpu"
         )
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # finds the CUDA libraries that pip packages or torch brought
+    return wanted

@@ -64,7 +64,7 @@ class TorchBackend:
 
 
 def load(path: Path | str, *, device: str = "auto", threads: int = 0) -> TorchBackend:
-    """Open a ``.pt`` checkpoint.
+    """Open a checkpoint, ``.pt`` or ``.safetensors``.
 
     Parameters
     ----------

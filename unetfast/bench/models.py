@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,9 +17,10 @@ from unetfast.backends import SUFFIXES, read_spec
 from unetfast.bench.settings import BenchSettings
 from unetfast.bench.worker import Worker
 from unetfast.errors import BackendError, ConfigError, DatasetError, UnetfastError
-from unetfast.imaging import ENDINGS, middle, network_input, read
+from unetfast.imaging import middle, network_input, read
 from unetfast.metrics import confusion_matrix, scores
 from unetfast.segment import bundled
+from unetfast.settings import available_cores
 from unetfast.spec import ModelSpec
 
 __all__ = ["Row", "bench_models"]
@@ -110,7 +110,7 @@ def bench_models(artifacts: Sequence[Path], settings: BenchSettings, say: Say) -
         "rows": [asdict(row) for row in rows],
         "images": len(pairs),
         "timed_on": f"{timed.shape[2]}x{timed.shape[1]}",
-        "threads": settings.threads or f"as each takes by itself ({os.cpu_count()} cores)",
+        "threads": settings.threads or f"as each takes by itself ({available_cores()} cores)",
         "rounds": settings.repeats,
         "reference": reference,
         "data": _data(settings),
@@ -257,7 +257,7 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
         side = settings.imgsz or 512
         noise = np.random.default_rng(0).integers(0, 256, (side, side, spec.preprocess.channels))
         return [(noise.astype(np.uint8), None)]
-    from unetfast.data import open_dataset
+    from unetfast.data.collection import find_images, open_dataset
     from unetfast.data.encoding import LabelEncoding
     from unetfast.data.labels import read_pair
 
@@ -267,12 +267,12 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
     except DatasetError as exc:
         if settings.split is not None:  # pictures alone have no splits
             raise
-        found = sorted(p for p in settings.data.rglob("*") if p.suffix.lower() in ENDINGS)[: settings.limit]
-        if not found:
+        files = find_images(settings.data)[: settings.limit]
+        if not files:
             raise
         say(f"no Dice, for want of a truth: {str(exc).splitlines()[0]}")
         pages = channels not in (1, 3)
-        return [(network_input(read(path, pages=pages).pixels, channels), None) for path in found]
+        return [(network_input(read(file, pages=pages).pixels, channels), None) for file in files]
     samples = dataset.only(settings.split).samples[: settings.limit]
     return [read_pair(sample, dataset.encoding, channels) for sample in samples]
 

@@ -18,7 +18,7 @@ from unetfast.pipeline.run import listing, open_model, run
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found, Item
 from unetfast.pipeline.stages import Context, Job
-from unetfast.segment import available_cores
+from unetfast.settings import available_cores
 
 __all__ = ["bench_stages"]
 

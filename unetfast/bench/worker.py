@@ -17,6 +17,7 @@ __all__ = ["Worker"]
 
 _START_S = 180.0  # importing torch and building a session
 _CALL_S = 900.0
+_LEAST = 3  # calls that are timed, however slow
 
 
 class Worker:
@@ -30,9 +31,9 @@ class Worker:
         theirs.close()
         self.about: dict[str, Any] = self._ask(_START_S, "load", path, backend, device, threads)
 
-    def time(self, images: NDArray[np.uint8], seconds: float, least: int = 3) -> list[float]:
+    def time(self, images: NDArray[np.uint8], seconds: float) -> list[float]:
         """Return milliseconds of calls on (N, H, W, C) uint8, after one that is not counted."""
-        result: list[float] = self._ask(_CALL_S, "time", images, seconds, least)
+        result: list[float] = self._ask(_CALL_S, "time", images, seconds)
         return result
 
     def predict(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -100,11 +101,11 @@ def _serve(pipe: multiprocessing.connection.Connection) -> None:
             pipe.send((True, answer))
 
 
-def _time(backend: Any, images: NDArray[np.uint8], seconds: float, least: int) -> list[float]:
+def _time(backend: Any, images: NDArray[np.uint8], seconds: float) -> list[float]:
     backend.infer(images)
     spent: list[float] = []
     end = time.perf_counter() + seconds
-    while len(spent) < least or time.perf_counter() < end:
+    while len(spent) < _LEAST or time.perf_counter() < end:
         begun = time.perf_counter()
         backend.infer(images)
         spent.append(1e3 * (time.perf_counter() - begun))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from unetfast.cli.options import config_option, from_command_line, refuse_unwritable, settings_options
+from unetfast.cli.options import (
+    config_option,
+    from_command_line,
+    progress_bar,
+    refuse_unwritable,
+    settings_options,
+)
 from unetfast.errors import DatasetError
 from unetfast.train.settings import TrainSettings
 
@@ -170,17 +175,10 @@ def _split(found: DataSet, settings: TrainSettings) -> list[Finding]:
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    stderr = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=stderr, transient=True, disable=not sys.stderr.isatty()) as progress:
+    with progress_bar(Console(stderr=True)) as progress:
         task = progress.add_task(what, total=None)
-
-        def advance(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        yield advance
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _plain(text: str) -> str:

@@ -81,10 +81,10 @@ def eval_(
     from rich.progress import track
 
     from unetfast.evaluate import evaluate
-    from unetfast.train.run_folder import new_folder, refuse_taken
+    from unetfast.train.run_folder import new_folder, refuse_unfit
 
     if output is not None:
-        refuse_taken(output, "eval")  # before the seconds that torch takes to be imported
+        refuse_unfit(output, "eval")  # before the seconds that torch takes to be imported
     loaded = _load(model, backend, device, threshold)
     found = _open(from_command_line(TrainSettings, {**source, "data": data}), loaded, split)
     folder = new_folder(output, "eval")  # before the minutes of work

@@ -101,15 +101,13 @@ def _rows(path: Path, spec: ModelSpec) -> list[tuple[str, str]]:
     ]
     if spec.task == "binary":
         rows.insert(5, ("threshold", f"{spec.threshold:g}"))
-    for name, section in (("masks", spec.label_encoding), ("training", spec.training)):
-        rows += [
-            (name if first else "", f"{key}: {_short(value)}")
-            for first, (key, value) in zip([True] + [False] * len(section), section.items(), strict=False)
-        ]
-    certificate = spec.certificate
-    if certificate is None:
-        return [*rows, ("certificate", "none (a checkpoint, or an export that was not certified)")]
-    return [*rows, *(("certificate", f"{key}: {_short(value)}") for key, value in certificate.items())]
+    sections = {"masks": spec.label_encoding, "training": spec.training, "certificate": spec.certificate}
+    for name, section in sections.items():
+        lines = [f"{key}: {_short(value)}" for key, value in (section or {}).items()]
+        rows += [("" if i else name, line) for i, line in enumerate(lines)]
+    if spec.certificate is None:
+        rows.append(("certificate", "none (a checkpoint, or an export that was not certified)"))
+    return rows
 
 
 def _short(value: object, limit: int = 90) -> str:

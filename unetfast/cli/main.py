@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from unetfast import __version__
+from unetfast.cli.options import drop
 from unetfast.errors import UnetfastError
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -35,9 +36,8 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-def _set_verbose(context: click.Context, _: click.Parameter, value: bool) -> None:
+def _set_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
     if value:
-        context.find_root().meta["verbose"] = True
         logging.getLogger("unetfast").setLevel(logging.DEBUG)
 
 
@@ -142,6 +142,7 @@ def _run(arguments: list[str]) -> int:
     try:
         # Outside standalone mode click hands back ctx.exit()'s code and lets errors through.
         code = cli.main(arguments, prog_name="unetfast", standalone_mode=False)
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as exc:
         exc.show()
@@ -153,17 +154,33 @@ def _run(arguments: list[str]) -> int:
         _explain(str(exc), verbose)
         return exc.exit_code
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        sys.stderr.close()
-        return 1
-    except MemoryError:
-        _explain("out of memory; try a smaller --batch, --tile or --workers", verbose)
+        drop(1)
+        drop(2)
         return 1
     except Exception as exc:
-        if isinstance(exc, FileNotFoundError) and _nowhere():
-            _explain("the current folder is no longer there; cd into one that is", verbose)
-            return 1
-        _explain(f"internal error: {type(exc).__name__}: {exc} (--verbose shows where)", verbose)
+        _explain(_reason(exc), verbose)
         return 1
+
+
+def _reason(exc: Exception) -> str:
+    """Say what an error means that is none of ours."""
+    if isinstance(exc, MemoryError):
+        return "out of memory; try a smaller --batch, --tile or --workers"
+    if isinstance(exc, FileNotFoundError) and _nowhere():
+        return "the current folder is no longer there; cd into one that is"
+    if isinstance(exc, OSError) and _is_unwritten():
+        return f"standard output cannot be written: {exc.strerror}"
+    return f"internal error: {type(exc).__name__}: {exc} (--verbose shows where)"
+
+
+def _is_unwritten() -> bool:
+    """Tell whether standard output takes nothing, as on a full disk; then it gets no more."""
+    try:
+        print(flush=True)  # noqa: T201 - an empty line is the only question that it answers
+    except OSError:
+        drop(1)
+        return True
+    return False
 
 
 def _nowhere() -> bool:

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from unetfast.errors import ConfigError
 from unetfast.settings import from_mapping, from_toml
 
-__all__ = ["config_option", "from_command_line", "refuse_unwritable", "say", "settings_options"]
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+__all__ = [
+    "config_option",
+    "drop",
+    "from_command_line",
+    "progress_bar",
+    "refuse_unwritable",
+    "say",
+    "settings_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -112,6 +125,26 @@ def from_command_line(settings: type[Any], said: dict[str, Any], config: Path | 
 def say(line: str) -> None:
     """Tell a person a line, on standard error."""
     click.echo(line, err=True)
+
+
+def progress_bar(console: Console, *, visible: bool = True) -> Progress:
+    """Return a bar that is gone when it is done; none where standard error is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not (visible and sys.stderr.isatty()),
+        transient=True,
+    )
+
+
+def drop(descriptor: int) -> None:
+    """Let what is written to standard output (1) or error (2) go nowhere, once it takes nothing any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)  # or Python would try again at its end
 
 
 def refuse_unwritable(*targets: Path | None) -> None:

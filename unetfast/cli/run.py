@@ -14,13 +14,12 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
-from unetfast.cli.options import config_option, from_command_line, settings_options
+from unetfast.cli.options import config_option, drop, from_command_line, progress_bar, settings_options
 from unetfast.errors import ConfigError, ImageError
 from unetfast.pipeline.settings import RunSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
     from unetfast.pipeline.run import Summary
 
@@ -107,7 +106,7 @@ def _run(
 
     console = Console(file=cast("IO[str]", _Lasting(sys.stderr)), highlight=False, soft_wrap=True)
     tell = _teller(console) if not quiet and not sys.stderr.isatty() else None
-    with _stopped_by_signals(), _progress(console, visible=not quiet) as progress:
+    with _stopped_by_signals(), progress_bar(console, visible=not quiet) as progress:
         task = progress.add_task("photos", total=_count(inputs, settings) if sys.stderr.isatty() else None)
 
         def show(entry: dict[str, Any]) -> None:
@@ -147,14 +146,14 @@ class _Lasting:
         try:
             self._file.write(text)
         except OSError:
-            _drop(self._file.fileno())
+            drop(self._file.fileno())
         return len(text)
 
     def flush(self) -> None:
         try:
             self._file.flush()
         except OSError:
-            _drop(self._file.fileno())
+            drop(self._file.fileno())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
@@ -165,13 +164,9 @@ def _say(line: str) -> bool:
     try:
         click.echo(line)
     except OSError:
-        _drop(1)
+        drop(1)
         return False
     return True
-
-
-def _drop(descriptor: int) -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)  # or Python would try again at its end
 
 
 def _teller(console: Console) -> Callable[[dict[str, Any]], None]:
@@ -213,20 +208,6 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _progress(console: Console, *, visible: bool) -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (visible and sys.stderr.isatty()),
-        transient=True,
-    )
-
-
 def _count(inputs: tuple[str, ...], settings: RunSettings) -> int:
     from unetfast.pipeline.run import listing
     from unetfast.pipeline.sources import Found
@@ -245,22 +226,22 @@ def _dry_run(inputs: tuple[str, ...], output: str, settings: RunSettings, model:
         why = f" ({step.why})" if step.why else ""
         if not _say(_printable(f"{step.what:<8}{step.path}{why}" + (f" -> {results}" if results else ""))):
             return 0
-    words = [f"{counts[what]} {words}" for what, words in _PLANNED.items() if counts[what]]
-    click.echo(f"{', '.join(words) or 'no photos'}{found}; nothing was written", err=True)
+    words = ", ".join(f"{counts[what]} {words}" for what, words in _PLANNED.items() if counts[what])
+    click.echo(f"{f'photos: {words}' if words else 'no photos'}{found}; nothing was written", err=True)
     return 3 if counts["failed"] else 0
 
 
 _PLANNED = {
-    "new": "photos would be processed",
-    "again": "processed again",
-    "done": "are done",
+    "new": "to process",
+    "again": "to process again",
+    "done": "done already",
     "skipped": "skipped",
     "failed": "failed",
 }
 
 
 def _closing_line(summary: Summary, output: str) -> str:
-    words = [f"{summary.done} photos done"]
+    words = [f"{_photos(summary.done)} done"]
     if summary.unchanged:
         words.append(f"{summary.unchanged} unchanged since the last run")
     if summary.skipped:
@@ -275,8 +256,12 @@ def _closing_line(summary: Summary, output: str) -> str:
             "(`outdated` in the journal)"
         )
     if summary.noted:
-        line += f"; {summary.noted} have notes (`notes` in the journal)"
+        line += f"; {_photos(summary.noted)} with notes (`notes` in the journal)"
     return ("interrupted; what was finished is kept: " if summary.interrupted else "") + line
+
+
+def _photos(count: int) -> str:
+    return f"{count} {'photo' if count == 1 else 'photos'}"
 
 
 def _show_profile(summary: Summary) -> None:
@@ -315,7 +300,7 @@ def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as exc:
-        _drop(1)
+        drop(1)
         raise ImageError(f"<stdout>: cannot be written: {exc.strerror}") from exc
     return 0
 

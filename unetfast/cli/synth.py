@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import click
+
+from unetfast.settings import available_cores
 
 __all__ = ["synth"]
 
@@ -62,7 +63,7 @@ def synth(
         seed=seed,
         photos=read_photos(photos) if photos else (),
         cracked_share=cracked,
-        workers=workers or os.cpu_count() or 1,
+        workers=workers or available_cores(),
     )
     console, silent = Console(stderr=True), not sys.stderr.isatty()
     for _ in track(written, "drawing", total=count, console=console, disable=silent):

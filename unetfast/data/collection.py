@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,10 +22,10 @@ from unetfast.data.survey import Survey, survey
 from unetfast.data.threads import Progress
 from unetfast.data.validation import draw, same_source
 from unetfast.errors import ConfigError, DatasetError, ImageError
-from unetfast.imaging import read
-from unetfast.spec import Sample
+from unetfast.imaging import ENDINGS, read
+from unetfast.spec import FileRef, Sample
 
-__all__ = ["DataSet", "find_samples", "open_dataset"]
+__all__ = ["DataSet", "find_images", "open_dataset"]
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,6 @@ def open_dataset(
     mask_values: Sequence[str] = (),
     mask_name: str | None = None,
     ignore_label: int | None = None,
-    classes: Sequence[str] | None = None,
     encoding: LabelEncoding | None = None,
     skip_unmatched: bool = False,
     progress: Progress | None = None,
@@ -151,8 +151,6 @@ def open_dataset(
         Which masks to take, where images have several: a folder, or the end of the file names.
     ignore_label : int, optional
         Stored value of pixels that do not count.
-    classes : sequence of str, optional
-        Names by class id, in place of those found.
     encoding : LabelEncoding, optional
         How the masks are read, say by the model to be evaluated. It is taken where it knows the
         values of the masks; otherwise one of two classes gives way to what is found, since masks of
@@ -180,8 +178,6 @@ def open_dataset(
     chosen, reasons, survey = _encoding(
         listing.root, found.samples, hints, mask_values, ignore_label, encoding, progress
     )
-    if classes is not None:
-        chosen = _renamed(chosen, classes)
     decisions = [("layout", f"{name}: {_looks_for(name)}"), *(("files", note) for note in found.notes)]
     decisions += [("masks", reason) for reason in (*chosen_how, *reasons)]
     tiles = same_source([sample.id for sample in found.samples])
@@ -208,9 +204,23 @@ def open_dataset(
     )
 
 
-def find_samples(root: Path | str) -> list[Sample]:
-    """Find the images of a data set that have masks, whatever those hold; raises as :func:`open_dataset`."""
-    return _find(list_files(Path(root)), "auto", None)[1].samples
+def find_images(root: Path) -> list[FileRef]:
+    """Find pictures to look at without a truth, where :func:`open_dataset` opens none.
+
+    Returns
+    -------
+    list of FileRef
+        The images of a data set whose masks cannot be read; where there are no pairs, every picture below
+        the folder, or the picture itself.
+    """
+    try:
+        return [sample.image for sample in _find(list_files(root), "auto", None)[1].samples]
+    except DatasetError:
+        every = (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
+        found = sorted(
+            path for path in ([root] if root.is_file() else every) if path.suffix.lower() in ENDINGS
+        )
+        return [FileRef(path) for path in found]
 
 
 def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Found]:
@@ -338,15 +348,6 @@ def _encoding_of_named(
             f"{', '.join(wanted.classes)}; take those that it knows with --mask A,B"
         )
     return LabelEncoding("polygons", "exact", (), 0, names), [f"{what}s of {', '.join(names[1:])}"]
-
-
-def _renamed(encoding: LabelEncoding, classes: Sequence[str]) -> LabelEncoding:
-    if len(classes) != len(encoding.classes):
-        raise ConfigError(
-            f"classes must be {len(encoding.classes)} names, for {', '.join(encoding.classes)}; "
-            f"got {len(classes)}: {', '.join(classes)}"
-        )
-    return replace(encoding, classes=tuple(classes))
 
 
 def _channels(samples: Sequence[Sample]) -> int:

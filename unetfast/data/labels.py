@@ -14,7 +14,7 @@ from unetfast.errors import DatasetError, ImageError
 from unetfast.imaging import Picture, network_input, orient, read, resize
 from unetfast.spec import IGNORE, Sample
 
-__all__ = ["fit_to_image", "read_labels", "read_pair", "size_relation"]
+__all__ = ["fit_to_image", "read_labels", "read_pair", "shrunk", "size_relation"]
 
 _OFF_BY_PX = 2  # masks may be so much larger or smaller than their image; both are cut to what they share
 
@@ -130,7 +130,7 @@ def fit_to_image(labels: NDArray[np.uint8], picture: Picture, sample: Sample) ->
     if relation == "larger":
         return resize(labels, height, width, labels=True)
     if relation == "smaller":
-        return _shrunk(labels, labels.shape[0] // height)
+        return shrunk(labels, labels.shape[0] // height)
     if relation == "cut":
         return np.ascontiguousarray(labels[:height, :width])
     mask = (
@@ -170,8 +170,8 @@ def size_relation(mask: tuple[int, ...], image: tuple[int, int], orientation: in
     return "cut" if abs(mh - h) <= _OFF_BY_PX and abs(mw - w) <= _OFF_BY_PX else "unrelated"
 
 
-def _shrunk(labels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Make labels smaller by a whole factor; a thin line survives, since the highest class id wins."""
+def shrunk(labels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Make labels smaller by a factor of both sides; thin lines survive, since the highest class id wins."""
     h, w = labels.shape[0] // factor, labels.shape[1] // factor
     blocks = (labels + np.uint8(1)).reshape(h, factor, w, factor)  # 255 becomes 0, below every class
     return np.ascontiguousarray(blocks.max(axis=(1, 3)) - np.uint8(1))

@@ -17,14 +17,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unetfast.errors import DatasetError
+from unetfast.errors import DatasetError, ImageError
+from unetfast.imaging import EXTENSIONS, read_bytes
 from unetfast.spec import FileRef
 
 __all__ = ["IMAGE_ENDINGS", "Listing", "composed", "list_files", "natural"]
 
 IMAGE_ENDINGS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".npy"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
+    *(ending for endings in EXTENSIONS.values() for ending in endings),
+    *(".npy", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 _MASK_ENDINGS = (".gif",)  # of masks alone; photos are never stored so
 
@@ -104,8 +105,6 @@ class Listing:
 
         A stray binary ``train.txt`` must not hide the data set beside it.
         """
-        from unetfast.errors import ImageError
-
         try:
             return self.text(name, max_bytes)
         except (DatasetError, ImageError):
@@ -128,8 +127,6 @@ class Listing:
 
     def content(self, name: str, max_bytes: int = 2**31) -> bytes:
         """Return a file's bytes; raises ImageError, which starts with the path, where it cannot be read."""
-        from unetfast.imaging import read_bytes
-
         return read_bytes(self.ref(name), max_bytes=max_bytes)
 
 

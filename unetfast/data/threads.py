@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from unetfast.settings import available_cores
 
 __all__ = ["Progress", "in_threads"]
 
@@ -18,7 +19,7 @@ Progress = Callable[[int, int], None]  # called with the number of items done an
 
 def in_threads(work: Callable[[T], R], items: Sequence[T], progress: Progress | None = None) -> Iterator[R]:
     """Apply `work` to every item in threads; yield the results in order, a bounded number ahead."""
-    threads = min(16, 2 * (os.cpu_count() or 1))
+    threads = min(16, 2 * available_cores())
     ahead = 4 * threads
     with ThreadPoolExecutor(threads) as pool:
         pending = deque(pool.submit(work, item) for item in items[:ahead])

@@ -14,7 +14,7 @@ from torch import nn
 
 from unetfast import weights
 from unetfast.backends import onnxruntime_, openvino_, torch_
-from unetfast.backends.artifact import sidecar_path
+from unetfast.backends.artifact import CHECKPOINTS, SUFFIXES, sidecar_path
 from unetfast.backends.base import Backend
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.checkpoint import load
@@ -59,7 +59,7 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
 
         runtime()  # before the minutes of work
     final = _target(Path(path), settings)
-    if Path(path).suffix.lower() in (".onnx", ".xml", ".engine", ".plan"):
+    if Path(path).suffix.lower() in SUFFIXES.keys() - CHECKPOINTS:
         raise ConfigError(f"{path}: is an export already; give the checkpoint (.pt) it was made from")
     if final.resolve() == Path(path).resolve():
         raise ConfigError(f"{final}: is the checkpoint itself; choose another name with --to")

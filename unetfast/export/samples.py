@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 
 from unetfast.checkpoint import Checkpoint
 from unetfast.errors import DatasetError, InputError
-from unetfast.imaging import ENDINGS, middle, network_input, read
-from unetfast.spec import FileRef, ModelSpec
+from unetfast.imaging import middle, network_input, read
+from unetfast.spec import ModelSpec
 
 __all__ = ["Samples", "bundled_images", "collect"]
 
@@ -113,7 +112,7 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 
 def _from_folder(data: Path, spec: ModelSpec, *, without_test: bool) -> tuple[list[Pair], int]:
     """Return at most MAX_IMAGES pairs, and how many images there are to choose from."""
-    from unetfast.data import open_dataset
+    from unetfast.data.collection import find_images, open_dataset
     from unetfast.data.encoding import LabelEncoding
     from unetfast.data.labels import read_pair
 
@@ -124,13 +123,13 @@ def _from_folder(data: Path, spec: ModelSpec, *, without_test: bool) -> tuple[li
         # Masks of {0, 1} and of {0, 255} mean the same; the data set knows which these are.
         dataset = open_dataset(data, encoding=LabelEncoding.of(spec))
     except DatasetError as exc:
-        paths = _photographs(data)
-        if not paths:
+        files = find_images(data)
+        if not files:
             raise
         # The checkpoint's own answer is still there to compare with.
         log.warning("%s: comparing images alone, without truth: %s", data, str(exc).splitlines()[0])
-        pictures = (read(path, pages=channels not in (1, 3)).pixels for path in _spread(paths))
-        return [(_middle(network_input(pixels, channels)), None) for pixels in pictures], len(paths)
+        pictures = (read(file, pages=channels not in (1, 3)).pixels for file in _spread(files))
+        return [(_middle(network_input(pixels, channels)), None) for pixels in pictures], len(files)
     samples = dataset.samples
     if without_test:
         samples = [sample for sample in samples if sample.split != "test"] or samples
@@ -139,23 +138,6 @@ def _from_folder(data: Path, spec: ModelSpec, *, without_test: bool) -> tuple[li
         image, truth = read_pair(sample, dataset.encoding, channels)
         pairs.append((_middle(image), _middle(truth)))
     return pairs, len(samples)
-
-
-def _photographs(data: Path) -> list[Path | FileRef]:
-    """Return the images of a data set whose masks cannot be read, or all pictures of another folder."""
-    from unetfast.data.collection import find_samples
-
-    try:
-        return [sample.image for sample in find_samples(data)]
-    except DatasetError:
-        return list(_pictures(data))
-
-
-def _pictures(data: Path) -> list[Path]:
-    if data.is_file():
-        return [data] if data.suffix.lower() in ENDINGS else []
-    found = [Path(folder, name) for folder, _, names in os.walk(data) for name in names]
-    return sorted(path for path in found if path.suffix.lower() in ENDINGS)
 
 
 def _spread(items: Sequence[T]) -> list[T]:

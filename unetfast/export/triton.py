@@ -14,8 +14,8 @@ __all__ = ["config_text", "write_repository"]
 _FILES = {".onnx": "model.onnx", ".engine": "model.plan", ".plan": "model.plan"}
 
 
-def write_repository(artifact: Path, repository: Path, *, version: int = 1) -> Path:
-    """Lay an artifact out as ``<repository>/<name>/config.pbtxt`` and ``<name>/<version>/model.*``.
+def write_repository(artifact: Path, repository: Path) -> Path:
+    """Lay an artifact out as ``<repository>/<name>/config.pbtxt`` and ``<name>/1/model.*``.
 
     Parameters
     ----------
@@ -23,7 +23,6 @@ def write_repository(artifact: Path, repository: Path, *, version: int = 1) -> P
         ``.onnx``, ``.engine`` or ``.plan``.
     repository : Path
         What ``tritonserver --model-repository`` is given; made if it is not there.
-    version : int
 
     Returns
     -------
@@ -39,10 +38,11 @@ def write_repository(artifact: Path, repository: Path, *, version: int = 1) -> P
     if kind is None:
         raise ConfigError(f"{artifact}: a Triton repository takes {', '.join(_FILES)}")
     folder = repository / artifact.stem.replace(".", "_")
-    (folder / str(version)).mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(artifact, folder / str(version) / kind)
+    model = folder / "1" / kind
+    model.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(artifact, model)
     if kind == "model.plan":
-        shutil.copyfile(sidecar_path(artifact), sidecar_path(folder / str(version) / kind))
+        shutil.copyfile(sidecar_path(artifact), sidecar_path(model))
     (folder / "config.pbtxt").write_text(config_text(artifact, folder.name), encoding="utf-8")
     return folder
 

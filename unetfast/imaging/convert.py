@@ -86,8 +86,6 @@ def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
         pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
-    if pixels.ndim != 3 or min(pixels.shape) < 1:
-        raise InputError(f"an image must be (H, W) or (H, W, C); got shape {pixels.shape}")
     have = pixels.shape[2]
     if have != channels and have in (2, 4):
         pixels = pixels[:, :, : have - 1]
@@ -103,12 +101,14 @@ def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
 
 
 def check_array(image: Any) -> None:
-    """Raise InputError for what is no NumPy array, such as a path or a picture of Pillow."""
+    """Raise InputError for what is no array of an image, such as a path or a picture of Pillow."""
     if not isinstance(image, np.ndarray):
         raise InputError(
             f"an image must be a NumPy array; got {type(image).__name__}. Of Pillow: "
             "numpy.asarray(image.convert('RGB')); of a file: unetfast.imaging.read(path).pixels"
         )
+    if image.ndim not in (2, 3) or not image.size:
+        raise InputError(f"an image must be (H, W) or (H, W, C); got shape {image.shape}")
 
 
 def narrow_range(pixels: NDArray[Any]) -> tuple[int, int] | None:

@@ -124,7 +124,8 @@ def check_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageError(
             f"{name}: {width}x{height} is {_megapixels(width * height)}, over the limit of "
-            f"{_megapixels(max_pixels)}; if the file is genuine, raise --max-pixels"
+            f"{_megapixels(max_pixels)}; if the file is genuine, cut it into tiles, or give unetfast run a "
+            "larger --max-pixels"
         )
 
 

@@ -26,8 +26,8 @@ from unetfast.imaging.tiff import colours_of, layout_of, opened, remarks
 
 __all__ = ["Box", "Segments", "boxes", "patch", "reach", "refuse_unpatchable", "stored_values"]
 
+_UNCHANGED, _CHANGED = b"KNOWN_INCOMPATIBLE_EDITION=NO\n ", b"KNOWN_INCOMPATIBLE_EDITION=YES\n"  # of GDAL
 # none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: what can be written without loss
-_UNCHANGED, _CHANGED = b"KNOWN_INCOMPATIBLE_EDITION=NO\n ", b"KNOWN_INCOMPATIBLE_EDITION=YES\n"
 _LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
 # What a JPEG strip or tile may hold: photometric interpretation and samples of grey, RGB and YCbCr.
 _JPEG_KINDS = ((0, 1), (1, 1), (2, 3), (6, 3))

@@ -74,19 +74,16 @@ def lovasz(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tens
         return logits.sum() * 0
     if classes == 1:
         sign = 2.0 * truth - 1.0
-        return _lovasz_sum(functional.relu, 1 - rows[:, 0] * sign, truth)
+        return _lovasz_sum(functional.relu(1 - rows[:, 0] * sign), truth)
     probability = rows.softmax(dim=1)
     present = torch.bincount(truth, minlength=classes).nonzero().flatten()
     losses = torch.stack(
-        [
-            _lovasz_sum(None, (truth == c).to(rows.dtype).sub(probability[:, c]).abs(), truth == c)
-            for c in present
-        ]
+        [_lovasz_sum((truth == c).to(rows.dtype).sub(probability[:, c]).abs(), truth == c) for c in present]
     )
     return _class_mean(losses, None if weight is None else weight[present])
 
 
-def _lovasz_sum(activation: object, errors: Tensor, truth: Tensor) -> Tensor:
+def _lovasz_sum(errors: Tensor, truth: Tensor) -> Tensor:
     """Errors, largest first, times the growth of the Jaccard loss as each joins the mistaken set."""
     ordered, order = errors.sort(descending=True, stable=True)
     true = truth[order].to(errors.dtype)
@@ -94,7 +91,7 @@ def _lovasz_sum(activation: object, errors: Tensor, truth: Tensor) -> Tensor:
     union = true.sum() + (1 - true).cumsum(0)
     jaccard = 1 - intersection / union
     growth = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
-    return torch.dot(activation(ordered) if callable(activation) else ordered, growth)
+    return torch.dot(ordered, growth)
 
 
 def soft_and_true(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

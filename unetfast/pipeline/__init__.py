@@ -7,7 +7,7 @@ earlier.py       what earlier runs left of a photo: out of date, or another phot
 stages.py        what happens to one photo: load, segment, clean, store
 output.py        where results go: temporary names, one writer, dead runs cleaned up
 local.py         the stages in threads, overlapping
-banded.py      TIFF files larger than memory or of several pages, band by band
+banded.py        TIFF files larger than memory or of several pages, band by band
 banded_page.py   one of their pages: the labels, mask and cleaned pixels of some rows
 page_results.py  their results, written page by page
 remote.py        photos and results at URLs

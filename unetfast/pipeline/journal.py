@@ -99,6 +99,11 @@ class Journal:
     name : str or None
         Which journal to append to; None only reads what is there.
 
+    Attributes
+    ----------
+    counts_classes : bool
+        Some line has `class_px`.
+
     Raises
     ------
     ConfigError
@@ -111,6 +116,7 @@ class Journal:
         self.folder = folder
         self._index: dict[bytes, tuple[int, int, float]] = {}
         self._newest = 0.0
+        self.counts_classes = False
         self._out: io.FileIO | None = None
         if name is not None:
             self.path = folder / name
@@ -156,6 +162,7 @@ class Journal:
         if known[0] == number or known[2] <= written:
             self._index[digest] = (number, offset, written)
         self._newest = max(self._newest, written)
+        self.counts_classes |= "class_px" in entry
 
     def __len__(self) -> int:
         return len(self._index)
@@ -316,7 +323,9 @@ def write_csv(journal: Journal, path: Path, temp_dir: Path | None = None) -> Non
     with atomic_open(path, temp_dir=temp_dir) as file:
         text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="", write_through=True)
         table = csv.writer(text)
-        classes = dict.fromkeys(column for entry in journal.latest() for column in _class_px(entry))
+        # Read twice only for classes, which are columns of the head: a million lines are not kept in memory.
+        counted = journal.latest() if journal.counts_classes else ()
+        classes = dict.fromkeys(column for entry in counted for column in _class_px(entry))
         columns = [*COLUMNS, *classes]
         table.writerow([_cell(column) for column in columns])
         for entry in journal.latest():

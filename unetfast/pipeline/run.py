@@ -20,8 +20,8 @@ from unetfast.pipeline.remote import RemoteOutput, find_remote, is_url, local_pa
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import Context, Job
-from unetfast.segment import Segmenter, available_cores, bundled, load
-from unetfast.settings import check_threads, parse_bytes
+from unetfast.segment import Segmenter, bundled, load
+from unetfast.settings import available_cores, check_threads, parse_bytes
 from unetfast.spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -60,18 +60,8 @@ __all__ = [
 
 # Settings that change no byte of a result: a photo done with others is not done again.
 _NEUTRAL = {
-    *(
-        "verify",
-        "rebuild",
-        "recursive",
-        "include",
-        "exclude",
-        "follow_links",
-        "limit",
-        "shard",
-        "max_pixels",
-        "fail_fast",
-    ),
+    *("recursive", "include", "exclude", "follow_links", "limit", "shard"),
+    *("verify", "rebuild", "max_pixels", "fail_fast"),
     *("max_memory", "tile", "batch", "workers", "threads", "backend", "device"),
     *("engine", "address", "gpus"),
 }

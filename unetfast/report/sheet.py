@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from unetfast.data.labels import shrunk
 from unetfast.imaging import Picture, encode, preview, resize
 from unetfast.imaging.class_colours import class_colour
 from unetfast.spec import IGNORE
@@ -23,9 +24,10 @@ __all__ = [
 ]
 
 _WORDS = ("error", "warning")  # cells with a colour of their own
+_OPACITY = 0.55  # of the colours of classes
 
 
-def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float = 0.55) -> NDArray[np.uint8]:
+def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Draw class ids on an image.
 
     Parameters
@@ -34,8 +36,6 @@ def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float 
         Of more than three channels the first three are shown.
     labels : (H, W) uint8
         0 is left as it is; 255, "does not count", is striped.
-    opacity : float
-        Of the colours, in [0, 1].
 
     Returns
     -------
@@ -46,7 +46,7 @@ def overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8], opacity: float 
     for class_id in range(1, IGNORE):
         colours[class_id] = class_colour(class_id)
     inside = (labels > 0) & (labels < IGNORE)
-    drawn[inside] = (drawn[inside] * (1 - opacity) + colours[labels[inside]] * opacity).astype(np.uint8)
+    drawn[inside] = (drawn[inside] * (1 - _OPACITY) + colours[labels[inside]] * _OPACITY).astype(np.uint8)
     y, x = np.nonzero(labels == IGNORE)
     striped = (y + x) % 8 < 4
     drawn[y[striped], x[striped]] //= 2
@@ -72,8 +72,7 @@ def thumbnail(image: NDArray[np.uint8], labels: NDArray[np.uint8], side_px: int)
     if factor == 1 or min(labels.shape) < factor:
         return overlay(image, labels)
     inside = (slice(0, h * factor), slice(0, w * factor))
-    blocks = (labels[inside] + np.uint8(1)).reshape(h, factor, w, factor)  # 255 becomes 0: any class wins
-    return overlay(resize(image[inside], h, w), blocks.max(axis=(1, 3)) - np.uint8(1))
+    return overlay(resize(image[inside], h, w), shrunk(labels[inside], factor))
 
 
 def _shrunk(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:

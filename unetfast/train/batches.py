@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader
 from unetfast.data.augment import Augmentation
 from unetfast.data.dataset import Crops
 from unetfast.data.encoding import LabelEncoding
+from unetfast.settings import available_cores
 from unetfast.spec import ModelSpec, Sample
 from unetfast.train.ddp import Team
 from unetfast.train.settings import TrainSettings
@@ -68,7 +68,7 @@ class Batches:
         self.steps = -(-len(crops) // (settings.batch * team.size))
         self._plan = _Plan(len(crops), self.steps, settings.batch, team)
         self._device = device
-        workers = settings.workers if settings.workers >= 0 else min(8, (os.cpu_count() or 1) - 1)
+        workers = settings.workers if settings.workers >= 0 else min(8, available_cores() - 1)
         self._loader = DataLoader(
             crops,
             batch_sampler=self._plan,

@@ -37,4 +37,4 @@ def refuse_slips(settings: TrainSettings, *, resumed: bool) -> None:
     if not resumed and settings.weights:
         start.read(settings)
     if not resumed and settings.output is not None:
-        run_folder.refuse_taken(Path(settings.output))
+        run_folder.refuse_unfit(Path(settings.output))

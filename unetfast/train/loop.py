@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from unetfast.data import DataSet
+from unetfast.errors import is_memory_error
 from unetfast.report import plots
 from unetfast.train import ddp, prepare, run_folder
 from unetfast.train.loggers import Loggers
@@ -62,7 +63,7 @@ def train(settings: TrainSettings, data: DataSet, *, resume: Path | None = None)
             plots.class_frequencies(run.folder / "labels.png", run.spec.classes, run.pixels)
         _all_epochs(run)
     except (RuntimeError, MemoryError) as exc:
-        if not prepare.is_memory_error(exc):
+        if not is_memory_error(exc):
             raise
         raise prepare.memory_error(settings.batch, settings.imgsz, settings.device) from exc
     finally:
@@ -80,7 +81,7 @@ def _all_epochs(run: Run) -> None:
     data = run.spec.training["data"]
     display.say(
         f"{run.spec.arch}{f' that starts from {settings.weights}' if settings.weights else ''}, "
-        f"{prepare.parameters(run.model):,} parameters, on {run.device}"
+        f"{prepare.parameters(run.state.model):,} parameters, on {run.device}"
         f"{' in ' + str(run.amp)[6:] if run.amp else ''}; {data['train_images']} images to train, "
         f"{data['val_images']} to validate; an epoch is {run.batches.steps} steps of {images} images; "
         f"{folder}/"
@@ -127,16 +128,16 @@ def _what_next(run: Run) -> str:
 
 def _one_epoch(run: Run, epoch: int, display: Display, stopping: Callable[[], bool]) -> dict[str, Any]:
     """Train and validate; returns the epoch's numbers."""
-    settings, at, steps = run.settings, run.at, run.batches.steps
+    settings, state, at, steps = run.settings, run.state, run.at, run.batches.steps
     start, rate = time.monotonic() - at["seconds"], settings.lr
     updates = -(-steps // settings.accumulate)  # an epoch
     settled_epoch = max(
         settings.epochs - round(SETTLED_SHARE * settings.epochs), -(-SETTLED_STEPS // updates)
     )
-    run.model.train()
+    state.model.train()
     if epoch >= settled_epoch:
         # Not "is it that epoch": a run that goes on with fewer epochs may be past it already.
-        settle_norms(run.model, run.average, first=not at["settled"])
+        settle_norms(state.model, state.average, first=not at["settled"])
     at["settled"] = epoch >= settled_epoch
     for step, (images, target) in run.batches.of_epoch(epoch, first_step=at["step"]):
         logits, loss = run.gradients(images, target)
@@ -153,8 +154,8 @@ def _one_epoch(run: Run, epoch: int, display: Display, stopping: Callable[[], bo
 
     # Measure the averaged weights on whole images; they are what is kept.
     seconds = time.monotonic() - start
-    run.team.share_buffers(run.average.model)
-    scored, val_loss = validate(run.average.model, run.truths, run.spec, run.loss_of, run.device, run.team)
+    run.team.share_buffers(state.average.model)
+    scored, val_loss = validate(state.average.model, run.truths, run.spec, run.loss_of, run.device, run.team)
     return {
         "epoch": epoch + 1,
         "lr": rate,
@@ -169,7 +170,7 @@ def _one_epoch(run: Run, epoch: int, display: Display, stopping: Callable[[], bo
 
 def _update(run: Run, step: int) -> float:
     """Move the weights along the gradients that have been gathered; returns the learning rate."""
-    settings = run.settings
+    settings, state = run.settings, run.state
     rate = learning_rate(
         step,
         settings.epochs * run.batches.steps,
@@ -177,16 +178,16 @@ def _update(run: Run, step: int) -> float:
         warmup=settings.warmup,
         kind=settings.schedule,
     )
-    for group in run.optimizer.param_groups:
+    for group in state.optimizer.param_groups:
         group["lr"] = rate
-    run.scaler.unscale_(run.optimizer)
+    state.scaler.unscale_(state.optimizer)
     if settings.clip:
-        torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip)
-    run.scaler.step(run.optimizer)
-    run.scaler.update()
-    run.optimizer.zero_grad(set_to_none=True)
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), settings.clip)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
     run.at["updates"] += 1
-    run.average.update(run.model, run.at["updates"])
+    state.average.update(state.model, run.at["updates"])
     return rate
 
 
@@ -206,5 +207,5 @@ def _keep(run: Run, row: dict[str, Any]) -> bool:
     if run.team.leads:
         run_folder.write_table(run.folder / run_folder.RESULTS, run.rows)
         if better:
-            save_best(run.folder / "best.pt", run.average.model, run.spec, row, run.truths.few(4))
+            save_best(run.folder / "best.pt", run.state.average.model, run.spec, row, run.truths.few(4))
     return better

@@ -30,7 +30,6 @@ __all__ = [
     "count_pixels",
     "describe",
     "device_of",
-    "is_memory_error",
     "largest_batch",
     "memory_error",
     "parameters",
@@ -266,14 +265,6 @@ def memory_error(batch: int, imgsz: int, device: str) -> BackendError:
         f"out of memory with batch {batch or 'auto'} of {imgsz}x{imgsz} px on device {device}; try {smaller}"
         "a smaller --imgsz, a smaller --width, or --arch fast"
     )
-
-
-def is_memory_error(exc: BaseException) -> bool:
-    """Whether torch failed for want of memory, on the CPU or on a device."""
-    # cuDNN and cuBLAS have words of their own for the same thing.
-    words = ("can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
-    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
-    return isinstance(exc, kinds) or any(word in str(exc) for word in words)
 
 
 def parameters(model: nn.Module) -> int:

@@ -28,7 +28,7 @@ from unetfast.train import start as starting
 from unetfast.train.batches import Batches
 from unetfast.train.ddp import Team
 from unetfast.train.settings import TrainSettings
-from unetfast.train.state import Average, make_optimizer, restore, snapshot
+from unetfast.train.state import TrainState
 from unetfast.train.tally import Tally
 from unetfast.train.validate import Truths
 
@@ -55,12 +55,8 @@ class Run:
     amp : torch.dtype or None
         Of mixed precision.
     spec : ModelSpec
-    model : nn.Module
-        The network whose weights move.
-    average : Average
-        What is measured and kept of them.
-    optimizer : torch.optim.Optimizer
-    scaler : torch.amp.GradScaler
+    state : TrainState
+        The network, its average and the optimiser.
     loss_of : Loss
     gradients : callable
         Forward and backward of a batch.
@@ -84,10 +80,7 @@ class Run:
     device: torch.device
     amp: torch.dtype | None
     spec: ModelSpec
-    model: nn.Module
-    average: Average
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
+    state: TrainState
     loss_of: Loss
     gradients: Gradients
     batches: Batches
@@ -101,10 +94,11 @@ class Run:
         """Write ``last.pt``, from which training goes on exactly where it is now."""
         self.at["tally"] = self.tally.state(self.team)
         if self.team.leads:
-            state = snapshot(self.model, self.optimizer, self.scaler, self.at)
-            weights = self.average.model.state_dict()
             checkpoint.save(
-                self.folder / "last.pt", model_state=weights, spec=self.spec, training_state=state
+                self.folder / "last.pt",
+                model_state=self.state.average.model.state_dict(),
+                spec=self.spec,
+                training_state=self.state.snapshot(self.at),
             )
 
 
@@ -128,25 +122,18 @@ def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: 
     if before := saved or start:
         settings = dataclasses.replace(settings, arch=before.spec.arch)  # what args.toml is to say
     spec, pixels, model = _network(settings, data, samples, val_samples, saved, start)
-    model.to(device, memory_format=torch.channels_last)
-    average = Average(model, settings.ema)
-    optimizer = make_optimizer(model, settings.optimizer, lr=settings.lr, weight_decay=settings.weight_decay)
-    scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
+    state = TrainState(model, settings, device, amp)
+    weight = prepare.class_weights(settings.class_weights, pixels, device)
+    loss_of = loss_function(settings.loss, len(spec.classes), weighted=weight is not None)
     tally, at = Tally(len(spec.classes), device), dict(_BEGINNING)
     if resume is not None and saved is not None:
-        _refuse_other_data(resume, saved, spec, data)
-        assert saved.training_state is not None
-        at |= restore(saved.training_state, model, optimizer, scaler)
-        average.model.load_state_dict(saved.model_state)
+        at |= state.restore(_state_of_same(resume, saved, spec, data), saved.model_state)
         tally.load(at.pop("tally"), team)
         if team.leads:
             _say_other_length(resume, saved.spec, settings)
-    weighted = settings.class_weights != "none"
-    loss_of = loss_function(settings.loss, len(spec.classes), weighted=weighted)
-    weight = prepare.class_weights(settings.class_weights, pixels, device)
-    gradients = _forward_and_backward(model, spec, settings, loss_of, weight, scaler, team, device, amp)
+    gradients = _forward_and_backward(state, spec, settings, loss_of, weight, team, device, amp)
     if settings.batch == 0:
-        found = _largest_batch(gradients, model, optimizer, spec, settings.imgsz, device)
+        found = _largest_batch(gradients, state, spec, settings.imgsz, device)
         settings = dataclasses.replace(settings, batch=team.agreed(found))
     batches = Batches(samples, data.encoding, spec, settings, team, device)
     truths = Truths(val_samples, data.encoding, spec.preprocess.channels, team, cached=batches.cached)
@@ -157,10 +144,7 @@ def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: 
         device=device,
         amp=amp,
         spec=spec,
-        model=model,
-        average=average,
-        optimizer=optimizer,
-        scaler=scaler,
+        state=state,
         loss_of=loss_of,
         gradients=gradients,
         batches=batches,
@@ -179,12 +163,15 @@ _BEGINNING: dict[str, Any] = {
 }
 
 
-def _refuse_other_data(folder: Path, saved: checkpoint.Checkpoint, spec: ModelSpec, data: DataSet) -> None:
-    """Raise where a run cannot go on exactly as it would have."""
+def _state_of_same(
+    folder: Path, saved: checkpoint.Checkpoint, spec: ModelSpec, data: DataSet
+) -> dict[str, Any]:
+    """Return the training state of a stopped run; raise where it cannot go on exactly as it would have."""
     if saved.training_state is None:
         raise ArtifactError(f"{folder}/last.pt: holds no training state to go on with")
     if saved.spec.training["data"] != spec.training["data"]:
         raise DatasetError(f"{data.root}: is not what {folder} was trained on; start a new run for it")
+    return saved.training_state
 
 
 def _say_other_length(folder: Path, saved: ModelSpec, settings: TrainSettings) -> None:
@@ -220,19 +207,18 @@ def _network(
 
 
 def _forward_and_backward(
-    model: nn.Module,
+    state: TrainState,
     spec: ModelSpec,
     settings: TrainSettings,
     loss_of: Loss,
     weight: Tensor | None,
-    scaler: torch.amp.GradScaler,
     team: Team,
     device: torch.device,
     amp: torch.dtype | None,
 ) -> Gradients:
     """Return forward and backward of a batch; gradients add up over ``settings.accumulate`` of them."""
     # The same weights as they are trained: compiled, over several processes, from uint8 to logits.
-    network: nn.Module = torch.compile(model) if settings.compile else model  # type: ignore[assignment]
+    network: nn.Module = torch.compile(state.model) if settings.compile else state.model  # type: ignore[assignment]
     if team.size > 1:
         network = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
     logits_of = Deployable(network, spec).to(device).logits
@@ -241,23 +227,18 @@ def _forward_and_backward(
         with torch.autocast(device.type, amp or torch.bfloat16, enabled=amp is not None):
             logits = logits_of(images)
         loss = loss_of(logits, target, weight)
-        scaler.scale(loss / settings.accumulate).backward()  # type: ignore[no-untyped-call]
+        state.scaler.scale(loss / settings.accumulate).backward()  # type: ignore[no-untyped-call]
         return logits.detach(), loss.detach()
 
     return gradients
 
 
 def _largest_batch(
-    gradients: Gradients,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    spec: ModelSpec,
-    imgsz: int,
-    device: torch.device,
+    gradients: Gradients, state: TrainState, spec: ModelSpec, imgsz: int, device: torch.device
 ) -> int:
     """Find the largest batch that fits, and leave the network as it was."""
-    untouched = copy.deepcopy(model.state_dict())
+    untouched = copy.deepcopy(state.model.state_dict())
     found = prepare.largest_batch(gradients, spec, imgsz, device)
-    model.load_state_dict(untouched)  # the attempts moved the batch norms
-    optimizer.zero_grad(set_to_none=True)
+    state.model.load_state_dict(untouched)  # the attempts moved the batch norms
+    state.optimizer.zero_grad(set_to_none=True)
     return found

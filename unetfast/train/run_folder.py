@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ __all__ = [
     "new_folder",
     "read_results",
     "read_settings",
-    "refuse_taken",
+    "refuse_unfit",
     "write_settings",
     "write_table",
 ]
@@ -39,7 +41,7 @@ def new_folder(wanted: Path | None, stem: str = "train", parent: Path = Path("ru
         When the wanted folder holds results already, or cannot be made.
     """
     if wanted is not None:
-        refuse_taken(wanted, stem)
+        refuse_unfit(wanted, stem)
     try:
         if wanted is None:
             return _first_free(stem, parent)
@@ -49,13 +51,17 @@ def new_folder(wanted: Path | None, stem: str = "train", parent: Path = Path("ru
         raise ConfigError(f"{wanted or parent}: this folder cannot be made: {exc.strerror}") from exc
 
 
-def refuse_taken(wanted: Path, stem: str = "train") -> None:
-    """Raise ConfigError when a folder holds results already."""
+def refuse_unfit(wanted: Path, stem: str = "train") -> None:
+    """Raise ConfigError when a folder holds results already, or cannot be made: before the work, that is."""
     if (wanted / METRICS).exists():
         raise ConfigError(f"{wanted}: holds an evaluation already; choose another --output")
     if (wanted / ARGS).exists():
         go_on = f"go on with it: unetfast train --resume {wanted}, or " if stem == "train" else ""
         raise ConfigError(f"{wanted}: holds a training run already; {go_on}choose another --output")
+    there = next(path for path in (wanted, *wanted.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        number = errno.EACCES if there.is_dir() else errno.ENOTDIR
+        raise ConfigError(f"{wanted}: this folder cannot be made: {os.strerror(number)}")
 
 
 def _first_free(stem: str, parent: Path) -> Path:

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Average", "make_optimizer", "restore", "settle_norms", "snapshot"]
+from unetfast.train.settings import TrainSettings
+
+__all__ = ["Average", "TrainState", "settle_norms"]
 
 
 class Average:
@@ -65,42 +67,62 @@ def _tensors(model: nn.Module) -> list[Tensor]:
     return [*model.parameters(), *model.buffers()]
 
 
-def make_optimizer(model: nn.Module, kind: str, *, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+class TrainState:
+    """A network under training, and what an update of it needs and moves.
+
+    Attributes
+    ----------
+    model : nn.Module
+        The network whose weights move, on the device.
+    average : Average
+        What is measured and kept of them.
+    optimizer : torch.optim.Optimizer
+    scaler : torch.amp.GradScaler
+        Does nothing but with float16.
+    """
+
+    def __init__(
+        self, model: nn.Module, settings: TrainSettings, device: torch.device, amp: torch.dtype | None
+    ) -> None:
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Average(self.model, settings.ema)
+        self.optimizer = _optimizer(self.model, settings)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=amp is torch.float16)
+
+    def snapshot(self, progress: dict[str, Any]) -> dict[str, Any]:
+        """Collect what :meth:`restore` needs, as plain values and tensors; without the average."""
+        return {
+            "model": {name: tensor.cpu() for name, tensor in self.model.state_dict().items()},
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "progress": progress,
+        }
+
+    def restore(self, state: dict[str, Any], averaged: dict[str, Tensor]) -> dict[str, Any]:
+        """Put a snapshot back, and the average's weights; return its progress."""
+        self.model.load_state_dict(state["model"])
+        self.average.model.load_state_dict(averaged)
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"]:  # empty where the run has been in float32 or bf16 so far
+            self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["rng"])
+        if len(state["cuda_rng"]) == torch.cuda.device_count() > 0:
+            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        progress: dict[str, Any] = state["progress"]
+        return progress
+
+
+def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     """Build an optimiser; biases and norms are not decayed, one step is one kernel where torch has it."""
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-    if kind == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True)
-    known = torch.optim.AdamW if kind == "adamw" else torch.optim.Adam
-    return known(groups, lr=lr, fused=True)
-
-
-def snapshot(
-    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, progress: dict[str, Any]
-) -> dict[str, Any]:
-    """Collect what :func:`restore` needs, as plain values and tensors."""
-    return {
-        "model": {name: tensor.cpu() for name, tensor in model.state_dict().items()},
-        "optimizer": optimizer.state_dict(),
-        "scaler": scaler.state_dict(),
-        "rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "progress": progress,
-    }
-
-
-def restore(
-    state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
-) -> dict[str, Any]:
-    """Put a snapshot back; return its progress."""
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    if state["scaler"]:  # empty where the run has been in float32 or bf16 so far
-        scaler.load_state_dict(state["scaler"])
-    torch.set_rng_state(state["rng"])
-    if len(state["cuda_rng"]) == torch.cuda.device_count() > 0:
-        torch.cuda.set_rng_state_all(state["cuda_rng"])
-    progress: dict[str, Any] = state["progress"]
-    return progress
+    groups = [
+        {"params": weights, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)
+    known = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return known(groups, lr=settings.lr, fused=True)

@@ -33,43 +33,31 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         return None
     lines = {sample.id: _lines(listing, sample) for sample in found.samples}
     names = _names(listing)
-    ids = sorted({line[0] for all_lines in lines.values() for line in all_lines})
-    names += [f"class_{i}" for i in range(len(names), max(ids, default=0) + 1)]
+    highest = max((class_id for of_one in lines.values() for class_id, _ in of_one), default=0)
+    names += [f"class_{i}" for i in range(len(names), highest + 1)]
     wanted = set(names) if mask is None else {word.strip() for word in mask.split(",")}
     if not wanted <= set(names):
         raise DatasetError(f"{listing.root}: no class {mask!r}; there are {', '.join(names)}")
-    samples = [
-        replace(
-            sample,
-            masks=(),
-            reader="polygons",
-            polygons=tuple(
-                (names[i], ("unit", *rings)) for i, rings in lines[sample.id] if rings and names[i] in wanted
-            ),
-        )
-        for sample in found.samples
-    ]
-    used = {shape[0] for sample in samples for shape in sample.polygons}
-    boxes = sum(not rings for all_lines in lines.values() for _, rings in all_lines)
+    samples, alone, boxes = [], [], 0
+    for sample in found.samples:
+        shapes = [(names[i], rings) for i, rings in lines[sample.id] if names[i] in wanted]
+        outlines = tuple((name, ("unit", *rings)) for name, rings in shapes if rings)
+        boxes += len(shapes) - len(outlines)
+        if shapes and not outlines:  # its objects would be taken for background
+            alone.append(f"{sample.image.name} (boxes alone)")
+        else:
+            samples.append(replace(sample, masks=(), reader="polygons", polygons=outlines))
+    used = {name for sample in samples for name, _ in sample.polygons}
     if not used and boxes:
         raise DatasetError(
-            f"{listing.root}: all {boxes} lines in the text files are boxes, as for detection; outlines have "
-            "three points and more"
+            f"{listing.root}: all {boxes} lines {f'of {mask} ' if mask else ''}in the text files are boxes, "
+            "as for detection; outlines have three points and more"
         )
     if not used:
         return None
-    # Their objects would be taken for background.
-    boxed = {
-        sample.id
-        for sample in samples
-        if not sample.polygons and any(names[i] in wanted for i, rings in lines[sample.id] if not rings)
-    }
-    alone = [f"{sample.image.name} (boxes alone)" for sample in samples if sample.id in boxed]
-    samples = [sample for sample in samples if sample.id not in boxed]
-    bare = found.no_mask
     background = [
         Sample(id_, listing.ref(name), split=_split(name), reader="polygons")
-        for name, id_ in _more(samples, bare)
+        for name, id_ in _more(samples, found.no_mask)
     ]
     notes = list(found.notes)
     if background:
