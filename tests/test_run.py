@@ -92,7 +92,7 @@ def test_notes_are_in_the_table_and_the_closing_line(
         main(["run", str(tmp_path / "in"), "-m", str(model), "-o", str(out)])
     assert left.value.code == 0
     assert "; 1 have notes (`notes` in the journal)" in capsys.readouterr().out
-    table = csv.DictReader(io.StringIO((out / "results.csv").read_text()))
+    table = csv.DictReader(io.StringIO((out / "results.csv").read_text("utf-8-sig")))
     rows = {row["input"]: row["notes"] for row in table}
     assert rows["camera_of_12_bits.tif"].startswith("16-bit samples of ")
     assert rows["whole_range.tif"] == rows["blank.tif"] == ""
@@ -111,7 +111,7 @@ def test_of_several_classes_colours_and_counts_tell_which(tmp_path: Path, max_me
     entry = json.loads((tmp_path / "out/results.jsonl").read_text())
     counts = {"background": int((~pores).sum()), "grain": 0, "=pore": int(pores.sum())}
     assert entry["class_px"] == counts
-    (row,) = csv.DictReader(io.StringIO((tmp_path / "out/results.csv").read_text()))
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "out/results.csv").read_text("utf-8-sig")))
     assert {name: int(row[f"px of {name}"]) for name in classes} == counts
     if max_memory == "2GB":
         shown = imaging.read(tmp_path / "out/overlays/p.jpg").pixels[pores].mean(axis=0)
@@ -143,7 +143,7 @@ def test_a_folder_becomes_cleaned_photos_and_masks(tmp_path: Path, model: Path) 
         assert imaging.read(tmp_path / "out" / "overlays" / f"p{i}.jpg").pixels.shape == image.shape
         line = entries(tmp_path / "out")[f"p{i}.png"]
         assert line["masked_px"] == mask.sum()
-    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text("utf-8-sig").splitlines()))
     assert {row["input"] for row in rows} == {"p0.png", "p1.png", "p2.png"}
     assert not list((tmp_path / "out").glob(".unetfast*"))
 

@@ -314,7 +314,8 @@ def lock_file(file: BinaryIO) -> bool:
 def write_csv(journal: Journal, path: Path, temp_dir: Path | None = None) -> None:
     """Write the latest entry of every photo as a table, for spreadsheets."""
     with atomic_open(path, temp_dir=temp_dir) as file:
-        text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="", write_through=True)
+        # Without the mark at its start Excel reads the names of files in the code page of its country.
+        text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="", write_through=True)
         table = csv.writer(text)
         classes = dict.fromkeys(column for entry in journal.latest() for column in _class_px(entry))
         columns = [*COLUMNS, *classes]

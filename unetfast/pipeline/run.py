@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -111,11 +112,19 @@ def check_run(settings: RunSettings) -> None:
 
 def check_places(inputs: Sequence[str], output: str) -> None:
     """Raise ConfigError where results could overwrite photos, or would land among them."""
+    if os.path.splitext(output)[1].lower() in ENDINGS and not os.path.isdir(output):
+        raise ConfigError(
+            f"{output}: results go into a folder, and this is called like a picture; name a folder, or for "
+            f"one photo: unetfast run - < photo.jpg -o {output}"
+        )
     if any(map(is_url, inputs)):
         refuse_overlap(output, inputs[0])
     else:
-        root, paths = input_root(inputs)
-        refuse_overlap(output, str(root), inside=any(path.is_dir() for path in paths))
+        _, paths = input_root(inputs)
+        # Each by itself: the folder that several inputs share is none, and its other folders are free.
+        folders = ((path, True) if path.is_dir() else (path.parent, False) for path in paths)
+        for folder, inside in dict.fromkeys(folders):
+            refuse_overlap(output, str(folder), inside=inside)
 
 
 def listing(inputs: Sequence[str], settings: RunSettings, found: Found) -> Iterator[Item | Skipped]:
