@@ -83,7 +83,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 
 
 def _texts(listing: Listing) -> tuple[str, ...]:
-    """Return the text files that may be labels: in folders of that name, or called as an image beside them."""
+    """Return the text files that may be labels: in folders of that name, or called as an image beside it."""
     texts = tuple(name for name in listing.names if name.lower().endswith(".txt"))
     in_labels = tuple(name for name in texts if "labels" in name.lower().split("/")[:-1])
     images = {name.rpartition(".")[0] for name in listing.images}
