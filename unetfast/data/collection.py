@@ -282,9 +282,10 @@ def _refuse_unmatched(root: Path, found: Found) -> None:
         for names, what in ((found.no_mask, "images have no mask"), (found.no_image, "masks have no image"))
         if names
     ]
+    empty = " (where there is nothing to find, a mask is black)" if found.no_mask else ""
     raise DatasetError(
         f"{root}: {'; '.join(parts)} ({len(found.samples)} pairs are complete). "
-        "Complete them, or leave them out with --skip-unmatched"
+        f"Complete them{empty}, or leave them out with --skip-unmatched"
     )
 
 

@@ -148,7 +148,8 @@ def _unmatched(dataset: DataSet, skipped: bool) -> Iterable[Finding]:
         ("warning", "left out") if skipped else ("error", "complete them, or use --skip-unmatched")
     )
     if dataset.no_mask:
-        text = f"{len(dataset.no_mask)} images have no mask ({end})"
+        empty = "" if skipped else "where there is nothing to find, a mask is black; "
+        text = f"{len(dataset.no_mask)} images have no mask ({empty}{end})"
         yield Finding(severity, "unmatched", text, dataset.no_mask)
     if dataset.no_image:
         text = f"{len(dataset.no_image)} masks have no image ({end})"
