@@ -529,6 +529,7 @@ def test_ignore_label_beside_mask_values(tmp_path: Path) -> None:
     found = open_dataset(root, mask_values=["1=crack"], ignore_label=255)
     labels = _labels(found)
     assert set(np.unique(labels)) == {0, 1, IGNORE}
+    assert open_dataset(root, mask_values="1=crack", ignore_label=255).encoding == found.encoding
     counted = sum(np.bincount(_labels(found, i).ravel(), minlength=256)[:2] for i in range(5))
     shares = [share.share for share in class_shares(found)]
     np.testing.assert_allclose(shares, counted / counted.sum())

@@ -129,6 +129,8 @@ def test_a_folder_becomes_cleaned_photos_and_masks(tmp_path: Path, model: Path) 
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in photos.iterdir()}
     summary = run([str(photos)], tmp_path / "out", settings(overlay=True), model=model)
     assert (summary.done, summary.failed, summary.exit_code) == (3, 0, 0)
+    for one in (photos, str(photos)):  # is one input, no sequence of letters
+        assert run(one, tmp_path / "out", settings(overlay=True), model=model).unchanged == 3
     assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in photos.iterdir()}
     for i in range(3):
         image = photo(i)

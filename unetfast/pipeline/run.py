@@ -142,7 +142,7 @@ def listing(inputs: Sequence[str], settings: RunSettings, found: Found) -> Itera
 
 
 def run(
-    inputs: Sequence[str],
+    inputs: Path | str | Sequence[Path | str],
     output: Path | str,
     settings: RunSettings,
     *,
@@ -154,7 +154,7 @@ def run(
 
     Parameters
     ----------
-    inputs : sequence of str
+    inputs : Path, str or sequence of them
         One folder, or files, folders and globs, or one URL that fsspec opens.
     output : Path or str
         The output folder, or a URL.
@@ -173,11 +173,12 @@ def run(
         counted and named in the journal.
     """
     check_run(settings)
-    inputs, output = [local_path(place) for place in inputs], local_path(str(output))
-    check_places(inputs, output)
+    named = [inputs] if isinstance(inputs, (str, Path)) else inputs
+    photos, output = [local_path(str(place)) for place in named], local_path(str(output))
+    check_places(photos, output)
     shard = parse_shard(settings.shard)
     if shard is None:
-        _expect_photos(inputs, settings)
+        _expect_photos(photos, settings)
     path = bundled(model) or Path(model)
     segmenter = None if settings.engine == "ray" else open_model(path, settings)
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.description}")
@@ -192,7 +193,7 @@ def run(
             engine = Engine(context, segmenter, place, journal, workers)
         begun = time.perf_counter()
         try:
-            for entry in engine.run(not_results(listing(inputs, settings, summary.found), output)):
+            for entry in engine.run(not_results(listing(photos, settings, summary.found), output)):
                 summary.count(entry)
                 on_entry(entry)
                 place.sync(journal.path)
