@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -22,18 +24,18 @@ from unetfast.cli.main import COMMANDS, cli
 from unetfast.cli.options import from_command_line, settings_options
 from unetfast.errors import ConfigError, MissingDependencyError
 from unetfast.registry import Registry
-from unetfast.settings import from_mapping, from_toml, setting, to_toml
+from unetfast.settings import Settings, from_mapping, from_toml, setting, to_toml
 
 Command = Callable[..., CompletedProcess[str]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Paint:
+class Paint(Settings):
     """Settings as a command has them."""
 
     width_px: int = setting(15, "Window.", low=1, high=99)
     colour: str = setting("red", "Colour.", choices=("red", "blue"))
-    gloss: float = setting(0.5, "Gloss.")
+    gloss: float = setting(0.5, "Gloss.", low=0.0, high=1.0)
     dry: bool = setting(False, "Dry?")
     layers: tuple[str, ...] = setting((), "Layers.")
     where: Path | None = setting(None, "Where.", type=Path, flag="-w/--where")
@@ -163,7 +165,7 @@ def test_bad_configuration_is_named(tmp_path: Path, text: str, message: str) -> 
         Paint,
         width_px=st.integers(1, 99),
         colour=st.sampled_from(["red", "blue"]),
-        gloss=st.floats(allow_nan=False, allow_infinity=False),
+        gloss=st.floats(0, 1),
         dry=st.booleans(),
         layers=st.lists(st.text(st.characters(exclude_categories=["Cs"]))).map(tuple),
         where=st.none() | st.sampled_from([Path("a b"), Path('q"\\\n.png')]),
@@ -216,3 +218,22 @@ def test_slips_are_found_before_the_data_is_read(
     with pytest.raises(ConfigError) as raised:
         main_module.cli.main(["train", "there_is_no_data", *options], standalone_mode=False)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"width_px": 0}, "width_px must be in 1 .. 99; got 0"),
+        ({"width_px": "9"}, "width_px must be int; got '9'"),
+        ({"width_px": None}, "width_px must be int; got None"),
+        ({"gloss": float("nan")}, "gloss must be in 0.0 .. 1.0; got nan"),
+        ({"colour": "rde"}, "colour must be one of red, blue; got 'rde', did you mean 'red'?"),
+    ],
+)
+def test_settings_made_in_python_are_checked_too(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Paint(**said)
+    assert str(raised.value).startswith(message.partition(", did")[0])
+    paint = Paint(width_px=np.int64(7), gloss=1, layers="a", where="x")  # type: ignore[arg-type]
+    assert paint == Paint(7, gloss=1.0, layers=("a",), where=Path("x"))
+    assert isinstance(paint.gloss, float)

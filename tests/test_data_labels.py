@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,7 @@ def test_marks_on_photographs_are_suggested_as_the_foreground(tmp_path: Path) ->
         marked[truth(i) > 0] = (255, 0, 0)
         return marked
 
-    with pytest.raises(DatasetError, match=r"--mask-values #ff0000=foreground$"):
+    with pytest.raises(DatasetError, match=r"--mask-values '#ff0000=foreground'$"):
         open_dataset(_dataset(tmp_path, draw))
 
 
@@ -256,6 +257,15 @@ def _instances(i: int) -> Labels:
     labels = np.zeros((H, W), np.uint8)
     for k in range(3 + i):
         labels[4 * k % 40 : 4 * k % 40 + 3, 5 * k % 55 : 5 * k % 55 + 4] = k + 1
+    return labels
+
+
+def _pieces(i: int) -> Labels:
+    """Draw numbers of objects of which some are gone, as cuts and filters leave them."""
+    labels = np.zeros((H, W), np.uint8)
+    places = [(y, x) for y in range(1, H - 3, 5) for x in range(1, W - 3, 5)]
+    for k, (y, x) in enumerate(places[: 12 + 20 * i], 1):
+        labels[y : y + 3, x : x + 3] = k if (k + i) % 3 else 0
     return labels
 
 
@@ -340,10 +350,15 @@ REFUSED: dict[str, tuple[Callable[[int], Any], str]] = {
         "none of which stands out: these are photographs",
     ),
     "a channel a class": (lambda i: np.eye(3, dtype=np.uint8)[truth(i, classes=3)], "one for each class"),
-    "two colours": (lambda i: COLOURS[1:][truth(i)], "neither is black.*#00ff00=foreground, or #ff"),
+    "two colours": (lambda i: COLOURS[1:][truth(i)], "neither is black.*'#00ff00=foreground', or '#ff"),
     "0, 1 and 65535": (_one_and_65535, "65535 may mean.*1=foreground,65535=ignore, or 1=fore"),
     "objects and what does not count": (_instances_with_rims, "numbers of obj.*1-254=object,255=ignore"),
     "objects": (_instances, "numbers of objects.*--mask-values 1-65535=object"),
+    "objects of which some are gone": (_pieces, "each is one connected piece.*1-65535=object"),
+    "objects in colours": (
+        lambda i: (np.arange(256)[:, None] * [37, 91, 53] % 256).astype(np.uint8)[_pieces(i)],
+        "each is one connected piece.* '#000000=background,[*]=object'",
+    ),
     "colours and greys": (
         lambda i: COLOURS[truth(i, classes=4)] if i % 2 else truth(i, classes=4) * np.uint8(60),
         "coded in colours",
@@ -367,10 +382,19 @@ def test_every_flag_that_a_refusal_names_is_taken(case: str, tmp_path: Path) -> 
     root = _dataset(tmp_path, REFUSED[case][0], count=5)
     with pytest.raises(DatasetError) as caught:
         open_dataset(root)
-    flags = re.findall(r"(?:--mask-values|, or) ([\d#][^ =]*=\S*[^\s,])", str(caught.value))
+    flags = re.findall(r"(?:--mask-values|, or) '?([\d#][^ =]*=\S*[^\s,'])", str(caught.value))
     assert flags
     for flag in flags:
         assert len(open_dataset(root, mask_values=[flag]).classes) >= 2
+
+
+def test_ids_that_may_be_objects_say_how_to_read_them_so(tmp_path: Path) -> None:
+    found = open_dataset(_dataset(tmp_path, lambda i: np.where(_pieces(i + 2) > 12, 0, _pieces(i + 2))))
+    told = "one class each, in this order; if they are numbers of objects: --mask-values 1-65535=object"
+    assert any(text.endswith(told) for _, text in found.decisions)
+    parts = open_dataset(_dataset(tmp_path / "parts", lambda i: _pieces(i) // 9 * 2))  # of several pieces
+    assert len(parts.classes) > 8
+    assert not any("numbers of objects" in text for _, text in parts.decisions)
 
 
 def test_dark_jpeg_masks_take_the_flag_that_the_refusal_names(tmp_path: Path) -> None:
@@ -426,9 +450,9 @@ def test_thin_colours_of_a_jpeg_take_the_flag_that_the_refusal_names(tmp_path: P
         return cv2.line(drawn, (3, 5 + 7 * i), (W - 4, H - 6), (255, 0, 0), 3)
 
     root = _dataset(tmp_path, draw, ending="jpg", quality=85)
-    with pytest.raises(DatasetError, match=r"--mask-values (#[0-9a-f]{6}=foreground)$") as refused:
+    with pytest.raises(DatasetError, match=r"--mask-values '(#[0-9a-f]{6}=foreground)'$") as refused:
         open_dataset(root)
-    for flag in (str(refused.value).split()[-1], "#ff0000=crack"):
+    for flag in (shlex.split(str(refused.value))[-1], "#ff0000=crack"):
         found = open_dataset(root, mask_values=[flag])
         for i in range(5):
             labels, wanted = _labels(found, i), draw(i)[:, :, 0] > 0
@@ -492,10 +516,10 @@ def test_colours_without_black_say_which_is_class_0_and_how_to_change_it(tmp_pat
     np.testing.assert_array_equal(_labels(found), truth(0, classes=3))
     told = (
         "#ffffff takes the place of the background, as no mask holds black; otherwise say which does, such "
-        "as --mask-values #ffffff=white,#0000ff=background,#ff0000=red"
+        "as --mask-values '#ffffff=white,#0000ff=background,#ff0000=red'"
     )
     assert told in [reason for _, reason in found.decisions]
-    other = open_dataset(tmp_path / "white", mask_values=[told.rpartition(" ")[2]])
+    other = open_dataset(tmp_path / "white", mask_values=[shlex.split(told)[-1]])
     assert other.classes == ("background", "white", "red")
     np.testing.assert_array_equal(_labels(other), np.array([1, 0, 2])[truth(0, classes=3)])
 
@@ -505,6 +529,7 @@ def test_ignore_label_beside_mask_values(tmp_path: Path) -> None:
     found = open_dataset(root, mask_values=["1=crack"], ignore_label=255)
     labels = _labels(found)
     assert set(np.unique(labels)) == {0, 1, IGNORE}
+    assert open_dataset(root, mask_values="1=crack", ignore_label=255).encoding == found.encoding
     counted = sum(np.bincount(_labels(found, i).ravel(), minlength=256)[:2] for i in range(5))
     shares = [share.share for share in class_shares(found)]
     np.testing.assert_allclose(shares, counted / counted.sum())

@@ -59,6 +59,11 @@ NAMINGS = {
     "imagej": ("{}.tif", "Mask of {}.tif"),
     "german": ("Bilder/{}.png", "Masken/{}.png"),
     "enumerated": ("1. Original Images/a. Training Set/R_{}.png", "2. Groundtruths/a. Training Set/R_{}.png"),
+    "one folder, msk": ("{}_img.png", "{}_msk.png"),
+    "what a microscope saw": ("pos{}_phase.png", "pos{}_mask.png"),
+    "what a microscope saw, folders": ("images/exp1_pos{}_ch0.tif", "segmented/exp1_pos{}_seg.tif"),
+    "what a microscope saw, not said again": ("images/pos{}_BF.png", "masks/pos{}.png"),
+    "what a microscope saw, first": ("images/DAPI_{}.png", "masks/mask_{}.png"),
     "nuclei": ("{0}abc/images/{0}abc.png", "{0}abc/masks/1f.png"),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from drawn_data import H, W, photo, png, save, truth
+from drawn_data import H, W, pairs, photo, png, save, truth
 from numpy.typing import NDArray
 
 from unetfast.data import open_dataset
@@ -363,6 +363,28 @@ def test_yolo_boxes_are_counted_of_the_classes_that_are_asked_for(tmp_path: Path
     assert not any("boxes" in text for _, text in found.decisions)
     with pytest.raises(DatasetError, match="all 3 lines of hole in the text files are boxes"):
         open_dataset(tmp_path, mask_name="hole")
+
+
+@pytest.mark.parametrize("names", ["classes.txt", "obj.names"])
+@pytest.mark.parametrize("labels", ["labels", "images"])
+def test_yolo_of_label_studio_and_beside_the_images(labels: str, names: str, tmp_path: Path) -> None:
+    for i in range(4):
+        save(tmp_path / f"images/{i}.png", photo(i))
+        text = tmp_path / f"{labels}/{i}.txt"
+        text.parent.mkdir(exist_ok=True)
+        text.write_text(f"{i % 2} 0.25 0.25 0.5 0.25 0.5 0.75 0.25 0.75\n")
+    (tmp_path / names).write_text("crack\npot hole\n")
+    found = open_dataset(tmp_path)
+    assert found.layout == "yolo"
+    assert found.classes == ("background", "crack", "pot hole")
+    assert [int(read_pair(s, found.encoding, 3)[1].max()) for s in found.samples] == [1, 2, 1, 2]
+
+
+def test_captions_beside_images_are_no_outlines(tmp_path: Path) -> None:
+    pairs(tmp_path)
+    for i in range(4):
+        (tmp_path / f"images/{i}.txt").write_text("0 cracks, wall 1 2 3 4\n")
+    assert open_dataset(tmp_path).layout == "paired"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from unetfast.pipeline.earlier import refuse_another, settle
 from unetfast.pipeline.journal import Journal, is_done, journal_name, write_csv
 from unetfast.pipeline.local import Budget
 from unetfast.pipeline.output import Output, refuse_overlap
+from unetfast.pipeline.run import check_places
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import names
@@ -547,6 +548,28 @@ def test_the_input_must_not_lie_in_the_output(tmp_path: Path) -> None:
         for inside in (True, False):
             with pytest.raises(ConfigError, match="lies inside the output folder"):
                 refuse_overlap(str(tmp_path / output), str(tmp_path / "w" / "p"), inside=inside)
+
+
+def test_beside_the_folders_that_are_named_is_room_for_results(tmp_path: Path) -> None:
+    monday, tuesday = tmp_path / "monday", tmp_path / "tuesday"
+    for folder in (monday, tuesday):
+        folder.mkdir()
+        (folder / "p.jpg").touch()
+    both = [str(monday), str(tuesday)]
+    check_places(both, str(tmp_path / "cleaned"))  # in the folder that both share
+    check_places([str(monday / "p.jpg"), str(tuesday)], str(monday / "cleaned"))
+    for output in (monday, tuesday / "new", tmp_path):
+        with pytest.raises(ConfigError, match="the output folder"):
+            check_places(both, str(output))
+
+
+def test_a_picture_is_no_folder_for_results(tmp_path: Path) -> None:
+    photo, output = tmp_path / "p.jpg", tmp_path / "clean.JPG"
+    photo.touch()
+    with pytest.raises(ConfigError, match=r"run - < photo\.jpg -o "):
+        check_places([str(photo)], str(output))
+    output.mkdir()  # whoever has such a folder means it
+    check_places([str(photo)], str(output))
 
 
 @pytest.mark.parametrize(

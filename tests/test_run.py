@@ -111,7 +111,7 @@ def test_of_several_classes_colours_and_counts_tell_which(tmp_path: Path, max_me
     entry = json.loads((tmp_path / "out/results.jsonl").read_text())
     counts = {"background": int((~pores).sum()), "grain": 0, "=pore": int(pores.sum())}
     assert entry["class_px"] == counts
-    (row,) = csv.DictReader(io.StringIO((tmp_path / "out/results.csv").read_text()))
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "out/results.csv").read_text("utf-8")))
     assert {name: int(row[f"px of {name}"]) for name in classes} == counts
     if max_memory == "2GB":
         shown = imaging.read(tmp_path / "out/overlays/p.jpg").pixels[pores].mean(axis=0)
@@ -129,6 +129,8 @@ def test_a_folder_becomes_cleaned_photos_and_masks(tmp_path: Path, model: Path) 
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in photos.iterdir()}
     summary = run([str(photos)], tmp_path / "out", settings(overlay=True), model=model)
     assert (summary.done, summary.failed, summary.exit_code) == (3, 0, 0)
+    for one in (photos, str(photos)):  # is one input, no sequence of letters
+        assert run(one, tmp_path / "out", settings(overlay=True), model=model).unchanged == 3
     assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in photos.iterdir()}
     for i in range(3):
         image = photo(i)
@@ -143,7 +145,7 @@ def test_a_folder_becomes_cleaned_photos_and_masks(tmp_path: Path, model: Path) 
         assert imaging.read(tmp_path / "out" / "overlays" / f"p{i}.jpg").pixels.shape == image.shape
         line = entries(tmp_path / "out")[f"p{i}.png"]
         assert line["masked_px"] == mask.sum()
-    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text("utf-8").splitlines()))
     assert {row["input"] for row in rows} == {"p0.png", "p1.png", "p2.png"}
     assert not list((tmp_path / "out").glob(".unetfast*"))
 

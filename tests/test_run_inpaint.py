@@ -112,6 +112,7 @@ def _full(folder: Path) -> list[str]:
         (_wrong_size, 1, "small.png: 80x9 px, but"),
         (_faint, 1, "faint.png: no pixel is above 127 (the largest value is 9); set --mask-above"),
         (_full, 1, "full.png: every pixel is masked"),
+        (lambda _: ["mask.png", "wall.png"], 1, "wall.png: 100% of it is neither dark nor bright"),  # swapped
         (lambda _: ["none.png", "mask.png"], 1, "none.png: no such file"),
         (lambda _: ["wall.png", "none.png"], 1, "none.png: no such file"),
         (lambda _: ["wall.png", "mask.png", "-o", "wall.png"], 2, "would replace an input"),
@@ -143,6 +144,12 @@ def test_bad_input_is_one_clear_line(
     assert words in stderr
     assert "Traceback" not in stderr
     assert np.array_equal(imaging.read(folder / "wall.png").pixels, PHOTO)
+
+
+def test_a_soft_mask_is_taken_with_the_limit_that_is_said(folder: Path) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["inpaint", str(folder / "wall.png"), str(folder / "wall.png"), "--mask-above", "170"])
+    assert left.value.code == 0
 
 
 @pytest.mark.parametrize("colours", [[(255,) * 3, (0,) * 3], [(0,) * 3, (255,) * 3], [(20,) * 3, (200,) * 3]])

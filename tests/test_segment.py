@@ -85,8 +85,14 @@ def test_16_bit_grey_and_alpha_are_converted(model: Path, rng: np.random.Generat
     wanted = segmenter.segment(image)
     assert np.array_equal(segmenter.segment(image.astype(np.uint16) * 257), wanted)
     assert np.array_equal(segmenter.segment(np.dstack([image, image[..., 0]])), wanted)
-    with pytest.raises(InputError, match="int64"):
-        segmenter.segment(image.astype(np.int64))
+    for other, message in (
+        (image.astype(np.int64), r"as image\.astype\(numpy\.uint8\).*; got int64"),
+        (image > 9, r"as image \* numpy\.uint8\(255\); got bool"),
+        (image.astype(np.float32), r"\[0, 1\]; got .* \(of 0 \.\. 255: image\.astype\(numpy\.uint8\)\)"),
+        (image.transpose(2, 0, 1), r"has 60; channels come last: image\.transpose\(1, 2, 0\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            segmenter.segment(other)
 
 
 def test_scaled_is_the_full_answer_wherever_the_coarse_pass_saw_something(model: Path) -> None:
@@ -188,6 +194,14 @@ def test_bad_model_arguments(tmp_path: Path, model: Path) -> None:
     for threads in (-1, 99999):
         with pytest.raises(ConfigError, match=rf"threads must be in 0 .. \d+; got {threads}"):
             unetfast.load(model, threads=threads)
+    for name in ("tile_px", "threads", "streams", "memory_bytes"):
+        with pytest.raises(ConfigError, match=rf"^{name} must be a whole number; got 0\.5$"):
+            unetfast.load(model, **{name: 0.5})
+    with pytest.raises(ConfigError, match=r"^memory_bytes must be at least 0; got -1$"):
+        unetfast.load(model, memory_bytes=-1)
+    with pytest.raises(InputError, match=r"made by unetfast\.load\(model\); got 'crack'"):
+        Segmenter("crack")  # type: ignore[arg-type]
+    assert repr(unetfast.load(model)).startswith("<Segmenter of background, ")
     assert bundled("../crack") is None
     assert bundled("no-such-model") is None
 

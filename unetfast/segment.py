@@ -28,7 +28,7 @@ from unetfast.preprocess import (
     unfit,
 )
 from unetfast.scaled import segment_rows
-from unetfast.settings import available_cores, check_threads
+from unetfast.settings import available_cores, check_threads, check_whole
 from unetfast.spec import ModelSpec
 
 __all__ = ["Segmenter", "bundled", "load"]
@@ -94,8 +94,9 @@ def load(
     >>> import unetfast
     >>> mask = unetfast.load("crack").segment(image)                # doctest: +SKIP
     """
-    if tile_px < 0 or batch < 1:
-        raise ConfigError(f"tile_px must be at least 0 and batch at least 1; got {tile_px} and {batch}")
+    for name, value, least in (("tile_px", tile_px, 0), ("batch", batch, 1), ("streams", streams, 1)):
+        check_whole(value, name, least)
+    check_whole(memory_bytes, "memory_bytes", 0)
     check_threads(threads)
     path = bundled(model) or Path(model)
     if str(model).isidentifier() and not path.exists():
@@ -165,6 +166,8 @@ class Segmenter:
         streams: int = 1,
         again: Callable[[], Segmenter] | None = None,
     ) -> None:
+        if not hasattr(backend, "infer"):
+            raise InputError(f"a Segmenter is made by unetfast.load(model); got {backend!r}")
         self.backend = backend
         self.spec: ModelSpec = backend.spec
         self.tile_px = tile_px
@@ -172,6 +175,9 @@ class Segmenter:
         self.streams = streams
         self._again = again
         self._pool = ThreadPoolExecutor(streams, "network") if streams > 1 else None
+
+    def __repr__(self) -> str:
+        return f"<Segmenter of {', '.join(self.spec.classes)}: {self.description}>"
 
     def __reduce__(self) -> tuple[Callable[[], Segmenter], tuple[()]]:
         if self._again is None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
+import operator
 import os
 import re
 import tomllib
@@ -21,9 +23,10 @@ from unetfast.errors import ConfigError
 from unetfast.registry import did_you_mean
 
 __all__ = [
+    "Settings",
     "available_cores",
-    "check",
     "check_threads",
+    "check_whole",
     "from_mapping",
     "from_toml",
     "parse_bytes",
@@ -31,7 +34,7 @@ __all__ = [
     "to_toml",
 ]
 
-T = TypeVar("T")
+T = TypeVar("T", bound="Settings")
 
 
 def setting(
@@ -72,7 +75,22 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def check(settings: Any) -> None:
+class Settings:
+    """What settings dataclasses inherit: each value is checked, whoever makes one.
+
+    Raises
+    ------
+    ConfigError
+        For a value of another type, out of its range or not among its choices; texts become paths.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            object.__setattr__(self, field.name, _converted(getattr(self, field.name), field))
+        _check(self)
+
+
+def _check(settings: Any) -> None:
     """Raise ConfigError for the first setting that is out of its range or not among its choices."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -99,8 +117,19 @@ def available_cores() -> int:
 def check_threads(threads: int, name: str = "threads") -> None:
     """Raise ConfigError for a negative number of threads, or one that would stall this machine."""
     most = max(64, 4 * (os.cpu_count() or 1))
+    check_whole(threads, name)
     if not 0 <= threads <= most:
         raise ConfigError(f"{name} must be in 0 .. {most}; got {threads}")
+
+
+def check_whole(value: Any, name: str, least: int | None = None) -> None:
+    """Raise ConfigError for what is no whole number, such as 15.0 or "15", or below `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ConfigError(f"{name} must be a whole number; got {value!r}") from None
+    if least is not None and number < least:
+        raise ConfigError(f"{name} must be at least {least}; got {value}")
 
 
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -154,32 +183,33 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], source: str) -> T:
             if isinstance(value, Mapping):
                 near = "; settings stand at the top of the file, in no [table]"
             raise ConfigError(f"{source}: unknown setting {key!r}{near}")
-        known[name] = _converted(value, fields[name], source)
-    made = cls(**known)
+        known[name] = value
     try:
-        check(made)
+        return cls(**known)
     except ConfigError as exc:
         raise ConfigError(f"{source}: {exc}") from exc
-    return made
 
 
-def _converted(value: Any, field: dataclasses.Field[Any], source: str) -> Any:
+_NUMBERS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real}  # NumPy's, too
+
+
+def _converted(value: Any, field: dataclasses.Field[Any]) -> Any:
     kind = field.metadata.get("type", str)
-    if value is None:
+    if value is None and field.default is None:
         return None
     if kind is tuple:
         words = tuple(value) if isinstance(value, (list, tuple)) else (value,)
         if not all(isinstance(word, str) for word in words):
-            raise ConfigError(f"{source}: {field.name} must be a list of texts; got {value!r}")
+            raise ConfigError(f"{field.name} must be a list of texts; got {value!r}")
         return words
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
     if kind is Path and isinstance(value, str):
         return Path(value)
+    if kind is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
     # bool is an int to Python, but `epochs = true` is a slip, not a one.
-    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise ConfigError(f"{source}: {field.name} must be {kind.__name__}; got {value!r}")
-    return value
+    if not isinstance(value, _NUMBERS.get(kind, kind)) or (kind is not bool and isinstance(value, bool)):
+        raise ConfigError(f"{field.name} must be {kind.__name__}; got {value!r}")
+    return kind(value) if kind in _NUMBERS else value
 
 
 def from_toml(path: Path) -> dict[str, Any]:

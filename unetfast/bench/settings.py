@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unetfast.backends import BACKENDS
-from unetfast.settings import setting
+from unetfast.settings import Settings, setting
 
 __all__ = ["BenchSettings"]
 
 
 @dataclass(frozen=True)
-class BenchSettings:
+class BenchSettings(Settings):
     """What is measured, and how long."""
 
     data: Path | None = setting(

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["inpaint"]
 
+_MIDDLE = 127  # between black and white
+_SHADES = 32  # more in most of a picture, and it is a photograph
+
 
 @click.command(no_args_is_help=True)
 @click.argument("image", type=click.Path(path_type=Path))
@@ -50,10 +53,9 @@ __all__ = ["inpaint"]
 )
 @click.option(
     "--mask-above",
-    default=127,
     type=click.IntRange(0, 255),
-    show_default=True,
-    help="Grey value above which the mask marks a pixel; files that hold only 0 and 1 need no such limit.",
+    help="Grey value above which the mask marks a pixel; files that hold only 0 and 1 need no such limit.  "
+    f"[default: {_MIDDLE}]",
 )
 @click.option("--grain", is_flag=True, help="Give the filled pixels the noise of their surroundings.")
 @click.option("--seed", default=0, show_default=True, help="Of the grain: the same seed, the same pixels.")
@@ -65,7 +67,7 @@ def inpaint(
     window_px: int,
     dilate_px: int,
     method: str,
-    mask_above: int,
+    mask_above: int | None,
     grain: bool,
     seed: int,
     threads: int,
@@ -111,7 +113,7 @@ def inpaint(
     return 0
 
 
-def _marked(file: MaskFile, above: int, path: Path) -> NDArray[np.bool_]:
+def _marked(file: MaskFile, above: int | None, path: Path) -> NDArray[np.bool_]:
     """Turn a mask file's values into a mask; refuse one whose marks the limit would miss."""
     import numpy as np
 
@@ -129,13 +131,28 @@ def _marked(file: MaskFile, above: int, path: Path) -> NDArray[np.bool_]:
         values = colours[values][..., 0]
     if values.max() <= 1:
         return np.asarray(values != 0)
-    limit = above if values.dtype == np.uint8 else above * 257
+    unit = 1 if values.dtype == np.uint8 else 257
+    if above is None:
+        _refuse_photograph(values // unit, path)
+    limit = (_MIDDLE if above is None else above) * unit
     marked = np.asarray(values > limit)
     if not marked.any():
         raise ImageError(
             f"{path}: no pixel is above {limit} (the largest value is {values.max()}); set --mask-above"
         )
     return marked
+
+
+def _refuse_photograph(values: NDArray[Any], path: Path) -> None:
+    """Raise ImageError for a picture of shades: a photo, or an overlay, in the mask's place."""
+    import numpy as np
+
+    shades = values[(values > _MIDDLE // 4) & (values < 255 - _MIDDLE // 4)]
+    if 2 * shades.size > values.size and np.unique(shades).size > _SHADES:
+        raise ImageError(
+            f"{path}: {shades.size / values.size:.0%} of it is neither dark nor bright, as in a photograph; "
+            "the photo comes first, then its mask, white on black (soft ones: say --mask-above)"
+        )
 
 
 def _same_format(target: Path, picture: Picture) -> bool:

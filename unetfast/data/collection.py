@@ -130,7 +130,7 @@ def open_dataset(
     root: Path | str,
     *,
     layout: str = "auto",
-    mask_values: Sequence[str] = (),
+    mask_values: str | Sequence[str] = (),
     mask_name: str | None = None,
     ignore_label: int | None = None,
     encoding: LabelEncoding | None = None,
@@ -145,7 +145,7 @@ def open_dataset(
         A folder; a .zip, which is read in place; or a .csv, .json or .txt file that lists samples.
     layout : str
         "auto", or a key of ``unetfast.data.layouts.LAYOUTS``.
-    mask_values : sequence of str
+    mask_values : str or sequence of str
         What mask values mean, such as ``"255=crack"``; empty: found out from the masks.
     mask_name : str, optional
         Which masks to take, where images have several: a folder, or the end of the file names.
@@ -166,6 +166,7 @@ def open_dataset(
         When there are no samples, unmatched files, or masks that can be read in several ways; the
         message shows what was found and what was looked for.
     """
+    mask_values = (mask_values,) if isinstance(mask_values, str) else mask_values
     listing = list_files(Path(root))
     name, found = _find(listing, layout, mask_name)
     if not skip_unmatched:
@@ -292,9 +293,10 @@ def _refuse_unmatched(root: Path, found: Found) -> None:
         for names, what in ((found.no_mask, "images have no mask"), (found.no_image, "masks have no image"))
         if names
     ]
+    empty = " (where there is nothing to find, a mask is black)" if found.no_mask else ""
     raise DatasetError(
         f"{root}: {'; '.join(parts)} ({len(found.samples)} pairs are complete). "
-        "Complete them, or leave them out with --skip-unmatched"
+        f"Complete them{empty}, or leave them out with --skip-unmatched"
     )
 
 

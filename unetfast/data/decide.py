@@ -10,7 +10,8 @@ from typing import Any
 
 from unetfast.data.encoding import LabelEncoding
 from unetfast.data.levels import INVERTED, MOST_CLASSES, Levels, void_of
-from unetfast.data.masks import colour_text
+from unetfast.data.masks import colour_text, flag_text
+from unetfast.data.objects import are_pieces
 from unetfast.data.refusals import Refusals
 from unetfast.data.survey import Survey
 from unetfast.data.user_values import UserValues, encode_as_told, is_background, is_void
@@ -118,7 +119,7 @@ class _Decider:
             self.refuse.mixed_alpha()
         self.refuse.thin_or_edge()
         if self.levels.smeared:
-            if self.domain == "grey" and not self.levels.clear and not self.found.lossy:
+            if self.domain in ("grey", "colour") and not self.levels.clear and not self.found.lossy:
                 self.refuse.objects(sorted(self.levels.counts))  # hundreds of them
             self.refuse.unclear()
         if self.domain == "colour":
@@ -179,7 +180,11 @@ class _Decider:
         else:
             ignored = ()
             what = "class ids" if is_ids else "grey codes" if self.domain == "grey" else "codes"
-            self.reasons.append(f"{what} {_listed(values)}, one class each, in this order")
+            told = "; if they are numbers of objects: --mask-values 1-65535=object"
+            self.reasons.append(
+                f"{what} {_listed(values)}, one class each, in this order"
+                + (told if self._may_be_objects(values) else "")
+            )
         if values[0] != 0:
             flags = {str(value): f"class_{value}" for value in values} | (
                 {str(void): "ignore"} if ignored else {}
@@ -197,6 +202,9 @@ class _Decider:
             names = ("background", self.name)
         return LabelEncoding(self.domain, self._rule(), table, None, names)
 
+    def _may_be_objects(self, values: list[int]) -> bool:
+        return values[0] == 0 and len(values) > 8 and are_pieces(self.found.stats)
+
     def _say_what_is_0(self, usual: str, names: dict[str, str]) -> None:
         """Name the value that becomes class 0 where no mask holds the usual one, and how to take another."""
         first, other, *_ = names
@@ -205,7 +213,7 @@ class _Decider:
         )
         self.reasons.append(
             f"{first} takes the place of the background, as no mask holds {usual}; otherwise say which does, "
-            f"such as --mask-values {told}"
+            f"such as --mask-values {flag_text(told)}"
         )
 
     def _named_ids(self, values: list[int], names: list[str]) -> LabelEncoding:

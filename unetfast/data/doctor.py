@@ -12,7 +12,7 @@ from unetfast.data.collection import DataSet
 from unetfast.data.labels import size_relation
 from unetfast.data.lookalikes import lookalikes
 from unetfast.data.looks import Look, class_counts, look_at_all
-from unetfast.data.masks import code_text
+from unetfast.data.masks import code_text, flag_text
 from unetfast.data.threads import Progress
 from unetfast.errors import DatasetError
 from unetfast.spec import IGNORE, Sample
@@ -148,7 +148,8 @@ def _unmatched(dataset: DataSet, skipped: bool) -> Iterable[Finding]:
         ("warning", "left out") if skipped else ("error", "complete them, or use --skip-unmatched")
     )
     if dataset.no_mask:
-        text = f"{len(dataset.no_mask)} images have no mask ({end})"
+        empty = "" if skipped else "where there is nothing to find, a mask is black; "
+        text = f"{len(dataset.no_mask)} images have no mask ({empty}{end})"
         yield Finding(severity, "unmatched", text, dataset.no_mask)
     if dataset.no_image:
         text = f"{len(dataset.no_image)} masks have no image ({end})"
@@ -175,7 +176,8 @@ def _unknown_values(dataset: DataSet) -> Iterable[Finding]:
             strange[code].append(sample.id)
     for code, ids in strange.items():
         value = code_text(dataset.encoding.domain, code)
-        text = f"mask value {value} has no class; say what it means, such as --mask-values {value}=ignore"
+        told = flag_text(f"{value}=ignore")
+        text = f"mask value {value} has no class; say what it means, such as --mask-values {told}"
         yield Finding("error", "mask values", text, tuple(ids))
 
 

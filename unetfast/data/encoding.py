@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.data.masks import code_text, codes, distances
+from unetfast.data.masks import code_text, codes, distances, flag_text
 from unetfast.errors import DatasetError, InputError
 from unetfast.imaging import MaskFile
 from unetfast.spec import ModelSpec
@@ -165,7 +165,7 @@ class LabelEncoding:
         known = [code_text(self.domain, code) for code in self._codes[:16]]
         raise DatasetError(
             f"{name}: {bad.size} pixels hold {', '.join(shown)}; known mask values are {', '.join(known)}; "
-            f"say what they mean, such as --mask-values {shown[0]}=ignore"
+            f"say what they mean, such as --mask-values {flag_text(shown[0] + '=ignore')}"
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from unetfast.data.encoding import NEAR, LabelEncoding
 from unetfast.data.levels import INVERTED, Levels
-from unetfast.data.masks import code_text, distances
+from unetfast.data.masks import code_text, distances, flag_text
 from unetfast.data.survey import Survey
 from unetfast.spec import IGNORE
 
@@ -57,12 +57,11 @@ def warn_if_inverted(encoding: LabelEncoding, found: Survey, root: Path) -> None
         name = encoding.classes[1]
         value = code_text(encoding.domain, background)
         log.warning(
-            "%s: %.0f %% of all pixels are %s; if these masks are inverted: --mask-values %s=%s",
+            "%s: %.0f %% of all pixels are %s; if these masks are inverted: --mask-values %s",
             root,
             100 * share,
             name,
-            value,
-            name,
+            flag_text(f"{value}={name}"),
         )
 
 

@@ -7,6 +7,8 @@ depending on the *domain* that a data set's masks live in.
 from __future__ import annotations
 
 import io
+import re
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +24,7 @@ __all__ = [
     "codes",
     "colour_text",
     "distances",
+    "flag_text",
     "kind_of",
     "mat_arrays",
     "pack",
@@ -222,6 +225,11 @@ def distances(domain: str, codes: Iterable[int], centres: Iterable[int]) -> NDAr
 def colour_text(code: int) -> str:
     """Return ``#rrggbb`` of a packed colour."""
     return f"#{code:06x}"
+
+
+def flag_text(flag: str) -> str:
+    """Return words of ``--mask-values`` as a shell takes them: of ``#`` it would make a comment."""
+    return re.sub(r"\S*[#*]\S*", lambda word: shlex.quote(word[0]), flag)
 
 
 def code_text(domain: str, code: int) -> str:

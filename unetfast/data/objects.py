@@ -10,7 +10,7 @@ import numpy as np
 from unetfast.data.levels import MOST_CLASSES, Levels, void_of
 from unetfast.data.survey import MaskStats
 
-__all__ = ["number_objects"]
+__all__ = ["are_pieces", "number_objects"]
 
 
 def number_objects(stats: Sequence[MaskStats], values: Sequence[int], levels: Levels) -> str | None:
@@ -33,7 +33,15 @@ def number_objects(stats: Sequence[MaskStats], values: Sequence[int], levels: Le
     if _count_up(ids_of):
         return "each mask counts up from 1"
     many = len(values) > MOST_CLASSES and not levels.smeared
-    return "few masks share one" if many or _are_scattered(stats, ids_of) else None
+    if many or _are_scattered(stats, ids_of):
+        return "few masks share one"
+    return "each is one connected piece" if not levels.clear and are_pieces(stats) else None
+
+
+def are_pieces(stats: Sequence[MaskStats]) -> bool:
+    """Whether nearly everywhere each value is one connected piece: so are objects, and parts of a body."""
+    pieces = [stat.objects for stat in stats if stat.objects is not None]
+    return len(pieces) >= 3 and sum(pieces) >= 0.8 * len(pieces)
 
 
 def _count_up(ids_of: Sequence[set[int]]) -> bool:
@@ -50,13 +58,11 @@ def _are_scattered(stats: Sequence[MaskStats], ids_of: Sequence[set[int]]) -> bo
 
     Classes recur, and their ids are dense: parts, fields and organs are one piece each, too.
     """
-    pieces = [stat.objects for stat in stats if stat.objects is not None]
     shared = Counter(id_ for ids in ids_of for id_ in ids)
     usual = float(np.median(list(shared.values()))) if shared else 0.0
     return (
         len(shared) > 8
-        and len(pieces) >= 3
-        and sum(pieces) >= 0.8 * len(pieces)
+        and are_pieces(stats)
         and usual <= max(1.0, 0.05 * len(ids_of))
         and max(shared) > 3 * len(shared)
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from unetfast.data.encoding import NEAR
 from unetfast.data.levels import Levels, void_of
-from unetfast.data.masks import code_text, colour_text, distances
+from unetfast.data.masks import code_text, colour_text, distances, flag_text
 from unetfast.data.objects import number_objects
 from unetfast.data.survey import Survey
 from unetfast.errors import DatasetError
@@ -52,8 +52,8 @@ class Refusals:
             return
         told = self._far_colour() if self.domain == "colour" else self._upper_half()
         self.several_readings(
-            f"{len(self.levels.counts)} different values without clear levels; are these masks, or "
-            "photographs or probability maps?",
+            f"{len(self.levels.counts)} different values without clear levels, as of photographs or "
+            "probability maps",
             told,
         )
 
@@ -89,11 +89,15 @@ class Refusals:
         why = number_objects(self.found.stats, values, self.levels)
         if why is None:
             return
+        what = f"{len(values)} values, and {why}: they look like numbers of objects, not classes"
+        if self.domain == "colour":
+            ground = self._text(self.levels.counts.most_common(1)[0][0])
+            self.several_readings(what, f"{ground}=background,*=object")
         void = void_of(values)
         # Beside lower ones alone it is what does not count, rather than object 255 or 65535.
         alone = max(values) == void and void - 1 not in values
         self.several_readings(
-            f"{len(values)} values, and {why}: they look like numbers of objects, not classes",
+            what,
             f"1-{void - 1}=object,{void}=ignore" if alone else "1-65535=object",
             "name each value that is a class, such as 1=NAME,2=NAME",
         )
@@ -169,10 +173,10 @@ class Refusals:
     def several_readings(self, what: str, *flags: str) -> NoReturn:
         """Raise; `what` is the doubt, `flags` the words after --mask-values that settle it."""
         first, *others = flags
-        alternatives = "".join(f", or {flag}" for flag in others)
+        alternatives = "".join(f", or {flag_text(flag)}" for flag in others)
         raise DatasetError(
             f"{self.root}: the masks can be read in more than one way: {what}. Found {self._found()}. "
-            f"Say what the values mean: --mask-values {first}{alternatives}"
+            f"Say what the values mean: --mask-values {flag_text(first)}{alternatives}"
         )
 
     def _found(self) -> str:

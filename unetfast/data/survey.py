@@ -42,7 +42,7 @@ class MaskStats:
     frame : dict of int to int
         Pixels of each code along the four sides. Only of at most 256 codes that are no colours.
     objects : bool or None
-        Each code but 0 is one connected piece, as numbers of objects are (eight codes are looked at).
+        Each code but 0 is one connected piece, as numbers of objects are (the eight largest are looked at).
         None where there are fewer than three.
     palette : dict of int to int
         Packed colour of each index in use.
@@ -177,7 +177,7 @@ def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey"
         _flat(found) if len(counts) > 2 else {},
         _between(found) if kind != "colour" and 3 <= len(counts) <= 8 else {},
         _frame(found) if kind != "colour" and len(counts) <= 256 else {},
-        _are_pieces(found, [code for code in counts if code]) if kind != "colour" else None,
+        _are_pieces(found, counts),
         palette,
         plain_colour(masks[0]),
         lossy,
@@ -220,10 +220,14 @@ def _between(found: NDArray[np.int32]) -> dict[int, int]:
     return _counted(found[(cv2.erode(codes_, around) < codes_) & (codes_ < cv2.dilate(codes_, around))])
 
 
-def _are_pieces(found: NDArray[np.int32], ids: Sequence[int]) -> bool | None:
+def _are_pieces(found: NDArray[np.int32], counts: dict[int, int]) -> bool | None:
+    ids = sorted((code for code in counts if code), key=counts.__getitem__)
     if len(ids) < 3:
         return None
-    return all(cv2.connectedComponents((found == id_).astype(np.uint8))[0] == 2 for id_ in ids[:8])
+    # The largest, and no dots: of a photograph, rare values have a pixel each.
+    return counts[ids[-1]] > 8 and all(
+        cv2.connectedComponents((found == id_).astype(np.uint8))[0] == 2 for id_ in ids[-8:]
+    )
 
 
 def _palette(mask: MaskFile) -> dict[int, int]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unetfast.errors import ConfigError
-from unetfast.settings import setting
+from unetfast.settings import Settings, setting
 
 __all__ = ["ExportSettings", "precision_of"]
 
 
 @dataclass(frozen=True)
-class ExportSettings:
+class ExportSettings(Settings):
     """What to make of a checkpoint, and how close it must stay."""
 
     to: Path | None = setting(None, "File to write; default: beside the checkpoint.", type=Path)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unetfast.errors import InputError
 
 __all__ = [
+    "as_known",
     "check_array",
     "cmyk_to_rgb",
     "distance_to_clear",
@@ -97,7 +98,8 @@ def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
         return np.repeat(image, 3, axis=2)
     if (have, channels) == (3, 1):
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[:, :, None]
-    raise InputError(f"the model takes {channels} channels; the image has {have}")
+    first = "; channels come last: image.transpose(1, 2, 0)" if pixels.shape[0] <= 4 < have else ""
+    raise InputError(f"the model takes {channels} channels; the image has {have}{first}")
 
 
 def check_array(image: Any) -> None:
@@ -109,6 +111,15 @@ def check_array(image: Any) -> None:
         )
     if image.ndim not in (2, 3) or not image.size:
         raise InputError(f"an image must be (H, W) or (H, W, C); got shape {image.shape}")
+
+
+def as_known(dtype: np.dtype[Any]) -> str:
+    """Say, for messages, how samples of a type that no function takes become those that it takes."""
+    if dtype.kind == "b":
+        return "image * numpy.uint8(255)"
+    if dtype.kind == "f":
+        return "image.astype(numpy.float32) where white is 1, image.astype(numpy.uint8) where it is 255"
+    return "image.astype(numpy.uint8), or of 16 bits numpy.uint16"
 
 
 def narrow_range(pixels: NDArray[Any]) -> tuple[int, int] | None:
@@ -145,9 +156,14 @@ def _to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if pixels.dtype == np.float32:
         if not (float(pixels.min()) >= 0.0 and float(pixels.max()) <= 1.0):
-            raise InputError("float images must lie in [0, 1]")
+            raise InputError(
+                f"float images must lie in [0, 1]; got {pixels.min():g} .. {pixels.max():g} "
+                "(of 0 .. 255: image.astype(numpy.uint8))"
+            )
         return np.rint(pixels * np.float32(255)).astype(np.uint8)
-    raise InputError(f"an image must be uint8, uint16 or float32; got {pixels.dtype}")
+    raise InputError(
+        f"an image must be uint8, uint16 or float32, as {as_known(pixels.dtype)}; got {pixels.dtype}"
+    )
 
 
 def cmyk_to_rgb(light: NDArray[Any]) -> NDArray[Any]:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ConfigError, InputError
+from unetfast.imaging.convert import as_known, check_array
 from unetfast.inpainting.mask import as_mask, hole
 from unetfast.inpainting.methods import METHODS
-from unetfast.settings import check_threads
+from unetfast.settings import check_threads, check_whole
 
 __all__ = ["inpaint"]
 
@@ -116,6 +117,8 @@ def inpaint(
 
 
 def _check_settings(window_px: int, dilate_px: int, threads: int, seed: int) -> None:
+    for name, value in {"window_px": window_px, "dilate_px": dilate_px, "seed": seed}.items():
+        check_whole(value, name)
     if window_px < 0 or (window_px % 2 == 0 and window_px != 0):
         raise ConfigError(f"window_px must be odd, or 0 (by the width of what is masked); got {window_px}")
     if dilate_px < 0:
@@ -126,13 +129,12 @@ def _check_settings(window_px: int, dilate_px: int, threads: int, seed: int) -> 
 
 
 def _check_image(image: NDArray[Any]) -> None:
-    if not isinstance(image, np.ndarray):
-        raise InputError(f"image must be a NumPy array; got {type(image).__name__}")
+    check_array(image)
     if not image.dtype.isnative:
         native = f"image.astype(numpy.{image.dtype.name})"
         raise InputError(f"image must be of this machine's byte order, as {native} is; got {image.dtype}")
     if image.dtype.name not in DTYPES:
-        raise InputError(f"image must be {', '.join(DTYPES)}; got {image.dtype}")
+        raise InputError(f"image must be {', '.join(DTYPES)}, as {as_known(image.dtype)}; got {image.dtype}")
     if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4):
         raise InputError(f"image must be (H, W) or (H, W, C) with C from 1 to 4; got {image.shape}")
     if image.size == 0:

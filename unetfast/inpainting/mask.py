@@ -33,9 +33,13 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         return _from_runs(mask, shape)
     if not isinstance(mask, np.ndarray) or mask.dtype not in (np.bool_, np.uint8):
         got = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise InputError(f"mask must be a bool or uint8 array, or a tuple (rows, starts, ends); got {got}")
+        raise InputError(
+            "mask must be a bool or uint8 array, as numpy.asarray(mask) > 0, or a tuple (rows, starts, "
+            f"ends); got {got}"
+        )
     if mask.shape != shape:
-        raise InputError(f"mask must have the image's height and width {shape}; got {mask.shape}")
+        one = "; of one channel: mask[:, :, 0]" if mask.ndim == 3 else ""
+        raise InputError(f"mask must have the image's height and width {shape}; got {mask.shape}{one}")
     if mask.shape[1] > 1 and mask.strides[1] != 1:
         mask = np.ascontiguousarray(mask)
     stored: NDArray[np.uint8] = mask.view(np.uint8)

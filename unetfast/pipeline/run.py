@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -111,11 +112,19 @@ def check_run(settings: RunSettings) -> None:
 
 def check_places(inputs: Sequence[str], output: str) -> None:
     """Raise ConfigError where results could overwrite photos, or would land among them."""
+    if os.path.splitext(output)[1].lower() in ENDINGS and not os.path.isdir(output):
+        raise ConfigError(
+            f"{output}: results go into a folder, and this is called like a picture; name a folder, or for "
+            f"one photo: unetfast run - < photo.jpg -o {output}"
+        )
     if any(map(is_url, inputs)):
         refuse_overlap(output, inputs[0])
     else:
-        root, paths = input_root(inputs)
-        refuse_overlap(output, str(root), inside=any(path.is_dir() for path in paths))
+        _, paths = input_root(inputs)
+        # Each by itself: the folder that several inputs share is none, and its other folders are free.
+        folders = ((path, True) if path.is_dir() else (path.parent, False) for path in paths)
+        for folder, inside in dict.fromkeys(folders):
+            refuse_overlap(output, str(folder), inside=inside)
 
 
 def listing(inputs: Sequence[str], settings: RunSettings, found: Found) -> Iterator[Item | Skipped]:
@@ -133,7 +142,7 @@ def listing(inputs: Sequence[str], settings: RunSettings, found: Found) -> Itera
 
 
 def run(
-    inputs: Sequence[str],
+    inputs: Path | str | Sequence[Path | str],
     output: Path | str,
     settings: RunSettings,
     *,
@@ -145,7 +154,7 @@ def run(
 
     Parameters
     ----------
-    inputs : sequence of str
+    inputs : Path, str or sequence of them
         One folder, or files, folders and globs, or one URL that fsspec opens.
     output : Path or str
         The output folder, or a URL.
@@ -164,11 +173,12 @@ def run(
         counted and named in the journal.
     """
     check_run(settings)
-    inputs, output = [local_path(place) for place in inputs], local_path(str(output))
-    check_places(inputs, output)
+    named = [inputs] if isinstance(inputs, (str, Path)) else inputs
+    photos, output = [local_path(str(place)) for place in named], local_path(str(output))
+    check_places(photos, output)
     shard = parse_shard(settings.shard)
     if shard is None:
-        _expect_photos(inputs, settings)
+        _expect_photos(photos, settings)
     path = bundled(model) or Path(model)
     segmenter = None if settings.engine == "ray" else open_model(path, settings)
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.description}")
@@ -183,7 +193,7 @@ def run(
             engine = Engine(context, segmenter, place, journal, workers)
         begun = time.perf_counter()
         try:
-            for entry in engine.run(not_results(listing(inputs, settings, summary.found), output)):
+            for entry in engine.run(not_results(listing(photos, settings, summary.found), output)):
                 summary.count(entry)
                 on_entry(entry)
                 place.sync(journal.path)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from unetfast.backends import BACKENDS
 from unetfast.inpainting import METHODS
-from unetfast.settings import setting
+from unetfast.settings import Settings, setting
 from unetfast.spec import MAX_PIXELS
 
 __all__ = ["RunSettings"]
 
 
 @dataclass(frozen=True)
-class RunSettings:
+class RunSettings(Settings):
     """Settings of ``unetfast run``; each is an option and a key of the configuration file."""
 
     inpaint: bool = setting(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unetfast.losses import LOSSES
 from unetfast.models import MODELS
-from unetfast.settings import setting
+from unetfast.settings import Settings, setting
 
 __all__ = ["LOGGERS", "TrainSettings"]
 
@@ -15,7 +15,7 @@ LOGGERS = ("tensorboard", "wandb", "mlflow")
 
 
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(Settings):
     """What a training run does; ``args.toml`` in its folder holds them all and reproduces it."""
 
     # data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -169,12 +170,43 @@ def without_channel(file: File) -> str | None:
     return file.stem[:-5] if file.stem.endswith("_0000") else None
 
 
+def shared_words(images: list[File]) -> tuple[str, str]:
+    """Return the first and the last word of all names, with its separator: ``DAPI_``, ``_BF``.
+
+    Microscopes say there what a picture shows, which its mask does not repeat. Empty where they differ.
+    """
+    if len(images) < 2:
+        return "", ""
+    starts, ends = ({_cut(word, file.stem) for file in images} for word in (_FIRST_WORD, _LAST_WORD))
+    return starts.pop() if len(starts) == 1 else "", ends.pop() if len(ends) == 1 else ""
+
+
+# A number is no such word: all images may be of one year.
+_FIRST_WORD = re.compile(r"^(?!\d+[\s_.-])[^\W_]+[\s_.-]+(?=.)")
+_LAST_WORD = re.compile(r"(?<=.)[\s_.-]+(?!\d+$)[^\W_]+$")
+
+
+def _cut(word: re.Pattern[str], stem: str) -> str:
+    found = word.search(stem)
+    return found[0] if found else ""
+
+
 class _Lookups:
-    """Finds a mask's image: by stem, then by stem without role words, near it first, then anywhere."""
+    """Finds a mask's image: by stem, then by stem without role words, near it first, then anywhere.
+
+    Last by its stem without the word that all images begin or end with.
+    """
 
     def __init__(self, images: list[File]) -> None:
         self._tables: list[dict[tuple[object, ...], list[File]]] = []
-        for stem_of in (lambda f: f.stem, lambda f: strip_word(f.stem, "image"), without_channel):
+        start, end = shared_words(images)
+        for stem_of in (
+            lambda f: f.stem,
+            lambda f: strip_word(f.stem, "image"),
+            without_channel,
+            lambda f: f.stem.removesuffix(end) if end else None,
+            lambda f: f.stem.removeprefix(start) if start else None,
+        ):
             table: dict[tuple[object, ...], list[File]] = defaultdict(list)
             for image in images:
                 if (stem := stem_of(image)) is not None:

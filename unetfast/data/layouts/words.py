@@ -25,7 +25,7 @@ __all__ = [
 _MASK_RANKS = (
     # DRIVE has 1st_manual beside what the camera saw, CHASE_DB1 1stHO, STARE its two observers' initials
     "manual manuals ho ah vk",
-    "mask masks matte mattes maske masken masque masques mascara mascaras",
+    "mask masks msk msks matte mattes maske masken masque masques mascara mascaras",
     "groundtruth groundtruths gt gts truth target targets lesion",
     "label labels lbl lbls lab labs labelled labeled",
     "annotation annotations annot annots anno annos ann annotated trimap trimaps",

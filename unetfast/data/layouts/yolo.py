@@ -1,6 +1,8 @@
 """YOLO segmentation: ``labels/x.txt`` for ``images/x.jpg``, lines of ``class x y x y …``, parts of the size.
 
-Names come from ``data.yaml`` or another ``.yaml`` with ``names``. An image without a text file is background.
+The text files lie in folders called labels, or beside the images. Names come from ``data.yaml`` or another
+``.yaml`` with ``names``, else from ``classes.txt`` or ``obj.names``, a name a line. An image without a text
+file is background.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from unetfast.spec import Sample
 
 __all__ = ["find"]
 
+_NAME_LISTS = ("classes.txt", "obj.names")  # Label Studio and labelImg; Darknet
 _MOST_BYTES = 64 * 2**20
 _LINE = re.compile(r"\d+(\s+-?[\d.]+(e-?\d+)?){4,}\s*")
 
 
 def find(listing: Listing, mask: str | None) -> Found | None:
     """Find images with the outlines of their text files; see :mod:`~unetfast.data.layouts`."""
-    texts = tuple(name for name in listing.names if name.lower().endswith(".txt"))
-    texts = tuple(name for name in texts if "labels" in name.lower().split("/")[:-1])
+    texts = _texts(listing)
     if not texts or not any(_is_label(listing.text_or_none(name, _MOST_BYTES) or "") for name in texts[:20]):
         return None
     found = paired.pair(listing, listing.images, texts, None)
@@ -68,6 +70,14 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     return Found([*samples, *background], alone, found.no_image, notes, {"classes": classes})
 
 
+def _texts(listing: Listing) -> tuple[str, ...]:
+    """Return the text files that may be labels: in folders of that name, or called as an image beside it."""
+    texts = tuple(name for name in listing.names if name.lower().endswith(".txt"))
+    in_labels = tuple(name for name in texts if "labels" in name.lower().split("/")[:-1])
+    images = {name.rpartition(".")[0] for name in listing.images}
+    return in_labels or tuple(name for name in texts if name[:-4] in images)
+
+
 def _is_label(text: str) -> bool:
     lines = [line for line in text.splitlines() if line.strip()]
     return bool(lines) and all(_LINE.fullmatch(line) for line in lines)
@@ -91,7 +101,7 @@ def _lines(listing: Listing, sample: Sample) -> list[tuple[int, tuple[Any, ...]]
 
 
 def _names(listing: Listing) -> list[str]:
-    """Read ``names`` of a .yaml file, without a YAML library: a list, or a table of numbers."""
+    """Read ``names`` of a .yaml file, without a YAML library: a list, or a table of numbers; else a list."""
     for file in listing.names:
         if not file.lower().endswith((".yaml", ".yml")):
             continue
@@ -105,6 +115,10 @@ def _names(listing: Listing) -> list[str]:
         else:
             continue
         return [re.sub(r"^\s*(-\s|\d+\s*:)", "", item).strip().strip("'\"") for item in items if item.strip()]
+    for file in listing.names:
+        if file.rpartition("/")[2].lower() in _NAME_LISTS:
+            lines = (listing.text_or_none(file, _MOST_BYTES) or "").splitlines()
+            return [line.strip() for line in lines if line.strip()]
     return []
 
 
