@@ -214,9 +214,11 @@ def test_what_is_no_array_is_refused_with_what_to_do(model: Path, what: Any) -> 
         with pytest.raises(InputError, match="NumPy array"):
             segmenter.segment_scaled(what, 0.5)
         for segment in (segmenter.segment, lambda image: segmenter.segment_scaled(image, 0.5)):
-            for shape in ((8,), (0, 8, 3), (1, 8, 8, 3)):
+            for shape in ((8,), (1, 8, 8, 3)):
                 with pytest.raises(InputError, match=r"must be \(H, W\) or \(H, W, C\); got shape"):
                     segment(np.zeros(shape, np.uint8))
+            with pytest.raises(InputError, match="the image is empty"):
+                segment(np.zeros((0, 8, 3), np.uint8))
         with pytest.raises(InputError, match="several images; this seems to be one"):
             segmenter.segment_all(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(BackendError, match="closed"):  # at the end of the block

@@ -109,8 +109,10 @@ def check_array(image: Any) -> None:
             f"an image must be a NumPy array; got {type(image).__name__}. Of Pillow: "
             "numpy.asarray(image.convert('RGB')); of a file: unetfast.imaging.read(path).pixels"
         )
-    if image.ndim not in (2, 3) or not image.size:
+    if image.ndim not in (2, 3):
         raise InputError(f"an image must be (H, W) or (H, W, C); got shape {image.shape}")
+    if not image.size:
+        raise InputError(f"the image is empty: {image.shape}")
 
 
 def as_known(dtype: np.dtype[Any]) -> str:

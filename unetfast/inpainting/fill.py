@@ -137,8 +137,6 @@ def _check_image(image: NDArray[Any]) -> None:
         raise InputError(f"image must be {', '.join(DTYPES)}, as {as_known(image.dtype)}; got {image.dtype}")
     if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4):
         raise InputError(f"image must be (H, W) or (H, W, C) with C from 1 to 4; got {image.shape}")
-    if image.size == 0:
-        raise InputError(f"image is empty: {image.shape}")
 
 
 def _check_out(image: NDArray[Any], out: NDArray[Any] | None, mask: NDArray[Any]) -> None:
