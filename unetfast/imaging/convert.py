@@ -109,6 +109,11 @@ def check_array(image: Any) -> None:
             f"an image must be a NumPy array; got {type(image).__name__}. Of Pillow: "
             "numpy.asarray(image.convert('RGB')); of a file: unetfast.imaging.read(path).pixels"
         )
+    if isinstance(image, np.ma.MaskedArray):
+        raise InputError(
+            "an image must be a plain NumPy array, as of a masked one its values are: numpy.asarray(image); "
+            "what it masks would be lost"
+        )
     if image.ndim not in (2, 3):
         raise InputError(f"an image must be (H, W) or (H, W, C); got shape {image.shape}")
     if not image.size:
