@@ -12,7 +12,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from unetfast.data.synth.noise import Field, Rng, band, chance, fractal, line_noise, log_uniform
+from unetfast.data.synth.noise import Field, Rng, band, blend, chance, fractal, line_noise, log_uniform
 
 __all__ = ["DISTRACTORS", "distracted"]
 
@@ -37,10 +37,6 @@ def _colour(rng: Rng) -> Field:
             np.float32
         )
     return rng.uniform(0.03, 0.95, 3).astype(np.float32)
-
-
-def _blend(image: Field, cover: Field, colour: Field) -> Field:
-    return np.asarray(image * (1 - cover[..., None]) + colour * cover[..., None], np.float32)
 
 
 def _curve(rng: Rng, size_px: int, bend: float) -> Field:
@@ -83,7 +79,7 @@ def joint(rng: Rng, image: Field) -> Drawn:
         if chance(rng, 0.4):
             lit = np.clip(np.roll(cover, tuple(rng.integers(-2, 3, 2)), (0, 1)) - cover, 0, 1)
             image = image + lit[..., None] * rng.uniform(-0.15, 0.3)
-        image = _blend(image, cover * rng.uniform(0.5, 1), colour)
+        image = blend(image, cover * rng.uniform(0.5, 1), colour)
     return image, None
 
 
@@ -97,7 +93,7 @@ def cable(rng: Rng, image: Field) -> Drawn:
     image = image * (1 - rng.uniform(0, 0.6) * shadow[..., None])
     core = _stroke(points + rng.uniform(-0.2, 0.2, 2).astype(np.float32) * width_px, size_px, width_px / 3)
     shine = cv2.GaussianBlur(core, (0, 0), 0.15 * width_px + 0.3)[..., None] * rng.uniform(0, 0.4)
-    return _blend(image, cover, np.clip(_colour(rng) + shine, 0, 1)), cover
+    return blend(image, cover, np.clip(_colour(rng) + shine, 0, 1)), cover
 
 
 def shadow(rng: Rng, image: Field) -> Drawn:
@@ -136,7 +132,7 @@ def paint(rng: Rng, image: Field) -> Drawn:
     shades = np.array([[1, 1, 1], [0.95, 0.8, 0.1], [0.9, 0.2, 0.1], [0.1, 0.3, 0.8], [0.05, 0.05, 0.05]])
     colour = shades[rng.integers(5)].astype(np.float32) * np.float32(rng.uniform(0.7, 1))
     covers = (cover * worn * rng.uniform(0.5, 1)).astype(np.float32)
-    return _blend(image, covers, colour), covers
+    return blend(image, covers, colour), covers
 
 
 def writing(rng: Rng, image: Field) -> Drawn:
@@ -151,7 +147,7 @@ def writing(rng: Rng, image: Field) -> Drawn:
         width = max(1, int(scale * rng.uniform(0.8, 4)))
         cv2.putText(cover, text, at, int(rng.integers(0, 8)), scale, 255, width, cv2.LINE_AA)
     covers = cover.astype(np.float32) / 255 * rng.uniform(0.4, 1)
-    return _blend(image, covers, _colour(rng)), covers
+    return blend(image, covers, _colour(rng)), covers
 
 
 def stain(rng: Rng, image: Field) -> Drawn:
@@ -201,7 +197,7 @@ def leaves(rng: Rng, image: Field) -> Drawn:
         green, brown = np.array([0.25, 0.45, 0.12]), np.array([0.55, 0.4, 0.22])
         colour = ((green if chance(rng, 0.5) else brown) * rng.uniform(0.5, 1.5)).astype(np.float32)
         fallen = np.roll(cv2.GaussianBlur(cover, (0, 0), 1.0), tuple(rng.integers(-3, 4, 2)), (0, 1))
-        image = _blend(image * (1 - 0.4 * fallen[..., None]), cover, np.clip(colour, 0, 1))
+        image = blend(image * (1 - 0.4 * fallen[..., None]), cover, np.clip(colour, 0, 1))
         hidden = np.maximum(hidden, cover)
     return image, hidden
 
@@ -216,7 +212,7 @@ def holes(rng: Rng, image: Field) -> Drawn:
         axes = tuple(max(1, int(small * log_uniform(rng, 0.6, 1.7))) for _ in range(2))
         cv2.ellipse(cover, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1.0, -1, cv2.LINE_AA)
     rim = np.clip(np.roll(cover, (1, 1), (0, 1)) - cover, 0, 1)[..., None] * rng.uniform(-0.2, 0.3)
-    return _blend(image + rim, cover * rng.uniform(0.3, 1), _colour(rng)), None
+    return blend(image + rim, cover * rng.uniform(0.3, 1), _colour(rng)), None
 
 
 def rings(rng: Rng, image: Field) -> Drawn:
@@ -228,7 +224,7 @@ def rings(rng: Rng, image: Field) -> Drawn:
     unit = np.stack([np.cos(turn), np.sin(turn)], 1)
     points = centre + radius * np.sign(unit) * np.abs(unit) ** corners
     cover = _stroke(points.astype(np.float32), size_px, log_uniform(rng, 1.2, 10)) * rng.uniform(0.3, 1)
-    return _blend(image, cover.astype(np.float32), _colour(rng)), None
+    return blend(image, cover.astype(np.float32), _colour(rng)), None
 
 
 DISTRACTORS: dict[str, Callable[[Rng, Field], Drawn]] = {

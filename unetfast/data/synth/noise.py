@@ -1,4 +1,4 @@
-"""Random fields that the synthetic surfaces are made of."""
+"""Random fields that the synthetic pictures are made of, and how they are laid over each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Field", "Rng", "band", "chance", "fractal", "line_noise", "log_uniform", "warp"]
+__all__ = ["Field", "Rng", "band", "blend", "chance", "fractal", "line_noise", "log_uniform", "warp"]
 
 # Of floats; what a public function gives is float32.
 Field: TypeAlias = NDArray[Any]
@@ -23,6 +23,11 @@ def chance(rng: Rng, probability: float) -> bool:
 def log_uniform(rng: Rng, low: float, high: float) -> float:
     """Draw a number whose logarithm is uniform: as many small ones as large ones."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def blend(image: Field, cover: Field, thing: Field) -> Field:
+    """Lay a thing, (H, W, 3) or a colour (3,), over an (H, W, 3) image where (H, W) `cover` is 1."""
+    return np.asarray(image * (1 - cover[..., None]) + thing * cover[..., None], np.float32)
 
 
 def fractal(rng: Rng, size_px: int, scale_px: float, octaves: int = 3, gain: float = 0.5) -> Field:

@@ -15,7 +15,7 @@ from unetfast.data.synth.camera import photograph
 from unetfast.data.synth.cracks import cracked
 from unetfast.data.synth.distractors import distracted
 from unetfast.data.synth.gravel import gravel
-from unetfast.data.synth.noise import Field, Rng, chance, fractal, log_uniform
+from unetfast.data.synth.noise import Field, Rng, blend, chance, fractal, log_uniform
 from unetfast.data.synth.scenery import scenery
 from unetfast.data.synth.surfaces import surface
 
@@ -78,7 +78,7 @@ def draw(
     image, hidden = distracted(rng, image, 2)
     if chance(rng, 0.15):  # a part of the picture shows what lies beyond
         beyond = _border(rng, size_px)[1]
-        image = _joined(image, scenery(rng, size_px), beyond)
+        image = blend(image, beyond, scenery(rng, size_px))
         hidden = np.maximum(hidden, beyond)
     picture = photograph(rng, image)
     return picture, mask * _visible(drawn * (hidden < 0.6), image, picture)
@@ -142,7 +142,7 @@ def _ground(rng: Rng, size_px: int, photos: Photos) -> Field:
     if not chance(rng, 0.25):
         return ground
     away_px, beyond = _border(rng, size_px)
-    ground = _joined(ground, surface(rng, size_px, photos), beyond)
+    ground = blend(ground, beyond, surface(rng, size_px, photos))
     if chance(rng, 0.5):  # the shadow in the corner
         dark = np.exp(-np.abs(away_px) / log_uniform(rng, 0.6, 12)) * rng.uniform(0.1, 0.8)
         ground = ground * (1 - dark[..., None])
@@ -157,7 +157,3 @@ def _border(rng: Rng, size_px: int) -> tuple[Field, Field]:
     if chance(rng, 0.3):
         away_px = away_px + fractal(rng, size_px, log_uniform(rng, 20, 200), 3) * rng.uniform(1, 12)
     return away_px, np.clip(away_px / rng.uniform(0.8, 3) + 0.5, 0, 1)
-
-
-def _joined(image: Field, other: Field, beyond: Field) -> Field:
-    return np.asarray(image * (1 - beyond[..., None]) + other * beyond[..., None], np.float32)

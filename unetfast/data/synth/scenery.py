@@ -11,7 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from unetfast.data.synth.noise import Field, Rng, band, chance, fractal, log_uniform
+from unetfast.data.synth.noise import Field, Rng, band, blend, chance, fractal, log_uniform
 
 __all__ = ["LAYERS", "scenery"]
 
@@ -77,7 +77,7 @@ def foliage(rng: Rng, image: Field) -> Field:
     shade = np.full_like(image, 1) * (green * rng.uniform(0.02, 0.4)).astype(np.float32)
     bush = _piled(rng, shade, leaf_px * rng.uniform(0.7, 1.4, count), palette)
     cover = fractal(rng, size_px, log_uniform(rng, 60, 400), 5) > rng.uniform(-1.5, 0.6)
-    return _before(image, bush, cover.astype(np.float32))
+    return blend(image, cover.astype(np.float32), bush)
 
 
 def houses(rng: Rng, image: Field) -> Field:
@@ -100,7 +100,7 @@ def houses(rng: Rng, image: Field) -> Field:
         rows, columns = (np.arange(size_px) % a < a * w for a, w in zip(apart, wide, strict=True))
         wall = np.where((rows[:, None] & columns)[..., None], _shade(rng), wall)
     turned = _turned(rng, canvas, 8)
-    return _before(image, wall.astype(np.float32), _covered(turned))
+    return blend(image, _covered(turned), wall.astype(np.float32))
 
 
 def masts(rng: Rng, image: Field) -> Field:
@@ -129,7 +129,7 @@ def masts(rng: Rng, image: Field) -> Field:
     for points, width in strokes:
         _stroke(canvas, points, width)
     cover = _covered(_turned(rng, canvas, 90 if chance(rng, 0.2) else 8))
-    return _before(image, np.full_like(image, 1) * _shade(rng), cover)
+    return blend(image, cover, _shade(rng))
 
 
 def branches(rng: Rng, image: Field) -> Field:
@@ -147,7 +147,7 @@ def branches(rng: Rng, image: Field) -> Field:
             forks = [(turn[-1] + rng.normal(0, 0.5), width * rng.uniform(0.5, 0.8)) for _ in range(2)]
             grown += [(bough[-1], *fork) for fork in forks]
     bark = np.array([0.25, 0.2, 0.15], np.float32) * np.float32(rng.uniform(0.1, 2))
-    return _before(image, np.full_like(image, 1) * bark, _covered(canvas))
+    return blend(image, _covered(canvas), bark)
 
 
 def cloth(rng: Rng, image: Field) -> Field:
@@ -158,7 +158,7 @@ def cloth(rng: Rng, image: Field) -> Field:
     lit = np.gradient(cv2.GaussianBlur(height, (0, 0), 3), axis=int(rng.integers(2))) * rng.uniform(0, 12)
     shade = np.clip(1 + lit - rng.uniform(0.1, 0.8) * valley, 0, 2)[..., None]
     cover = fractal(rng, size_px, log_uniform(rng, 100, 400), 3) > rng.uniform(-2, 0.6)
-    return _before(image, (shade * _shade(rng)).astype(np.float32), cover.astype(np.float32))
+    return blend(image, cover.astype(np.float32), (shade * _shade(rng)).astype(np.float32))
 
 
 LAYERS: dict[str, Callable[[Rng, Field], Field]] = {
@@ -221,7 +221,3 @@ def _turned(rng: Rng, canvas: Field, degrees: float) -> Field:
 def _covered(canvas: Field) -> Field:
     small = (canvas.shape[1] // FINE, canvas.shape[0] // FINE)
     return np.asarray(cv2.resize(canvas, small, interpolation=cv2.INTER_AREA), np.float32) / 255
-
-
-def _before(image: Field, thing: Field, cover: Field) -> Field:
-    return np.asarray(image * (1 - cover[..., None]) + thing * cover[..., None], np.float32)
