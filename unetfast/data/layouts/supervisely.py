@@ -17,6 +17,7 @@ import numpy as np
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.outlined import Outlines, runs_of
 from unetfast.data.listing import Listing
+from unetfast.data.polygons import Outline, Rings
 from unetfast.errors import DatasetError
 
 __all__ = ["find"]
@@ -29,7 +30,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     names = [name for name in listing.names if _of_image(name)]
     if not any(_content(listing, name) is not None for name in names[:5]):
         return None
-    found = Outlines()
+    found = Outlines(listing)
     for name in names:
         content = _content(listing, name)
         if content is None:
@@ -40,12 +41,12 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             continue
         try:
             size = int(content["size"]["height"]), int(content["size"]["width"])
-            found.add(image, [(str(o["classTitle"]), _outline(o, size)) for o in content["objects"]], size)
+            found.add(image, [(str(o["classTitle"]), _outline(o, size)) for o in content["objects"]])
         except (KeyError, TypeError, ValueError, zlib.error, binascii.Error, cv2.error) as exc:
             raise DatasetError(
                 f"{listing.ref(name)}: an object that is not as it should be: {exc!r}"
             ) from exc
-    return found.found(listing, mask)
+    return found.found(mask)
 
 
 def _of_image(name: str) -> bool:
@@ -70,11 +71,11 @@ def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
     return content if known else None
 
 
-def _outline(thing: Mapping[str, Any], size: tuple[int, int]) -> Any | None:
+def _outline(thing: Mapping[str, Any], size: tuple[int, int]) -> Outline | None:
     kind = thing.get("geometryType") or ("bitmap" if thing.get("bitmap") else "polygon")
     if kind == "polygon":
         rings = [thing["points"]["exterior"], *thing["points"].get("interior", [])]
-        return ("even-odd", *(tuple((float(x), float(y)) for x, y in ring) for ring in rings))
+        return Rings(tuple(tuple((float(x), float(y)) for x, y in ring) for ring in rings), True, size=size)
     if kind == "bitmap":
         data = zlib.decompressobj().decompress(base64.b64decode(thing["bitmap"]["data"]), _MOST_BYTES)
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
