@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unetfast.backends import BACKENDS
-from unetfast.cli.check import data_options, open_data, say_decisions
+from unetfast.cli.data import data_options, open_data, say_decisions
 from unetfast.cli.options import from_command_line
 from unetfast.errors import ConfigError, DatasetError, require
 from unetfast.train.settings import TrainSettings

@@ -59,7 +59,7 @@ def train(data: Path | None, config: Path | None, resume: Path | None, **said: A
     """
     require("torch", "train")
     require("matplotlib", "train")
-    from unetfast.cli.check import open_examined
+    from unetfast.cli.data import open_examined
     from unetfast.train.early import refuse_slips
     from unetfast.train.loop import train as run
     from unetfast.train.run_folder import read_settings

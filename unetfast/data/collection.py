@@ -13,7 +13,7 @@ from unetfast.data.decide import decide
 from unetfast.data.encoding import LabelEncoding
 from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
 from unetfast.data.layers import with_readings
-from unetfast.data.layouts import LAYOUTS, Found, coco, paired
+from unetfast.data.layouts import IN_ONE_FILE, LAYOUTS, Found, coco, paired
 from unetfast.data.layouts.foreign import REGIONS, foreign
 from unetfast.data.legend import legend
 from unetfast.data.listing import Listing, list_files
@@ -234,13 +234,7 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
                 f"{listing.root}: not laid out as {layout}: {_looks_for(layout)}. {_what(listing)}"
             )
         return layout, found
-    by_ending = {
-        "json": ("coco", "labelme", "via"),
-        "csv": ("rle", "via", "csv"),
-        "xml": ("cvat", "imagescope"),
-        **dict.fromkeys(("tsv", "jsonl"), ("csv",)),
-    }
-    named = by_ending.get(listing.focus.rpartition(".")[2].lower(), ("list",)) if listing.focus else LAYOUTS
+    named = IN_ONE_FILE[Path(listing.focus).suffix.lower()] if listing.focus else tuple(LAYOUTS)
     for name in named:
         found = LAYOUTS[name](listing, mask_name)
         if found is not None and found.samples:
