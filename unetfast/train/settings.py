@@ -9,9 +9,9 @@ from unetfast.losses import LOSSES
 from unetfast.models import MODELS
 from unetfast.settings import Settings, setting
 
-__all__ = ["LOGGERS", "TrainSettings"]
+__all__ = ["TrainSettings"]
 
-LOGGERS = ("tensorboard", "wandb", "mlflow")
+_LOGGERS = ("tensorboard", "wandb", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -97,4 +97,4 @@ class TrainSettings(Settings):
     samples_every: int = setting(
         10, "Epochs between pictures of validation samples; 0: only at the end.", low=0
     )
-    logger: tuple[str, ...] = setting((), "Also log to this; repeatable.", choices=LOGGERS)
+    logger: tuple[str, ...] = setting((), "Also log to this; repeatable.", choices=_LOGGERS)
