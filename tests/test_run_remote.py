@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_run import folder_of_photos, model, photo, settings, tree
+from runs import folder_of_photos, photo, settings, tree
 
 from unetfast import imaging
 from unetfast.errors import ConfigError, ImageError, MissingDependencyError
@@ -30,7 +30,6 @@ from unetfast.pipeline import remote
 from unetfast.pipeline.remote import is_url
 from unetfast.pipeline.run import run
 
-__all__ = ["model"]
 pytestmark = pytest.mark.filterwarnings("ignore")  # boto's and flask's own
 
 
