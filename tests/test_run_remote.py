@@ -380,7 +380,8 @@ def test_links_of_a_web_page_that_lead_elsewhere_are_not_followed(
 def test_urls_are_told_from_paths() -> None:
     assert is_url("s3://bucket/x")
     assert not is_url("C:/photos")
-    assert not is_url("folder://") or is_url("folder://")
+    assert is_url("folder://x")
+    assert not is_url("://x")
     assert not is_url("a b://c")
     with pytest.raises(ConfigError, match="only input"):
         run(["s3://a", "s3://b"], "out", settings())
