@@ -104,8 +104,6 @@ def inpaint(
         # CMYK is filled as it is stored where it stays CMYK.
         filled = picture.samples if _same_format(target, picture) else picture.pixels
         cleaned = fill(filled, marked, window_px, method=method, threads=threads, grain=grain, seed=seed)
-    except ConfigError:
-        raise
     except InputError as exc:
         raise ImageError(f"{mask}: {exc}") from exc
     how = _write(target, picture, cleaned, marked)
