@@ -228,7 +228,7 @@ def test_labelme_masks(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_pair(sample, found.encoding, 3)[1], expected)
     for damage in ({"points": [[W - 5, 0], [W, 9]]}, {"mask": "iVBORw0KGgo="}, {"mask": "?"}, {"mask": None}):
         _labelme(tmp_path, 1, {**shape, **damage})
-        with pytest.raises(DatasetError, match=r"1\.json: a shape without proper points"):
+        with pytest.raises(DatasetError, match=r"1\.json: a malformed shape"):
             open_dataset(tmp_path)
 
 
@@ -259,7 +259,7 @@ def test_outlines_that_are_background_or_do_not_count(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_pair(found.samples[0], found.encoding, 3)[1], labels)
     for i in range(3):
         _labelme(tmp_path, i, ignored)
-    with pytest.raises(DatasetError, match="no outline is of a class that counts"):
+    with pytest.raises(DatasetError, match="no outline belongs to a class that counts"):
         open_dataset(tmp_path)
 
 

@@ -270,7 +270,7 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
         files = find_images(settings.data)[: settings.limit]
         if not files:
             raise
-        say(f"no Dice, for want of a truth: {str(exc).splitlines()[0]}")
+        say(f"no Dice, as there is no truth: {str(exc).splitlines()[0]}")
         pages = channels not in (1, 3)
         return [(network_input(read(file, pages=pages).pixels, channels), None) for file in files]
     samples = dataset.only(settings.split).samples[: settings.limit]

@@ -34,14 +34,20 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
     show_default=True,
     help="Page with a contact sheet of images and their masks.",
 )
-@click.option("--samples", type=click.IntRange(0, 500), default=24, show_default=True, help="Pictures on it.")
+@click.option(
+    "--samples",
+    type=click.IntRange(0, 500),
+    default=24,
+    show_default=True,
+    help="Number of pictures on the page.",
+)
 @config_option
 def check(data: Path, output: Path, samples: int, config: Path | None, **said: Any) -> None:
     r"""Inspect DATA before training on it: what was found, how masks are read, what is wrong.
 
     DATA is a folder, a .zip (read in place), or a .csv, .json or .txt file that lists a data set.
     Every image and mask is read once. Errors are what training would refuse; the exit code is
-    then 1. Nothing of DATA is changed.
+    then 1. Nothing in DATA is changed.
 
     \b
     Examples:

@@ -36,7 +36,7 @@ class _Batch(click.ParamType[int]):
 @click.option(
     "--batch",
     type=_Batch(),
-    help=f"Images a step and device, or auto (CUDA).  [default: {TrainSettings.batch}]",
+    help=f"Images per step and device, or auto (CUDA).  [default: {TrainSettings.batch}]",
 )
 @settings_options(TrainSettings, leave_out=("data", "batch"))
 def train(data: Path | None, config: Path | None, resume: Path | None, **said: Any) -> None:

@@ -186,8 +186,8 @@ def open_dataset(
         decisions.append(
             (
                 "split",
-                f"names speak of tiles or copies of one photo, such as {', '.join(tiles[0][:2])}: those stay "
-                "together where validation images are drawn",
+                f"names look like tiles or copies of one photo, such as {', '.join(tiles[0][:2])}: those "
+                "stay together where validation images are drawn",
             )
         )
     return DataSet(
@@ -337,7 +337,7 @@ def _encoding_of_named(
     if wanted is not None and set(names) <= set(wanted.classes):
         return LabelEncoding("polygons", "exact", (), 0, wanted.classes), ["classes of the model"]
     if len(names) < 2:
-        raise DatasetError(f"{root}: no {what} is of a class that counts")
+        raise DatasetError(f"{root}: no {what} belongs to a class that counts")
     if wanted is not None and (len(names), len(wanted.classes)) != (2, 2):
         raise DatasetError(
             f"{root}: {what}s of {', '.join(names[1:])}, but the model's classes are "

@@ -61,7 +61,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         ]
         notes.append(f"{count} images of {_size(image.shape)} in {image.name}, their masks in {truth.name}")
     if alone:
-        notes.append(f"left out, images without masks or the reverse: {', '.join(alone[:5])}")
+        notes.append(f"left out, images without masks or masks without images: {', '.join(alone[:5])}")
     return Found(samples, notes=notes) if samples else None
 
 

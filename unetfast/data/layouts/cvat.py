@@ -54,7 +54,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
                     split_of(entry.get("subset", "")) or split_in(name),
                 )
             except (KeyError, ValueError) as exc:
-                raise DatasetError(f"{listing.ref(name)}: {image}: a shape that is no such: {exc}") from exc
+                raise DatasetError(f"{listing.ref(name)}: {image}: a malformed shape: {exc}") from exc
     return found.found(mask, f"outlines in {', '.join(files)}")
 
 

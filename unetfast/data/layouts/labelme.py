@@ -45,7 +45,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
                 image, [(str(shape.get("label")), _outline(shape, size)) for shape in content["shapes"]]
             )
         except (TypeError, ValueError, cv2.error) as exc:
-            raise DatasetError(f"{listing.ref(name)}: a shape without proper points: {exc}") from exc
+            raise DatasetError(f"{listing.ref(name)}: a malformed shape: {exc}") from exc
     return found.found(mask)
 
 
@@ -86,5 +86,5 @@ def _runs(text: str, corner: tuple[float, float], size: tuple[int, int]) -> Runs
     data = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
     if picture is None:
-        raise ValueError("a mask that is no PNG")
+        raise ValueError("a mask that is not a PNG")
     return runs_of(picture > 0, round(corner[0]), round(corner[1]), size)

@@ -43,9 +43,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             size = int(content["size"]["height"]), int(content["size"]["width"])
             found.add(image, [(str(o["classTitle"]), _outline(o, size)) for o in content["objects"]])
         except (KeyError, TypeError, ValueError, zlib.error, binascii.Error, cv2.error) as exc:
-            raise DatasetError(
-                f"{listing.ref(name)}: an object that is not as it should be: {exc!r}"
-            ) from exc
+            raise DatasetError(f"{listing.ref(name)}: a malformed object: {exc!r}") from exc
     return found.found(mask)
 
 
@@ -80,7 +78,7 @@ def _outline(thing: Mapping[str, Any], size: tuple[int, int]) -> Outline | None:
         data = zlib.decompressobj().decompress(base64.b64decode(thing["bitmap"]["data"]), _MOST_BYTES)
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if picture is None:
-            raise ValueError("a bitmap that is no PNG")
+            raise ValueError("a bitmap that is not a PNG")
         if picture.ndim == 3:  # the mask is the alpha channel; of old exports, any colour
             picture = picture[:, :, 3] if picture.shape[2] == 4 else picture.max(axis=2)
         left, top = (int(value) for value in thing["bitmap"]["origin"])
