@@ -239,8 +239,8 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
         found = LAYOUTS[name](listing, mask_name)
         if found is not None and found.samples:
             return name, found
-    looked = "\n".join(f"  {name:10} {_looks_for(name)}" for name in named)
-    mask = f" with masks called {mask_name!r}" if mask_name else ""
+    looked = "\n".join(f"  {name:11} {_looks_for(name)}" for name in named)
+    mask = f" called {mask_name!r}" if mask_name else ""
     close = paired.near_miss(listing, mask_name) or coco.near_miss(listing) or foreign(listing)
     raise DatasetError(
         f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close}\n"

@@ -1,4 +1,4 @@
-"""Defects with masks beside sound parts without: MVTec AD's ``ground_truth/crack/000_mask.png`` and ``good``.
+"""Defects with masks, sound parts without: MVTec AD's ``ground_truth/crack/000_mask.png`` and ``good``.
 
 Images in folders called good, normal (VisA), negative or the like, which have no masks, are background.
 """

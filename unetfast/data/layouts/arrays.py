@@ -1,4 +1,4 @@
-"""All images in one file, all masks in another: ``X_train.npy``, ``y_train.npy``; one ``.npz``; TIFF stacks.
+"""All images in one file and all masks in another: ``X_train.npy``, ``y_train.npy``; ``.npz``; TIFF stacks.
 
 Arrays of (N, H, W), (N, H, W, C) or (N, C, H, W), or as many pages; names tell images from masks, and
 which go together.

@@ -1,4 +1,4 @@
-"""Outlines in a JSON file as of the COCO data set: ``images``, ``annotations``, ``categories``.
+"""Outlines in a JSON file, as in the COCO data set: ``images``, ``annotations``, ``categories``.
 
 One file or one a split. Polygons and run-length encodings are read; boxes alone are not masks.
 """

@@ -1,4 +1,4 @@
-"""An ImageScope XML an image: ``Annotations/x.xml`` with ``<Region>`` outlines for ``Tissue Images/x.tif``.
+"""One ImageScope XML per image: ``Annotations/x.xml`` with ``<Region>`` outlines for ``Tissue Images/x.tif``.
 
 As MoNuSeg has its nuclei. The names of the layers are the classes; without names there is one.
 """

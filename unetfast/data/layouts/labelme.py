@@ -1,4 +1,4 @@
-"""A LabelMe file an image: ``photo.json`` with ``shapes`` beside ``photo.jpg``.
+"""One LabelMe file per image: ``photo.json`` with ``shapes`` beside ``photo.jpg``.
 
 Polygons, rectangles and circles are read, and the masks that its AI tools make.
 """

@@ -1,4 +1,4 @@
-"""Text files such as ``train.txt``: an image and its mask a line, or an image's name a line.
+"""Text files such as ``train.txt`` with an image and its mask per line, or an image's name per line.
 
 CamVid's lists are of the first kind (absolute paths of another machine are found again by their
 ends), Pascal VOC's ``ImageSets`` of the second.

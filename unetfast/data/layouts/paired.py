@@ -1,4 +1,4 @@
-"""Images and masks as files of matching names, in one folder, two, or many.
+"""Images and masks as files with matching names, in one folder, two, or many.
 
 Folder names tell images from masks (``images`` x ``masks``, ``train`` x ``trainannot``,
 ``…_Input`` x ``…_GroundTruth``), or the ends of file names do (``001.jpg``, ``001_mask.png``);

@@ -1,4 +1,4 @@
-"""A CSV file with an image and a run-length encoding a row, as on Kaggle: ``ImageId,EncodedPixels``.
+"""A CSV file with an image and a run-length encoding per row, as on Kaggle: ``ImageId,EncodedPixels``.
 
 Runs are ``start length`` in turn, counted from 1 down the columns. The class stands in a column of
 its own (``ClassId``) or behind the image's name (``x.jpg_3``); rows without runs are background.

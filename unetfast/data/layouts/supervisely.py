@@ -1,4 +1,4 @@
-"""A Supervisely project: ``ds/img/x.jpg`` with ``ds/ann/x.jpg.json``, which has polygons and bitmaps.
+"""A Supervisely project: ``ds/img/x.jpg`` with polygons and bitmaps in ``ds/ann/x.jpg.json``.
 
 Rectangles, lines and points are no masks.
 """

@@ -1,4 +1,4 @@
-"""A CSV or JSON Lines file with the columns ``image``, ``mask`` and, if wanted, ``split``.
+"""A CSV or JSON Lines file with the columns ``image``, ``mask`` and optionally ``split``.
 
 ``metadata.jsonl`` of Hugging Face's image folders is one, with ``file_name`` and ``mask_file_name``.
 Paths are relative to the file, to the data set, or absolute. An image in several rows has several
