@@ -80,7 +80,7 @@ REFUSED: dict[str, tuple[Callable[[int], Any], str]] = {
         lambda i: np.dstack([np.random.default_rng(i).integers(0, 256, (H, W, 3), np.uint8), truth(i) * 255]),
         "none of which stands out: these are photographs",
     ),
-    "a channel a class": (lambda i: np.eye(3, dtype=np.uint8)[truth(i, classes=3)], "one for each class"),
+    "a channel per class": (lambda i: np.eye(3, dtype=np.uint8)[truth(i, classes=3)], "one for each class"),
     "two colours": (lambda i: COLOURS[1:][truth(i)], "neither is black.*'#00ff00=foreground', or '#ff"),
     "0, 1 and 65535": (_one_and_65535, "65535 may mean.*1=foreground,65535=ignore, or 1=fore"),
     "objects and what does not count": (_instances_with_rims, "numbers of obj.*1-254=object,255=ignore"),

@@ -77,7 +77,7 @@ def load(
         What the tiles that are computed at once may take, about.
     streams : int
         On a CPU with onnxruntime: how many tiles are computed at once, each on a part of the
-        threads. More photos a second where there are many, and less use of the cores for a
+        threads. More photos per second where there are many, and less use of the cores for a
         single small one. A network whose tiles take too much memory for it gets 1.
 
     Returns

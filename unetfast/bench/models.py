@@ -41,7 +41,7 @@ class Row:
     p50_ms, p95_ms : float
         Of one call on one image.
     mpx_s, best_batch : float, int
-        Throughput in megapixels a second, and the batch size that gave it.
+        Throughput in megapixels per second, and the batch size that gave it.
     speedup : float
         p50 of torch on the checkpoint over p50 here.
     dice, iou : float
@@ -80,7 +80,7 @@ def bench_models(artifacts: Sequence[Path], settings: BenchSettings, say: Say) -
     Returns
     -------
     dict
-        ``"rows"``, one a candidate, and how it was measured.
+        ``"rows"``, one per candidate, and how it was measured.
 
     Raises
     ------

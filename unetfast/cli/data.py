@@ -58,7 +58,7 @@ def open_examined(settings: TrainSettings) -> DataSet:
 
 
 def say_decisions(found: DataSet) -> None:
-    """Print on standard error what was found and how it is read, a line each."""
+    """Print on standard error what was found and how it is read, one line each."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)

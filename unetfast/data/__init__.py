@@ -7,7 +7,7 @@ masks.py       what mask files store: rasters, .mat; polygons.py: outlines, and 
 survey.py      every mask looked at once: which values, how many, where; threads.py
 levels.py      which of the values are meant; objects.py tells numbers of objects
 decide.py      values -> LabelEncoding, or an error (refusals.py) that names the flag which settles it
-               user_values.py: what the user said; known_encoding.py: a model's; layers.py: a mask a class
+               user_values.py: what the user said; known_encoding.py: a model's; layers.py: a mask per class
 encoding.py    LabelEncoding: mask values -> class ids
 labels.py      read_pair: a sample -> image and class ids
 dataset.py     what a training loop draws its batches from; augment.py

@@ -1,4 +1,4 @@
-"""What mask files store, as one integer code a pixel.
+"""What mask files store, as one integer code per pixel.
 
 A code is a grey value, a palette index, an alpha value, or a colour packed as ``0xRRGGBB``,
 depending on the *domain* that a data set's masks live in.
@@ -164,7 +164,7 @@ def _numbers(colour: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def codes(mask: MaskFile, domain: str) -> NDArray[np.int32]:
-    """Return one code a pixel.
+    """Return one code per pixel.
 
     Parameters
     ----------

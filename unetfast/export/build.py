@@ -38,7 +38,7 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
         A checkpoint, ``.pt`` or ``.safetensors``.
     settings : ExportSettings
     say : callable
-        Told one line a step.
+        Told one line per step.
 
     Returns
     -------

@@ -187,7 +187,7 @@ def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
 
 def count_classes(labels: NDArray[Any], classes: int) -> NDArray[np.int64]:
     """Return how many pixels have each class id; of a mask, how many are not marked and how many are."""
-    # np.bincount would hold eight bytes a pixel.
+    # np.bincount would hold eight bytes per pixel.
     return np.array([np.count_nonzero(labels == id_) for id_ in range(classes)], np.int64)
 
 

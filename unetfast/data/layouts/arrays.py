@@ -21,7 +21,7 @@ from unetfast.spec import FileRef, Sample
 
 __all__ = ["find"]
 
-_MOST_FILES = 512  # looked into; a data set with more has one an image
+_MOST_FILES = 512  # looked into; a data set with more has one per image
 _MOST_STACKS = 64  # TIFF files, whose pages have to be looked for
 _SMALLEST_PX = 16  # a shorter last axis of three holds the channels of one picture
 

@@ -18,7 +18,7 @@ from unetfast.errors import DatasetError
 
 __all__ = ["find", "near_miss"]
 
-_MOST_FILES = 50  # looked into; a data set with more .json files has one an image
+_MOST_FILES = 50  # looked into; a data set with more .json files has one per image
 
 
 def find(listing: Listing, mask: str | None) -> Found | None:

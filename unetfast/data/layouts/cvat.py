@@ -20,7 +20,7 @@ from unetfast.errors import DatasetError
 
 __all__ = ["find"]
 
-_MOST_FILES = 50  # looked into; a data set with more has one an image
+_MOST_FILES = 50  # looked into; a data set with more has one per image
 _SHAPES = ("polygon", "mask", "ellipse", "box", "polyline", "points", "cuboid", "skeleton")
 
 
