@@ -40,7 +40,7 @@ void inpaint_median(const py::array &image, const py::array &mask, py::array out
             throw std::invalid_argument("out must have the image's shape");
     if (mask.ndim() != 2 || mask.itemsize() != 1 || mask.shape(0) != image.shape(0) ||
         mask.shape(1) != image.shape(1) || (mask.shape(1) > 1 && mask.strides(1) != 1))
-        throw std::invalid_argument("mask must be (H, W), one byte a pixel, with packed rows");
+        throw std::invalid_argument("mask must be (H, W), one byte per pixel, with packed rows");
 
     unetfast_inpaint_job job{};
     job.source = image.data();

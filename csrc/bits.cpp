@@ -86,7 +86,7 @@ struct Rows {
 Rows all_around(const BitMask &mask, ptrdiff_t y, ptrdiff_t x, ptrdiff_t radius, bool inverted) {
     const ptrdiff_t side = 2 * radius + 1;
     const uint64_t flip = inverted ? ~uint64_t{0} : 0;
-    uint64_t low[128], high[128];  // 128 pixels a row
+    uint64_t low[128], high[128];  // 128 pixels per row
     for (ptrdiff_t i = 0; i < 64 + 2 * radius; ++i) {
         low[i] = mask.row(y - radius + i, x - radius) ^ flip;
         high[i] = mask.row(y - radius + i, x - radius + 64) ^ flip;

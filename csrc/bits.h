@@ -1,5 +1,5 @@
-// The mask as one bit a pixel, in blocks of 64 x 64, of which only those with a masked pixel are stored:
-// a 2 % mask of curves takes 0.4 bits a pixel, table included.
+// The mask as one bit per pixel, in blocks of 64 x 64, of which only those with a masked pixel are stored:
+// a 2 % mask of curves takes 0.4 bits per pixel, table included.
 #ifndef UNETFAST_BITS_H
 #define UNETFAST_BITS_H
 

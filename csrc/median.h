@@ -13,7 +13,7 @@
  *
  * Layout. Pixels are interleaved: channel c of pixel (y, x) stands at
  * `data + y * row_bytes + (x * channels + c) * sample_size`. Rows may be apart by any
- * distance, negative included. The mask has one byte a pixel; any non-zero byte is masked.
+ * distance, negative included. The mask has one byte per pixel; any non-zero byte is masked.
  *
  * float32. A pixel with a NaN in any channel counts as masked. Samples are ordered as IEEE 754
  * totalOrder has it: -0 before +0, infinities at the ends.
@@ -37,7 +37,7 @@
  * cracks from side 15 (uint16) or 11 to 15 (float32) on. Elsewhere (small windows, single pixels) their further bytes
  * are searched by samples alone. uint8 does not sort: columns were cheaper at every side from 7 to 127.
  *
- * Memory. Two bits a pixel in blocks of 64 x 64 that hold a masked pixel (4 % of a grey uint8 frame for a
+ * Memory. Two bits per pixel in blocks of 64 x 64 that hold a masked pixel (4 % of a grey uint8 frame for a
  * 2 % mask of curves, 25 % where masked pixels are everywhere), twice while the mask is dilated, up to five
  * times with windows by the width, a few hundred kilobytes a thread (1.5 MB at side 191), and in place with
  * several threads 16 to 24 bytes for each masked pixel within half a window of the edge of a thread's band

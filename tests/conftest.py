@@ -24,6 +24,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.getoption("benchmark_only") else None
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an ONNX model whose answer is known; see darkness_model.py."""
+    from darkness_model import write_darkness_model
+
+    return write_darkness_model(tmp_path_factory.mktemp("model") / "dark.onnx")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """Return the root of the checkout."""

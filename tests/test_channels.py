@@ -92,7 +92,7 @@ def test_what_is_no_stack_stays_what_it_is() -> None:
         (np.full((9, 9), -1), "values -1"),
         (np.full((9, 9), 70000), "0 .. 65535"),
         (np.full((9, 9), 1.5), "scale to 0..1"),
-        (np.full((9, 9), np.nan), "no numbers .NaN."),
+        (np.full((9, 9), np.nan), "not numbers .NaN."),
         (np.array([["a"]]), "numbers"),
         (np.zeros((9, 9), complex), "numbers"),
         (np.zeros((30_000, 30_000), np.bool_)[:1].repeat(1, 0), None),

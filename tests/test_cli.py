@@ -91,7 +91,7 @@ def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         1,
-        "unetfast: the current folder is no longer there; cd into one that is\n",
+        "unetfast: the current folder no longer exists; cd into one that does\n",
     )
 
 
@@ -147,8 +147,8 @@ def test_command_line_wins_over_file_over_default(tmp_path: Path) -> None:
         ("width_px = true", "width_px must be int"),
         ('colour = "rde"', "did you mean 'red'?"),
         ("width_px = ", "not a TOML file"),
-        ("[paint]\nwidth_px = 3", "unknown setting 'paint'; settings stand at the top of the file"),
-        ("layers = [1, 2]", "layers must be a list of texts; got [1, 2]"),
+        ("[paint]\nwidth_px = 3", "unknown setting 'paint'; settings belong at the top of the file"),
+        ("layers = [1, 2]", "layers must be a list of strings; got [1, 2]"),
     ],
 )
 def test_bad_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -45,7 +45,7 @@ def test_images_for_testing_alone(tmp_path: Path) -> None:
     pairs(tmp_path, 4, "test/{}.png", "ground_truth/{}_mask.png")
     save(tmp_path / "train/unmarked/0.png", photo(9))
     (error,) = [finding for key, finding in _findings(tmp_path).items() if key.startswith("error")]
-    assert "all 4 images with masks are of validation or test by their names" in str(error)
+    assert "all 4 images with masks belong to validation or test by their names" in str(error)
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_good_parts_of_mvtec_are_background(tmp_path: Path) -> None:
         "6 images without a mask count as background, by their folders: tile/test/good, tile/train/good"
         in said
     )
-    assert "all masks are of test" in said
+    assert "all masks belong to test" in said
     marked = [int(read_pair(s, found.encoding, found.channels)[1].sum()) for s in found.samples]
     assert marked == [int(truth(i).sum()) for i in range(3)] + [0] * 6
     findings = inspect(found)

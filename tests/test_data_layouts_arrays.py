@@ -103,7 +103,10 @@ def test_tiff_stacks(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "test-volume.tif", IMAGES[:3, ..., 1], **grey)
     found = open_dataset(tmp_path)
     assert (found.layout, found.channels, len(found.samples)) == ("arrays", 1, COUNT)
-    assert "left out, images without masks or the reverse: test-volume.tif" in dict(found.decisions)["files"]
+    assert (
+        "left out, images without masks or masks without images: test-volume.tif"
+        in dict(found.decisions)["files"]
+    )
     for i, sample in enumerate(found.samples):
         image, labels = read_pair(sample, found.encoding, 1)
         np.testing.assert_array_equal(image[..., 0], IMAGES[i, ..., 1])

@@ -365,7 +365,7 @@ def test_folders_that_could_be_classes_are_said_to_be_places(tmp_path: Path) -> 
     pairs(tmp_path / "spall")
     assert (
         "files",
-        "the folders crack, spall are places, not classes: their masks mean the same",
+        "the folders crack, spall are taken for places, not classes: their masks mean the same",
     ) in open_dataset(tmp_path).decisions
 
 

@@ -181,7 +181,15 @@ def test_images_without_outlines_are_said_to_be_background(tmp_path: Path) -> No
     content = _via([_polygon(SLAB)], "0.jpg") | _via([], "1.jpg")
     (tmp_path / "via.json").write_text(json.dumps(content))
     said = " ".join(text for _, text in open_dataset(tmp_path).decisions)
-    assert "1 images are listed without any outline and count as background, such as 1.jpg" in said
+    assert "1 images have no outline at all and count as background, such as 1.jpg" in said
+
+
+def test_an_image_annotated_for_two_splits_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "0.jpg", photo(0))
+    for split in ("train", "val"):
+        (tmp_path / f"{split}.json").write_text(json.dumps(_via([_polygon(SLAB)])))
+    with pytest.raises(DatasetError, match=r"0\.jpg is annotated for train and for val"):
+        open_dataset(tmp_path)
 
 
 def test_ellipses_of_cvat_and_via_are_turned(tmp_path: Path) -> None:
@@ -245,7 +253,19 @@ def _of_supervisely(root: Path) -> Path:
     return root / "ds/img/0.png"
 
 
-@pytest.mark.parametrize("make", [_labelme, _of_cvat, _of_supervisely])
+def _of_coco(root: Path) -> Path:
+    save(root / "0.png", photo(0))
+    outline = [value for point in _ring(SLAB) for value in point]
+    content = {
+        "images": [{"id": 1, "file_name": "0.png", "width": W, "height": H}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [outline]}],
+        "categories": [{"id": 1, "name": "slab"}],
+    }
+    (root / "coco.json").write_text(json.dumps(content))
+    return root / "0.png"
+
+
+@pytest.mark.parametrize("make", [_labelme, _of_coco, _of_cvat, _of_supervisely])
 def test_outlines_of_another_size_of_image_are_refused(make: Callable[[Path], Path], tmp_path: Path) -> None:
     """Photos made smaller after they were annotated: the outlines would lie elsewhere, and silently."""
     image = make(tmp_path)

@@ -491,13 +491,6 @@ def test_the_commands(tmp_path: Path, unetfast_command: Command, command_here: C
     assert "none.pt: no such checkpoint" in done.stderr
 
 
-def test_help_is_light(unetfast_command: Command) -> None:
-    for command in ("export", "verify", "bench"):
-        done = unetfast_command(command, "--help")
-        assert done.returncode == 0
-        assert "Examples:" in done.stdout
-
-
 def test_triton_repository(tmp_path: Path) -> None:
     from unetfast.export.triton import write_repository
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from test_run import entries, folder_of_photos, model, photo, settings, tree
+from runs import entries, folder_of_photos, photo, settings, tree
 
 from unetfast import imaging
 from unetfast.errors import ConfigError, ImageError
@@ -23,8 +23,6 @@ from unetfast.pipeline.plan import plan
 from unetfast.pipeline.run import run
 from unetfast.pipeline.sources import Found, Item
 from unetfast.pipeline.stages import Context, Job
-
-__all__ = ["model"]
 
 
 def one_photo(path: Path, seed: int) -> Path:

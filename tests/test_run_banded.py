@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from darkness_model import darkness
-from test_run import entries, model, photo, settings, tree
+from runs import entries, photo, settings, tree
 
 import unetfast
 from unetfast import imaging
@@ -28,8 +28,6 @@ from unetfast.pipeline.sources import Found
 from unetfast.segment import Segmenter
 from unetfast.settings import parse_bytes
 from unetfast.spec import ModelSpec
-
-__all__ = ["model"]
 
 KINDS: dict[str, dict[str, Any]] = {
     "tiled": {"tile": (64, 48), "compression": "lzw", "predictor": True},

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_run import entries, folder_of_photos, model, settings, tree
+from runs import entries, folder_of_photos, settings, tree
 
 from unetfast import imaging
 from unetfast.errors import BackendError, ImageError
 from unetfast.pipeline.run import run
 from unetfast.segment import Segmenter
-
-__all__ = ["model"]
 
 PHOTOS = 24
 

@@ -41,10 +41,6 @@ def test_a_pixmap_is_cleaned_into_a_format_that_is_written(folder: Path, unetfas
     Image.fromarray(PHOTO).save(folder / "wall.ppm")
     done = unetfast_command("inpaint", folder / "wall.ppm", folder / "mask.png", "-o", folder / "clean.png")
     assert done.returncode == 0, done.stderr
-    refused = unetfast_command("inpaint", folder / "wall.ppm", folder / "mask.png")
-    assert refused.returncode == 1
-    assert "wall.ppm" in refused.stderr or "wall_clean.ppm" in refused.stderr
-    assert "Traceback" not in refused.stderr
 
 
 def test_grain_is_added_on_demand_and_by_seed(folder: Path) -> None:

@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_run import model, photo
+from runs import photo
 
 from unetfast import imaging
-
-__all__ = ["model"]
 
 
 def peak_mb(photos: Path, output: Path, model: Path) -> float:

@@ -7,13 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from test_run import entries, folder_of_photos, model, settings, tree
+from runs import entries, folder_of_photos, settings, tree
 
 from unetfast.pipeline.run import run
 
-__all__ = ["model"]
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-
 PHOTOS = 48  # enough that the first are written while the last are not yet read
 
 

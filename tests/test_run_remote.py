@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_run import folder_of_photos, model, photo, settings, tree
+from runs import folder_of_photos, photo, settings, tree
 
 from unetfast import imaging
 from unetfast.errors import ConfigError, ImageError, MissingDependencyError
@@ -30,7 +30,6 @@ from unetfast.pipeline import remote
 from unetfast.pipeline.remote import is_url
 from unetfast.pipeline.run import run
 
-__all__ = ["model"]
 pytestmark = pytest.mark.filterwarnings("ignore")  # boto's and flask's own
 
 
@@ -381,7 +380,8 @@ def test_links_of_a_web_page_that_lead_elsewhere_are_not_followed(
 def test_urls_are_told_from_paths() -> None:
     assert is_url("s3://bucket/x")
     assert not is_url("C:/photos")
-    assert not is_url("folder://") or is_url("folder://")
+    assert is_url("folder://x")
+    assert not is_url("://x")
     assert not is_url("a b://c")
     with pytest.raises(ConfigError, match="only input"):
         run(["s3://a", "s3://b"], "out", settings())

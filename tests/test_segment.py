@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from darkness_model import darkness, write_darkness_model
+from darkness_model import darkness
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,11 +21,6 @@ import unetfast
 from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError
 from unetfast.scaled import segment_rows
 from unetfast.segment import Segmenter, bundled
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_darkness_model(tmp_path_factory.mktemp("model") / "dark.onnx")
 
 
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(16, 80), st.integers(1, 5), st.integers(0, 99))

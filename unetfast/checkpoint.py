@@ -9,11 +9,10 @@ It is only ever read with ``weights_only=True``, so a file from a stranger canno
 from __future__ import annotations
 
 import io
-import json
 import pickle
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ def save(
     """
     content = {
         _KEY: _LAYOUT,
-        "spec": json.dumps(asdict(spec)),
+        "spec": spec.to_json(),
         "model_state": {name: tensor.detach().cpu() for name, tensor in model_state.items()},
         "training_state": training_state,
         "parity_images": list(parity_images),

@@ -120,7 +120,7 @@ class Evaluation:
         return self._headline(self.confusion)
 
     def image_rows(self) -> list[dict[str, Any]]:
-        """One row an image: id and its own headline scores."""
+        """One row per image: id and its own headline scores."""
         return [self._image_row(image) for image in self.images]
 
     def summary(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ __all__ = [
 SMALLEST_DEFAULT_PX = 1024
 ACTIVATIONS_BYTES = 800 * 10**6
 # What a network holds at once, for each channel of its finest level: its skip, the two inputs that
-# meet there and what becomes of them. Measured: 45 bytes a pixel with 3 channels (`fast`), and 39 with 2
+# meet there and what becomes of them. Measured: 45 bytes per pixel with 3 channels (`fast`), and 39 with 2
 # and a view at half the size, which adds a quarter.
 BYTES_A_CHANNEL = 16
 # Channels of the finest level, and side in px of the blocks that it works on.
@@ -182,7 +182,7 @@ def unfit(outputs: Sequence[NDArray[Any]], tiles: Sequence[Tile], shape: tuple[i
     Parameters
     ----------
     outputs : sequence of (h, w) uint8 class ids or (h, w, K) float32 probabilities
-        One a tile, of its window's size, or of the square it was resized to.
+        One per tile, of its window's size, or of the square it was resized to.
     tiles : sequence of Tile
         As `fit` gave them.
     shape : (int, int)

@@ -55,5 +55,5 @@ class Registry(Mapping[str, Any]):
         return len(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        # Mapping's own version imports the entry to answer, and swallows ConfigError's KeyError kin.
+        # Mapping's own version would import the entry to answer, and raise ConfigError for an unknown one.
         return name in self._entries

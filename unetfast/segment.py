@@ -77,7 +77,7 @@ def load(
         What the tiles that are computed at once may take, about.
     streams : int
         On a CPU with onnxruntime: how many tiles are computed at once, each on a part of the
-        threads. More photos a second where there are many, and less use of the cores for a
+        threads. More photos per second where there are many, and less use of the cores for a
         single small one. A network whose tiles take too much memory for it gets 1.
 
     Returns
@@ -98,10 +98,7 @@ def load(
         check_whole(value, name, least)
     check_whole(memory_bytes, "memory_bytes", 0)
     check_threads(threads)
-    path = bundled(model) or Path(model)
-    if str(model).isidentifier() and not path.exists():
-        known = ", ".join(sorted(file.stem for file in ASSETS.glob("*.onnx")))
-        raise ArtifactError(f"{model}: no such model file, and none of the bundled models ({known})")
+    path = _path(model)
     again = partial(
         load,
         path.absolute(),
@@ -130,6 +127,14 @@ def load(
         )
     tile_px = tile_px or default_tile_px(opened.spec, memory_bytes // streams)
     return Segmenter(opened, tile_px, batch, streams, again)
+
+
+def _path(model: str | Path) -> Path:
+    path = bundled(model) or Path(model)
+    if str(model).isidentifier() and not path.exists():
+        known = ", ".join(sorted(file.stem for file in ASSETS.glob("*.onnx")))
+        raise ArtifactError(f"{model}: no such model file, and none of the bundled models ({known})")
+    return path
 
 
 def _streams(path: Path, backend: str, device: str, wanted: int, memory_bytes: int) -> int:

@@ -181,7 +181,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], source: str) -> T:
         if name not in fields:
             near = did_you_mean(name, list(fields))
             if isinstance(value, Mapping):
-                near = "; settings stand at the top of the file, in no [table]"
+                near = "; settings belong at the top of the file, not in a [table]"
             raise ConfigError(f"{source}: unknown setting {key!r}{near}")
         known[name] = value
     try:
@@ -200,7 +200,7 @@ def _converted(value: Any, field: dataclasses.Field[Any]) -> Any:
     if kind is tuple:
         words = tuple(value) if isinstance(value, (list, tuple)) else (value,)
         if not all(isinstance(word, str) for word in words):
-            raise ConfigError(f"{field.name} must be a list of texts; got {value!r}")
+            raise ConfigError(f"{field.name} must be a list of strings; got {value!r}")
         return words
     if kind is Path and isinstance(value, str):
         return Path(value)

@@ -68,7 +68,7 @@ class ModelSpec:
         Names by class id; id 0 is the background.
     task : {"binary", "multiclass"}
         Binary networks give one logit and compare its sigmoid with `threshold`; the others give
-        one logit a class and take the argmax.
+        one logit per class and take the argmax.
     threshold : float
         Probability above which a pixel is foreground (binary only), in (0, 1).
     preprocess : PreprocessSpec
@@ -108,7 +108,7 @@ class ModelSpec:
 
     @property
     def logit_channels(self) -> int:
-        """Channels of the network's output: 1 for binary, one a class otherwise."""
+        """Channels of the network's output: 1 for binary, one per class otherwise."""
         return 1 if self.task == "binary" else len(self.classes)
 
     @property

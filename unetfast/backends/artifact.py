@@ -135,7 +135,7 @@ def read_sidecar(plan: Path) -> dict[str, Any]:
         )
     try:
         if path.stat().st_size > _MAX_SIDECAR_BYTES:
-            raise ArtifactError(f"{path}: over {_MAX_SIDECAR_BYTES} bytes is no sidecar of a plan")
+            raise ArtifactError(f"{path}: over {_MAX_SIDECAR_BYTES} bytes cannot be the sidecar of a plan")
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ArtifactError(f"{path}: cannot be read: {exc.strerror}") from exc

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from unetfast.errors import ArtifactError
 
-__all__ = ["MAX_BYTES", "OnnxHeader", "read_header"]
+__all__ = ["OnnxHeader", "read_header"]
 
-MAX_BYTES = 2**31 - 1  # protobuf's own limit of one message
+_MAX_BYTES = 2**31 - 1  # protobuf's own limit of one message
 _MAX_METADATA_BYTES = 16 * 2**20
 _MAX_DEPTH = 8  # graphs inside attributes of nodes inside graphs
 
@@ -77,8 +77,8 @@ def read_header(path: Path) -> OnnxHeader:
     """
     try:
         size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ArtifactError(f"{path}: {size} bytes; an ONNX file holds at most {MAX_BYTES}")
+        if size > _MAX_BYTES:
+            raise ArtifactError(f"{path}: {size} bytes; an ONNX file holds at most {_MAX_BYTES}")
         if size == 0:
             raise ArtifactError(f"{path}: the file is empty")
         with path.open("rb") as file:

@@ -10,8 +10,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from unetfast.backends.artifact import onnx_spec
+from unetfast.backends.device import parse_device
 from unetfast.backends.tensors import check_answer, check_images
-from unetfast.errors import ArtifactError, BackendError, ConfigError, MissingDependencyError
+from unetfast.errors import ArtifactError, BackendError, MissingDependencyError
 from unetfast.spec import SPEC_KEY, ModelSpec
 
 __all__ = ["OnnxRuntimeBackend", "has_cuda", "load", "load_bytes"]
@@ -132,17 +133,16 @@ def _options(threads: int) -> ort.SessionOptions:
 
 def _providers(device: str, path: Path) -> dict[str, dict[str, str]]:
     """Return the providers to ask for, the wanted one first, and the options of each."""
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda", "tensorrt") or (index and not index.isdigit()):
-        raise ConfigError(f"device must be auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N; got {device!r}")
+    kind, number = parse_device(device, "auto", "cpu", "cuda", "tensorrt")
+    device_id = str(number or 0)
     if kind == "cpu" or (kind == "auto" and not has_cuda()):
         return {"CPUExecutionProvider": {}}
-    wanted = {"CUDAExecutionProvider": {"device_id": index or "0"}, "CPUExecutionProvider": {}}
+    wanted = {"CUDAExecutionProvider": {"device_id": device_id}, "CPUExecutionProvider": {}}
     if kind == "tensorrt":
         cache = str(path.with_name(path.name + ".tensorrt"))
         kept = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": cache}
         kept |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": cache}
-        wanted = {"TensorrtExecutionProvider": {"device_id": index or "0", **kept}, **wanted}
+        wanted = {"TensorrtExecutionProvider": {"device_id": device_id, **kept}, **wanted}
     here = ort.get_available_providers()
     if missing := [name for name in wanted if name not in here]:
         raise MissingDependencyError(

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from unetfast.backends.artifact import read_sidecar
 from unetfast.backends.cuda import Cuda, cuda
+from unetfast.backends.device import parse_device
 from unetfast.backends.tensors import check_answer, check_images
-from unetfast.errors import ArtifactError, BackendError, ConfigError, UnetfastError, require
+from unetfast.errors import ArtifactError, BackendError, UnetfastError, require
 from unetfast.preprocess import Tile, tiles_of, unfit
 from unetfast.spec import ModelSpec
 
@@ -122,10 +123,7 @@ def device_index(device: str) -> int:
     ------
     ConfigError
     """
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cuda") or (index and not index.isdigit()):
-        raise ConfigError(f"device must be auto, cuda or cuda:N for TensorRT; got {device!r}")
-    return int(index or 0)
+    return parse_device(device, "auto", "cuda")[1] or 0
 
 
 class _Execution:

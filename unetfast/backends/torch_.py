@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from unetfast.backends.device import parse_device
 from unetfast.backends.tensors import check_answer, check_images
 from unetfast.checkpoint import build_model
 from unetfast.checkpoint import load as load_checkpoint
@@ -102,13 +103,11 @@ def device_of(name: str, usual: int = 0) -> torch.device:
     ConfigError
         When it is unknown or absent.
     """
-    kind, _, index = name.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N; got {name!r}")
+    kind, index = parse_device(name, "auto", "cpu", "cuda")
     present = torch.cuda.device_count()
     if kind == "cpu" or (kind == "auto" and not present):
         return torch.device("cpu")
-    number = int(index) if index else usual
+    number = usual if index is None else index
     if number >= present:
         raise ConfigError(f"device {name}: torch sees {present} CUDA devices")
     return torch.device("cuda", number)

@@ -25,7 +25,7 @@ def bench_inpainting(repeats: int, threads: int, say: Callable[[str], None]) -> 
     Returns
     -------
     list of dict
-        One a size and method: ``ms`` (the median), ``mpx_s``, ``status``.
+        One per size and method: ``ms`` (the median), ``mpx_s``, ``status``.
     """
     rows = []
     for size, (height, width) in _SIZES.items():

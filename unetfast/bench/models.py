@@ -41,7 +41,7 @@ class Row:
     p50_ms, p95_ms : float
         Of one call on one image.
     mpx_s, best_batch : float, int
-        Throughput in megapixels a second, and the batch size that gave it.
+        Throughput in megapixels per second, and the batch size that gave it.
     speedup : float
         p50 of torch on the checkpoint over p50 here.
     dice, iou : float
@@ -80,7 +80,7 @@ def bench_models(artifacts: Sequence[Path], settings: BenchSettings, say: Say) -
     Returns
     -------
     dict
-        ``"rows"``, one a candidate, and how it was measured.
+        ``"rows"``, one per candidate, and how it was measured.
 
     Raises
     ------
@@ -270,7 +270,7 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
         files = find_images(settings.data)[: settings.limit]
         if not files:
             raise
-        say(f"no Dice, for want of a truth: {str(exc).splitlines()[0]}")
+        say(f"no Dice, as there is no truth: {str(exc).splitlines()[0]}")
         pages = channels not in (1, 3)
         return [(network_input(read(file, pages=pages).pixels, channels), None) for file in files]
     samples = dataset.only(settings.split).samples[: settings.limit]

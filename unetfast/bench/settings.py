@@ -21,17 +21,17 @@ class BenchSettings(Settings):
     split: str | None = setting(
         None, "Only this split of --data.", choices=("train", "val", "test"), type=str
     )
-    limit: int = setting(32, "At most this many images of --data.", low=1)
+    limit: int = setting(32, "Use at most this many images of --data.", low=1)
     imgsz: int | None = setting(
-        None, "Time on the middle square of this side in px, not on whole images.", type=int, low=16
+        None, "Time on the middle square of this many px, not on whole images.", type=int, low=16
     )
     backend: tuple[str, ...] = setting(
         (), "Only this backend; repeatable. Default: all that are installed.", choices=tuple(BACKENDS)
     )
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
     threads: int = setting(0, "CPU threads of every backend; 0: as each takes by itself.", low=0)
-    repeats: int = setting(5, "Rounds; in each, every candidate is timed once, in turn.", low=1)
-    seconds: float = setting(1.0, "Time for each candidate in each round.", low=0.05)
+    repeats: int = setting(5, "Number of rounds; in each, every candidate is timed once, in turn.", low=1)
+    seconds: float = setting(1.0, "Seconds for each candidate in each round.", low=0.05)
     batches: str = setting("1,2,4,8", "Batch sizes tried for throughput.")
     json: Path | None = setting(None, "Write everything measured to this file.", type=Path)
     plot: Path | None = setting(None, "Draw speed against quality into this PNG.", type=Path)

@@ -68,7 +68,7 @@ def bench_stages(settings: BenchSettings) -> dict[str, Any]:
 
 
 def _alone(folder: str, model: str, settings: RunSettings, output: Path) -> dict[str, float]:
-    """Time each stage by itself, on as many threads as in a run; seconds a megapixel."""
+    """Time each stage by itself, on as many threads as in a run; seconds per megapixel."""
     segmenter = open_model(model, settings)
     context, workers = Context(settings, ""), available_cores()
     jobs = _jobs(folder, settings, context)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unetfast.backends import BACKENDS
-from unetfast.cli.check import data_options, open_data, say_decisions
+from unetfast.cli.data import data_options, open_data, say_decisions
 from unetfast.cli.options import from_command_line
 from unetfast.errors import ConfigError, DatasetError, require
 from unetfast.train.settings import TrainSettings
@@ -28,13 +28,21 @@ __all__ = ["eval_"]
 @click.argument("data", type=click.Path(path_type=Path))
 @data_options("layout", "mask", "mask_values", "skip_unmatched")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split of the data.")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Of two classes, in place of the model's own.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="Foreground threshold in place of the model's own (two classes).",
+)
 @click.option(
     "--tolerance", type=click.FloatRange(0, 100), default=2.0, show_default=True,
-    help="Of two classes: px by which a thin structure may lie off the truth in tolerance F1, ODS and OIS.",
+    help="Px by which thin structures may lie off the truth in tolerance F1, ODS and OIS (two classes).",
 )  # fmt: skip
 @click.option(
-    "--worst", type=click.IntRange(0, 50), default=8, show_default=True, help="Worst images to draw."
+    "--worst",
+    type=click.IntRange(0, 50),
+    default=8,
+    show_default=True,
+    help="How many of the worst images to draw.",
 )
 @click.option(
     "--backend", default="auto", show_default=True, help=f"{', '.join(BACKENDS)}, or auto: by the file."

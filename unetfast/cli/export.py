@@ -21,8 +21,8 @@ def export(checkpoint: Path, config: Path | None, **said: Any) -> None:
     r"""Turn CHECKPOINT (.pt or .safetensors) into ONNX, OpenVINO or TensorRT.
 
     The artifact is reloaded and compared with the checkpoint on real images. If it computes
-    something else it is refused (exit code 4), nothing is left under its name, also no earlier
-    export, and a picture shows where it differs.
+    something else it is refused (exit code 4), nothing is left under its name, not even an
+    earlier export, and a picture shows where it differs.
 
     \b
     Examples:

@@ -58,8 +58,12 @@ _SHADES = 32  # more in most of a picture, and it is a photograph
     f"[default: {_MIDDLE}]",
 )
 @click.option("--grain", is_flag=True, help="Give the filled pixels the noise of their surroundings.")
-@click.option("--seed", default=0, show_default=True, help="Of the grain: the same seed, the same pixels.")
-@click.option("--threads", default=0, type=click.IntRange(0), show_default=True, help="0: one a core.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Seed of the grain: the same seed gives the same pixels."
+)
+@click.option(
+    "--threads", default=0, type=click.IntRange(0), show_default=True, help="CPU threads; 0: one per core."
+)
 def inpaint(
     image: Path,
     mask: Path,
@@ -104,8 +108,6 @@ def inpaint(
         # CMYK is filled as it is stored where it stays CMYK.
         filled = picture.samples if _same_format(target, picture) else picture.pixels
         cleaned = fill(filled, marked, window_px, method=method, threads=threads, grain=grain, seed=seed)
-    except ConfigError:
-        raise
     except InputError as exc:
         raise ImageError(f"{mask}: {exc}") from exc
     how = _write(target, picture, cleaned, marked)

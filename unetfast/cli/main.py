@@ -163,11 +163,11 @@ def _run(arguments: list[str]) -> int:
 
 
 def _reason(exc: Exception) -> str:
-    """Say what an error means that is none of ours."""
+    """Say what an error means that unetfast did not raise on purpose."""
     if isinstance(exc, MemoryError):
         return "out of memory; try a smaller --batch, --tile or --workers"
     if isinstance(exc, FileNotFoundError) and _nowhere():
-        return "the current folder is no longer there; cd into one that is"
+        return "the current folder no longer exists; cd into one that does"
     if isinstance(exc, OSError) and _is_unwritten():
         return f"standard output cannot be written: {exc.strerror}"
     return f"internal error: {type(exc).__name__}: {exc} (--verbose shows where)"

@@ -38,8 +38,8 @@ TELL_EVERY_S = 60.0
     show_default=f"{OUTPUT}; - with input -",
     help="Folder for the results; with input - a file, or - for standard output.",
 )
-@click.option("--dry-run", is_flag=True, help="List what is new, done or to be done again; write nothing.")
-@click.option("--profile", is_flag=True, help="Show the time in, and waiting for, each stage.")
+@click.option("--dry-run", is_flag=True, help="List what is new, done, or will be done again; write nothing.")
+@click.option("--profile", is_flag=True, help="Show how long each stage worked and waited.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @config_option
 @settings_options(RunSettings)

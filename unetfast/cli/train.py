@@ -36,7 +36,7 @@ class _Batch(click.ParamType[int]):
 @click.option(
     "--batch",
     type=_Batch(),
-    help=f"Images a step and device, or auto (CUDA).  [default: {TrainSettings.batch}]",
+    help=f"Images per step and device, or auto (CUDA).  [default: {TrainSettings.batch}]",
 )
 @settings_options(TrainSettings, leave_out=("data", "batch"))
 def train(data: Path | None, config: Path | None, resume: Path | None, **said: Any) -> None:
@@ -59,7 +59,7 @@ def train(data: Path | None, config: Path | None, resume: Path | None, **said: A
     """
     require("torch", "train")
     require("matplotlib", "train")
-    from unetfast.cli.check import open_examined
+    from unetfast.cli.data import open_examined
     from unetfast.train.early import refuse_slips
     from unetfast.train.loop import train as run
     from unetfast.train.run_folder import read_settings

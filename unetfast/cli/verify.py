@@ -22,19 +22,25 @@ __all__ = ["verify"]
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Images or a data set to compare on; of more than 32, 32 evenly spaced.",
+    help="Images or a data set to compare on; at most 32, evenly spaced.",
 )
 @click.option("--backend", default="auto", show_default=True, help="What runs the artifact.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--threads", default=0, type=click.IntRange(0), show_default=True, help="CPU threads; 0 takes all cores."
 )
-@click.option("--rebuild", is_flag=True, help="Build a TensorRT plan of another GPU again first.")
+@click.option("--rebuild", is_flag=True, help="First rebuild a TensorRT plan that was built for another GPU.")
 @click.option("--max-differ", type=click.FloatRange(0, 1), help="Largest fraction of pixels that may differ.")
 @click.option(
-    "--min-dice", type=click.FloatRange(0, 1), help="Least Dice of any class against the checkpoint."
+    "--min-dice",
+    type=click.FloatRange(0, 1),
+    help="Lowest Dice against the checkpoint that any class may have.",
 )
-@click.option("--max-drop", type=click.FloatRange(0, 100), help="Most points of Dice lost against the truth.")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    help="Most points of Dice against the truth that may be lost.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
 def verify(
     artifact: Path,

@@ -13,7 +13,7 @@ from unetfast.data.decide import decide
 from unetfast.data.encoding import LabelEncoding
 from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
 from unetfast.data.layers import with_readings
-from unetfast.data.layouts import LAYOUTS, Found, coco, paired
+from unetfast.data.layouts import IN_ONE_FILE, LAYOUTS, Found, coco, paired
 from unetfast.data.layouts.foreign import REGIONS, foreign
 from unetfast.data.legend import legend
 from unetfast.data.listing import Listing, list_files
@@ -186,8 +186,8 @@ def open_dataset(
         decisions.append(
             (
                 "split",
-                f"names speak of tiles or copies of one photo, such as {', '.join(tiles[0][:2])}: those stay "
-                "together where validation images are drawn",
+                f"names look like tiles or copies of one photo, such as {', '.join(tiles[0][:2])}: those "
+                "stay together where validation images are drawn",
             )
         )
     return DataSet(
@@ -234,19 +234,13 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
                 f"{listing.root}: not laid out as {layout}: {_looks_for(layout)}. {_what(listing)}"
             )
         return layout, found
-    by_ending = {
-        "json": ("coco", "labelme", "via"),
-        "csv": ("rle", "via", "csv"),
-        "xml": ("cvat", "imagescope"),
-        **dict.fromkeys(("tsv", "jsonl"), ("csv",)),
-    }
-    named = by_ending.get(listing.focus.rpartition(".")[2].lower(), ("list",)) if listing.focus else LAYOUTS
+    named = IN_ONE_FILE[Path(listing.focus).suffix.lower()] if listing.focus else tuple(LAYOUTS)
     for name in named:
         found = LAYOUTS[name](listing, mask_name)
         if found is not None and found.samples:
             return name, found
-    looked = "\n".join(f"  {name:10} {_looks_for(name)}" for name in named)
-    mask = f" with masks called {mask_name!r}" if mask_name else ""
+    looked = "\n".join(f"  {name:11} {_looks_for(name)}" for name in named)
+    mask = f" called {mask_name!r}" if mask_name else ""
     close = paired.near_miss(listing, mask_name) or coco.near_miss(listing) or foreign(listing)
     raise DatasetError(
         f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close}\n"
@@ -343,7 +337,7 @@ def _encoding_of_named(
     if wanted is not None and set(names) <= set(wanted.classes):
         return LabelEncoding("polygons", "exact", (), 0, wanted.classes), ["classes of the model"]
     if len(names) < 2:
-        raise DatasetError(f"{root}: no {what} is of a class that counts")
+        raise DatasetError(f"{root}: no {what} belongs to a class that counts")
     if wanted is not None and (len(names), len(wanted.classes)) != (2, 2):
         raise DatasetError(
             f"{root}: {what}s of {', '.join(names[1:])}, but the model's classes are "

@@ -106,7 +106,7 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return resize(image, side, side), resize(labels, side, side, labels=True)
 
     def __len__(self) -> int:
-        """Return the number of crops an epoch."""
+        """Return the number of crops per epoch."""
         return len(self.samples) * self.crops
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -175,7 +175,7 @@ def _class_points(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
     Returns
     -------
     (K, P) int64
-        One row a class that is there; P evenly spread pixels, repeated where a class has fewer.
+        One row per class that is there; P evenly spread pixels, repeated where a class has fewer.
     """
     flat = labels.ravel()
     at = np.flatnonzero((flat != 0) & (flat != IGNORE))

@@ -190,7 +190,7 @@ _SIZES = {
     "smaller": ("note", "masks are larger than their images by a whole factor; they are shrunk"),
     "cut": (
         "warning",
-        "masks are a pixel or two larger or smaller than their images; both are cut to what they share",
+        "masks are a pixel or two larger or smaller than their images; both are cropped to what they share",
     ),
     "unrelated": ("error", "masks and their images differ in size and neither is a multiple of the other"),
 }
@@ -244,7 +244,7 @@ def _copies(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
         text = f"{len(across)} images are in training and also in validation or test: scores will be too good"
         yield Finding("warning", "leakage", text, _named(across))
     if within:
-        text = f"{len(within)} images are there more than once"
+        text = f"{len(within)} images occur more than once"
         yield Finding("warning", "copies", text, _named(within), _ids(within))
 
 
@@ -325,8 +325,8 @@ def _balance(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
         return  # none could be read, which is said
     if not train:
         text = (
-            f"all {len(good)} images with masks are of validation or test by their names, none is left to "
-            "train on; a .csv with the columns image,mask,split says otherwise"
+            f"all {len(good)} images with masks belong to validation or test by their names, so none is "
+            "left to train on; a .csv with the columns image,mask,split can say otherwise"
         )
         yield Finding("error", "split", text)
         return
@@ -343,7 +343,7 @@ def _balance(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
         text = f"classes with less than {_RARE:.1%} of the pixels; consider {weights}"
         yield Finding("warning", "imbalance", text, tuple(rare))
     if len(train) < _FEW:
-        yield Finding("warning", "few images", f"{len(train)} images to train on are very few")
+        yield Finding("warning", "few images", f"only {len(train)} images to train on")
 
 
 def _images(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:

@@ -14,7 +14,7 @@ from unetfast.errors import DatasetError, ImageError
 from unetfast.imaging import Picture, network_input, orient, read, resize
 from unetfast.spec import IGNORE, Sample
 
-__all__ = ["fit_to_image", "read_labels", "read_pair", "shrunk", "size_relation"]
+__all__ = ["read_labels", "read_pair", "shrunk", "size_relation"]
 
 _OFF_BY_PX = 2  # masks may be so much larger or smaller than their image; both are cut to what they share
 
@@ -98,13 +98,13 @@ def read_pair(
     elif not sample.masks:
         labels = np.zeros(picture.pixels.shape[:2], np.uint8)
     else:
-        labels = fit_to_image(read_labels(sample, encoding), picture, sample)
+        labels = _fit_to_image(read_labels(sample, encoding), picture, sample)
     image = network_input(picture.pixels, channels)
     height, width = labels.shape
     return np.ascontiguousarray(image[:height, :width]), labels
 
 
-def fit_to_image(labels: NDArray[np.uint8], picture: Picture, sample: Sample) -> NDArray[np.uint8]:
+def _fit_to_image(labels: NDArray[np.uint8], picture: Picture, sample: Sample) -> NDArray[np.uint8]:
     """Bring labels to the size of their image.
 
     A mask drawn on a photo as it is stored, not as it is shown, is turned with it. One that is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -110,11 +110,11 @@ def _shared(samples: Sequence[Sample], order: Sequence[str]) -> dict[tuple[str, 
 
 
 def _marked(sample: Sample) -> dict[str, NDArray[np.bool_]]:
-    found: dict[str, NDArray[np.bool_]] = defaultdict(lambda: np.zeros((1, 1), np.bool_))
+    found: dict[str, NDArray[np.bool_]] = {}
     try:
         for ref, mask, (name, reading) in zip(sample.masks, read_masks(sample), sample.layers, strict=True):
             marked = reading.apply(mask, str(ref)) == 1
             found[name] = marked | found[name] if name in found else marked
     except (UnetfastError, ValueError):
         return {}  # the doctor says what is wrong with it
-    return dict(found)
+    return found

@@ -29,6 +29,7 @@ IMAGE_ENDINGS = (
 )
 _MASK_ENDINGS = (".gif",)  # of masks alone; photos are never stored so
 
+# layouts.IN_ONE_FILE says which layouts they may hold.
 _LISTS = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".txt", ".lst")
 
 _MAX_MEMBERS = 5_000_000

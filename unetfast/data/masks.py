@@ -1,4 +1,4 @@
-"""What mask files store, as one integer code a pixel.
+"""What mask files store, as one integer code per pixel.
 
 A code is a grey value, a palette index, an alpha value, or a colour packed as ``0xRRGGBB``,
 depending on the *domain* that a data set's masks live in.
@@ -30,7 +30,6 @@ __all__ = [
     "pack",
     "plain_colour",
     "read_masks",
-    "unpack",
 ]
 
 
@@ -165,7 +164,7 @@ def _numbers(colour: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def codes(mask: MaskFile, domain: str) -> NDArray[np.int32]:
-    """Return one code a pixel.
+    """Return one code per pixel.
 
     Parameters
     ----------
@@ -210,7 +209,7 @@ def pack(colours: NDArray[Any]) -> NDArray[np.int32]:
     return np.asarray(wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2], np.int32)
 
 
-def unpack(packed: NDArray[np.int32]) -> NDArray[np.int32]:
+def _unpack(packed: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return (..., 3) int32 RGB of packed colours."""
     return np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=-1)
 
@@ -218,7 +217,7 @@ def unpack(packed: NDArray[np.int32]) -> NDArray[np.int32]:
 def distances(domain: str, codes: Iterable[int], centres: Iterable[int]) -> NDArray[np.int32]:
     """Return the largest difference per channel from each code to each centre, (codes, centres)."""
     a, b = np.array(list(codes), np.int32), np.array(list(centres), np.int32)
-    points, middles = (unpack(a), unpack(b)) if domain == "colour" else (a[:, None], b[:, None])
+    points, middles = (_unpack(a), _unpack(b)) if domain == "colour" else (a[:, None], b[:, None])
     return np.asarray(np.abs(points[:, None] - middles[None]).max(axis=2))
 
 

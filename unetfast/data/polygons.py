@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,49 @@ from unetfast.errors import DatasetError
 from unetfast.imaging import Picture, orient
 from unetfast.spec import IGNORE, Sample
 
-__all__ = ["class_names", "decode_runs", "drawn"]
+__all__ = ["Outline", "Rings", "Runs", "Starts", "class_names", "decode_runs", "drawn"]
+
+Ring = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rings:
+    """Polygons around an object.
+
+    Attributes
+    ----------
+    rings : tuple of tuple of (float, float)
+        Points (x, y) in px; pixel (0, 0) covers 0..1.
+    holes : bool
+        A ring inside another one is a hole; otherwise it is filled as well.
+    relative : bool
+        The points are fractions of the image's width and height, not px.
+    size : (int, int) or None
+        Height and width of the image that was drawn on, where the tool says so.
+    """
+
+    rings: tuple[Ring, ...]
+    holes: bool = False
+    relative: bool = False
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """A mask of an image of this height and width, run-length encoded as :func:`decode_runs` reads it."""
+
+    size: tuple[int, int]
+    counts: str | tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Start and length of each run of the object, in turn, counted from 1 down the image's columns."""
+
+    runs: tuple[int, ...]
+
+
+Outline = Rings | Runs | Starts
 
 
 def class_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -25,19 +67,14 @@ def class_names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def drawn(sample: Sample, classes: Sequence[str], picture: Picture) -> tuple[NDArray[np.uint8], int]:
-    """Draw a sample's polygons, and count those that mark no pixel.
+    """Draw a sample's outlines, and count those that mark no pixel.
 
     Large areas are drawn before small ones, so that what lies on something stays visible.
 
     Parameters
     ----------
     sample : Sample
-        With ``polygons``: (class name, outline); an outline is a tuple of rings, each of (x, y) in
-        px, where pixel (0, 0) covers 0..1; the word "unit" before them says that they are parts of
-        the image's size, the word "even-odd" that a ring inside another one is a hole, and "of" with
-        height and width, before all else, on how large an image they were drawn; or it is a COCO
-        run-length encoding (height, width, counts); or the word "starts" and runs of start and
-        length in turn, counted from 1 down the columns.
+        With ``polygons``: pairs of class name and :class:`Outline`.
     classes : sequence of str
     picture : Picture
         Its image.
@@ -52,14 +89,11 @@ def drawn(sample: Sample, classes: Sequence[str], picture: Picture) -> tuple[NDA
     Raises
     ------
     DatasetError
-        When a class is unknown, a point lies far outside the image, or the image is of another size
-        than the one that was drawn on.
+        When a class is unknown, a point lies far outside the image, or the image is not of the size
+        that was drawn on.
     """
     height, width = picture.pixels.shape[:2]
-    shapes = []
-    for name, outline in sample.polygons:
-        pixels = _in_pixels(_checked(outline, picture, sample), height, width)
-        shapes.append((name, _Shape(pixels, (height, width), str(sample.image))))
+    shapes = [(name, _shape(outline, picture, str(sample.image))) for name, outline in sample.polygons]
     reach = np.array([shape.reach for _, shape in shapes] or [(0, 0)]).max(axis=0)
     # Tools that ignore EXIF draw on the photo as it is stored: then x runs along the upright height.
     as_stored = picture.orientation >= 5 and (reach[0] > width + 1 or reach[1] > height + 1)
@@ -80,26 +114,22 @@ def _class_id(name: str, classes: Sequence[str], sample: Sample) -> int:
     raise DatasetError(f"{sample.image}: a polygon of class {name!r}; known are {', '.join(classes)}")
 
 
-def _checked(outline: Any, picture: Picture, sample: Sample) -> Any:
-    """Return an outline without the size of the image that it was drawn on; another size is refused."""
-    if not outline or outline[0] != "of":
-        return outline
-    _, height, width, *rest = outline
-    size = picture.pixels.shape[:2]
-    if (height, width) != size and not (picture.orientation >= 5 and (width, height) == size):
+def _shape(outline: Outline, picture: Picture, source: str) -> _Polygons | _Mask:
+    """Return an outline ready to be drawn on its image."""
+    height, width = picture.pixels.shape[:2]
+    if isinstance(outline, Starts):
+        return _Mask((height, width), _counts(outline.runs, height * width), source)
+    sizes = ((height, width), (width, height)) if picture.orientation >= 5 else ((height, width),)
+    if outline.size and outline.size not in sizes:  # before memory is taken for a mask
         raise DatasetError(
-            f"{sample.image}: {size[1]}x{size[0]} px, but its outlines were drawn on {width}x{height} px; "
-            "take the images that were annotated, or scale the outlines with them"
+            f"{source}: {width}x{height} px, but its outlines were drawn on {outline.size[1]}x"
+            f"{outline.size[0]} px; take the images that were annotated, or scale the outlines with them"
         )
-    return rest
-
-
-def _in_pixels(outline: Any, height: int, width: int) -> Any:
-    if outline and outline[0] == "starts":
-        return height, width, _counts(outline[1:], height * width)
-    if not outline or outline[0] != "unit":
-        return outline
-    return [[(x * width, y * height) for x, y in ring] for ring in outline[1:]]
+    if isinstance(outline, Runs):
+        return _Mask(outline.size, outline.counts, source)
+    scale = (width, height) if outline.relative else (1, 1)
+    rings = [np.asarray(ring, np.float64) * scale for ring in outline.rings if len(ring) >= 3]
+    return _Polygons(rings, outline.holes, source)
 
 
 def _counts(runs: Sequence[int], pixels: int) -> tuple[int, ...]:
@@ -111,40 +141,37 @@ def _counts(runs: Sequence[int], pixels: int) -> tuple[int, ...]:
     return (*counts, pixels - at)
 
 
-class _Shape:
-    """One outline: rings, or runs."""
+class _Polygons:
+    """Rings of (N, 2) float64 in px."""
 
-    def __init__(self, outline: Any, image: tuple[int, int], source: str) -> None:
-        self.source = source
-        self.holes = bool(outline) and outline[0] == "even-odd"
-        outline = outline[1:] if self.holes else outline
-        self.rings: list[NDArray[np.float64]] = []
-        self.runs: NDArray[np.bool_] | None = None
-        if outline and isinstance(outline[0], int):
-            height, width, counts = outline
-            if (height, width) not in (image, image[::-1]):  # before memory is taken for it
-                raise DatasetError(f"{source}: a run-length mask has another size than the image")
-            self.runs = decode_runs(height, width, counts, source)
-            self.reach = (float(width), float(height))
-            self.area = float(self.runs.sum())
-            return
-        self.rings = [np.asarray(ring, np.float64) for ring in outline if len(ring) >= 3]
-        if not all(np.isfinite(ring).all() for ring in self.rings):
-            raise DatasetError(f"{source}: a polygon with coordinates that are no numbers")
-        points = np.concatenate(self.rings) if self.rings else np.zeros((1, 2))
+    def __init__(self, rings: list[NDArray[np.float64]], holes: bool, source: str) -> None:
+        if not all(np.isfinite(ring).all() for ring in rings):
+            raise DatasetError(f"{source}: a polygon has coordinates that are not numbers")
+        self.together = [rings] if holes and rings else [[ring] for ring in rings]
+        points = np.concatenate(rings) if rings else np.zeros((1, 2))
         self.reach = (float(np.abs(points[:, 0]).max()), float(np.abs(points[:, 1]).max()))
-        self.area = sum(map(_area, self.rings))
+        self.area = sum(map(_area, rings))
 
     def fill(self, labels: NDArray[np.uint8], class_id: int) -> int:
         """Write the class id into the pixels inside; returns how many they are."""
-        if self.runs is not None:
-            if self.runs.shape != labels.shape:
-                raise DatasetError(f"{self.source}: a run-length mask has another size than the image")
-            labels[self.runs] = class_id
-            return int(self.area)
-        if self.holes:
-            return _fill(labels, self.rings, class_id)
-        return sum(_fill(labels, [ring], class_id) for ring in self.rings)
+        return sum(_fill(labels, rings, class_id) for rings in self.together)
+
+
+class _Mask:
+    """The pixels of a run-length encoding."""
+
+    def __init__(self, size: tuple[int, int], counts: str | Sequence[int], source: str) -> None:
+        self.source = source
+        self.inside = decode_runs(*size, counts, source)
+        self.reach = (float(size[1]), float(size[0]))
+        self.area = float(self.inside.sum())
+
+    def fill(self, labels: NDArray[np.uint8], class_id: int) -> int:
+        """Write the class id into the pixels inside; returns how many they are."""
+        if self.inside.shape != labels.shape:  # outlines beside it are drawn on the photo as it is stored
+            raise DatasetError(f"{self.source}: a run-length mask has another size than the image")
+        labels[self.inside] = class_id
+        return int(self.area)
 
 
 def _fill(labels: NDArray[np.uint8], rings: Sequence[NDArray[np.float64]], class_id: int) -> int:
@@ -153,8 +180,8 @@ def _fill(labels: NDArray[np.uint8], rings: Sequence[NDArray[np.float64]], class
     OpenCV's fillPoly also fills what the outline touches: an outline of 25 px is 26 px wide there.
     """
     height, width = labels.shape
-    here = np.concatenate(rings) - 0.5 if rings else np.empty((0, 2))
-    there = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings]) - 0.5 if rings else here
+    here = np.concatenate(rings) - 0.5
+    there = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings]) - 0.5
     upwards = here[:, 1:] > there[:, 1:]
     low, high = np.where(upwards, there, here), np.where(upwards, here, there)
     first, last = (np.ceil(end[:, 1]).clip(0, height).astype(np.int64) for end in (low, high))

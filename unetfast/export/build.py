@@ -38,7 +38,7 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
         A checkpoint, ``.pt`` or ``.safetensors``.
     settings : ExportSettings
     say : callable
-        Told one line a step.
+        Told one line per step.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
     ------
     ParityError
         When the artifact does not compute what the checkpoint computes. Then no file is left under
-        the artifact's name, an earlier one neither, and ``<name>.refused.png`` shows the worst image.
+        the artifact's name, not even an earlier one, and ``<name>.refused.png`` shows the worst image.
     ConfigError, ArtifactError, BackendError, MissingDependencyError
     """
     if settings.openvino:

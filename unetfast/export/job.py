@@ -93,7 +93,7 @@ def _check_memory(checkpoint: Checkpoint, model: nn.Module, path: Path) -> None:
     if differing > max(1, 1e-3 * pixels):  # bf16 training and other machines round differently
         raise ParityError(
             f"{path}: rebuilt from its spec, the network answers {100 * differing / pixels:.3f} % of pixels "
-            "otherwise than when it was saved; was it trained with another version of unetfast?"
+            "differently than when it was saved; was it trained with another version of unetfast?"
         )
 
 

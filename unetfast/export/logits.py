@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from unetfast.export.onnx import INPUT
 from unetfast.models.deployable import Deployable
 
-__all__ = ["logit_difference", "logits_name"]
+__all__ = ["logit_difference"]
 
 _DECISIONS = ("Greater", "ArgMax", "Sigmoid", "Softmax")  # what Deployable.answer does with logits
 
 
-def logits_name(model: onnx.ModelProto) -> str | None:
+def _logits_name(model: onnx.ModelProto) -> str | None:
     """Return the name of the value that the graph decides on, or None if there is no such node."""
     makers = {name: node for node in model.graph.node for name in node.output}
     name = model.graph.output[0].name
@@ -31,7 +31,7 @@ def logit_difference(
     model: onnx.ModelProto, deployable: Deployable, images: Sequence[NDArray[np.uint8]]
 ) -> float | None:
     """Return the largest absolute difference of any logit on `images`, (H, W, C) uint8 each."""
-    name = logits_name(model)
+    name = _logits_name(model)
     if name is None:
         return None
     open_model = onnx.ModelProto()

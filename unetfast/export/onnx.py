@@ -18,10 +18,9 @@ from unetfast.imaging import atomic_write
 from unetfast.models.deployable import Deployable
 from unetfast.spec import SPEC_KEY, ModelSpec
 
-__all__ = ["INPUT", "OUTPUTS", "build", "get_spec", "put_spec", "write"]
+__all__ = ["INPUT", "build", "get_spec", "put_spec", "write"]
 
 INPUT = "image"
-OUTPUTS = {"mask": "mask", "prob": "prob"}  # spec.output -> name of the graph's output
 
 # Read completely by TensorRT 10.12 to 11.4, onnxruntime 1.24 and OpenVINO 2025.
 _OPSET = 20
@@ -60,7 +59,7 @@ def build(model: nn.Module, spec: ModelSpec, *, dtype: torch.dtype = torch.float
                 deployable,
                 (example.to(torch.uint8),),
                 input_names=[INPUT],
-                output_names=[OUTPUTS[spec.output]],
+                output_names=[spec.output],
                 dynamic_shapes=({0: "batch", 1: "height", 2: "width"},),
                 opset_version=_OPSET_BF16 if dtype == torch.bfloat16 else _OPSET,
                 dynamo=True,

@@ -112,7 +112,7 @@ def parse_profile(text: str) -> Profile:
         n, h, w = (int(number) for number in numbers)
         sizes.append((n, h, w))
     if len(sizes) > 3:
-        raise ConfigError(f"shapes are at most three (min, best, max); got {len(sizes)}")
+        raise ConfigError(f"give at most three shapes (min, best, max); got {len(sizes)}")
     low, best, high = sizes if len(sizes) == 3 else (sizes[0], sizes[-1], sizes[-1])
     if not all(a <= b <= c for a, b, c in zip(low, best, high, strict=True)):
         raise ConfigError(f"shapes must grow from min to max in every dimension; got {text!r}")

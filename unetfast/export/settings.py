@@ -21,7 +21,7 @@ class ExportSettings(Settings):
         "What the artifact answers: class ids, or probabilities (N, H, W, K).",
         choices=("mask", "prob"),
     )
-    fp32: bool = setting(False, "fp32: the default, but for --trt, whose default is fp16.")
+    fp32: bool = setting(False, "fp32: the default, except with --trt, whose default is fp16.")
     half: bool = setting(False, "fp16; layers that would overflow or cost accuracy stay fp32.")
     bf16: bool = setting(False, "bf16 (with --openvino or --trt).")
     int8: bool = setting(False, "Static int8, calibrated on --data; for CPUs, or with --trt for TensorRT.")
@@ -41,7 +41,7 @@ class ExportSettings(Settings):
         None, "Largest fraction of pixels that may differ from the checkpoint.", type=float, low=0, high=1
     )
     min_dice: float | None = setting(
-        None, "Least Dice of any class against the checkpoint.", type=float, low=0, high=1
+        None, "Lowest Dice against the checkpoint that any class may have.", type=float, low=0, high=1
     )
     max_drop: float | None = setting(
         None, "Most points of Dice against the truth that may be lost.", type=float, low=0, high=100
@@ -56,8 +56,8 @@ class ExportSettings(Settings):
     timing_cache: Path | None = setting(
         None, "TensorRT: file of kernel timings kept between builds.", type=Path
     )
-    hardware_compatible: bool = setting(False, "TensorRT: a plan for Ampere and all newer GPUs.")
-    version_compatible: bool = setting(False, "TensorRT: a plan for later versions of TensorRT too.")
+    hardware_compatible: bool = setting(False, "TensorRT: a plan that runs on Ampere and all newer GPUs.")
+    version_compatible: bool = setting(False, "TensorRT: a plan that runs on later versions of TensorRT too.")
 
 
 _TRT_ONLY = (

@@ -9,7 +9,7 @@ from unetfast.backends import read_spec
 from unetfast.backends.artifact import sidecar_path
 from unetfast.errors import ConfigError
 
-__all__ = ["config_text", "write_repository"]
+__all__ = ["write_repository"]
 
 _FILES = {".onnx": "model.onnx", ".engine": "model.plan", ".plan": "model.plan"}
 
@@ -43,11 +43,11 @@ def write_repository(artifact: Path, repository: Path) -> Path:
     shutil.copyfile(artifact, model)
     if kind == "model.plan":
         shutil.copyfile(sidecar_path(artifact), sidecar_path(model))
-    (folder / "config.pbtxt").write_text(config_text(artifact, folder.name), encoding="utf-8")
+    (folder / "config.pbtxt").write_text(_config_text(artifact, folder.name), encoding="utf-8")
     return folder
 
 
-def config_text(artifact: Path, name: str) -> str:
+def _config_text(artifact: Path, name: str) -> str:
     """Return the ``config.pbtxt`` of an artifact.
 
     The batch dimension is one of the model's own dimensions (``max_batch_size: 0``): images of one

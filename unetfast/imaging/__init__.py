@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from unetfast.imaging.atomic import atomic_open, atomic_write
 from unetfast.imaging.convert import middle, narrow_range, network_input, orient, preview, resize, unorient
-from unetfast.imaging.formats import ENDINGS, EXTENSIONS, MAX_PIXELS, Header, header
+from unetfast.imaging.formats import ENDINGS, EXTENSIONS, Header, header
 from unetfast.imaging.mask_encode import encode_mask, write_mask
 from unetfast.imaging.mask_file import MaskFile, read_mask
 from unetfast.imaging.patch import Patched, patched
@@ -47,7 +47,6 @@ from unetfast.imaging.write import encode, write
 __all__ = [
     "ENDINGS",
     "EXTENSIONS",
-    "MAX_PIXELS",
     "Header",
     "MaskFile",
     "Patched",

@@ -1,6 +1,6 @@
 """BMP pixels: only those under a mask get new bits, all other bytes of the file stay.
 
-BMP files of 1, 4, 8, 16, 24 and 32 bits a pixel; the header (resolution, colour profile, channel
+BMP files of 1, 4, 8, 16, 24 and 32 bits per pixel; the header (resolution, colour profile, channel
 masks), the palette, padding and the unused byte of 32-bit pixels keep their bits. Run-length coded
 ones become uncompressed, with the same palette and the same indices.
 """

@@ -21,7 +21,7 @@ __all__ = ["MaskPages", "MaskStream", "encode_mask", "write_mask"]
 
 
 def encode_mask(mask: NDArray[Any]) -> bytes:
-    """Return a mask as a PNG file: 1 bit a pixel where it is bool, 8-bit class ids otherwise.
+    """Return a mask as a PNG file: 1 bit per pixel where it is bool, 8-bit class ids otherwise.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class MaskStream:
     height, width : int
         Of the whole mask.
     binary : bool
-        1 bit a pixel, or 8-bit class ids.
+        1 bit per pixel, or 8-bit class ids.
     """
 
     def __init__(self, height: int, width: int, *, binary: bool) -> None:
@@ -78,7 +78,7 @@ class MaskStream:
 
 
 class MaskPages:
-    """Masks of several pictures as the pages of one TIFF file, 1 bit or 8 bits a pixel."""
+    """Masks of several pictures as the pages of one TIFF file, 1 bit or 8 bits per pixel."""
 
     def __init__(self) -> None:
         self._file = io.BytesIO()

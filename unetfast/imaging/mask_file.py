@@ -111,7 +111,7 @@ def _npy_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
     if values.shape[2] > 4:
         raise ImageError(
             f"{name}: a mask of {values.shape[2]} channels, of which not just one is 1 at each pixel and the "
-            "others 0; save class ids, or one mask a class"
+            "others 0; save class ids, or one mask per class"
         )
     if values.shape[2] != 1 or values.dtype.kind not in "iuf" or not _are_whole(values):
         return None  # several channels, booleans, fractions

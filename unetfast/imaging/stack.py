@@ -110,7 +110,7 @@ def _narrowed(values: NDArray[Any], name: str) -> NDArray[Any]:
         return values.astype(np.uint8 if high <= 255 and values.dtype.itemsize != 2 else np.uint16)
     if not (low >= 0 and high <= 1):
         if np.isnan(low):
-            raise ImageError(f"{name}: holds values that are no numbers (NaN)")
+            raise ImageError(f"{name}: holds values that are not numbers (NaN)")
         raise ImageError(f"{name}: float values {low:g} .. {high:g}; what is white is unknown: scale to 0..1")
     return values.astype(np.float32)
 

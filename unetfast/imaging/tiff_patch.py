@@ -24,7 +24,7 @@ from unetfast.imaging.low_bits import from_8_bits, packed
 from unetfast.imaging.palette import nearest
 from unetfast.imaging.tiff import colours_of, layout_of, opened, remarks
 
-__all__ = ["Box", "Segments", "boxes", "patch", "reach", "refuse_unpatchable", "stored_values"]
+__all__ = ["Box", "Segments", "boxes", "patch", "reach"]
 
 _UNCHANGED, _CHANGED = b"KNOWN_INCOMPATIBLE_EDITION=NO\n ", b"KNOWN_INCOMPATIBLE_EDITION=YES\n"  # of GDAL
 # none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: what can be written without loss
@@ -110,7 +110,7 @@ class Segments:
     """
 
     def __init__(self, file: BinaryIO, page: Any, name: str, *, shared: bool = False) -> None:
-        refuse_unpatchable(page, name)
+        _refuse_unpatchable(page, name)
         self._file, self._page, self._name = file, page, name
         self._offsets, self._counts = list(page.dataoffsets), list(page.databytecounts)
         self._shared = shared or len(set(self._offsets)) != len(self._offsets)
@@ -124,7 +124,7 @@ class Segments:
         if self._page.photometric == 3:
             values = self._indices(box, pixels)
         else:
-            values = stored_values(self._page, pixels)
+            values = _stored_values(self._page, pixels)
         if self._page.compression == tiff_jpeg.COMPRESSION:
             data = self._jpeg(box, values, mask)
         else:
@@ -170,7 +170,7 @@ class Segments:
             _declare_edition(self._file)
 
 
-def refuse_unpatchable(page: Any, name: str) -> None:
+def _refuse_unpatchable(page: Any, name: str) -> None:
     """Raise ImageError for a page that cannot be written back without loss."""
     plain_jpeg = page.fillorder == 1 and (page.photometric, page.samplesperpixel) in _JPEG_KINDS
     if page.compression not in _LOSSLESS and not (page.compression == tiff_jpeg.COMPRESSION and plain_jpeg):
@@ -201,7 +201,7 @@ def boxes(page: Any) -> Iterator[Box]:
                 index += 1
 
 
-def stored_values(page: Any, pixels: NDArray[Any]) -> NDArray[Any]:
+def _stored_values(page: Any, pixels: NDArray[Any]) -> NDArray[Any]:
     """Turn pixels into the samples a page stores; the inverse of ``tiff.normal_values``."""
     if page.photometric == 0:
         pixels = np.iinfo(pixels.dtype).max - pixels

@@ -74,7 +74,7 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
         return _encode_tiff(pixels, picture)
     if pixels.dtype != np.uint8:
         raise InputError(
-            f"{format} holds 8 bits a channel; the picture has {pixels.dtype}: write PNG or TIFF"
+            f"{format} holds 8 bits per channel; the picture has {pixels.dtype}: write PNG or TIFF"
         )
     if format == "jpeg":
         return _encode_jpeg(pixels, picture)
@@ -91,7 +91,7 @@ def _flat(pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _encode_png(pixels: NDArray[Any], picture: Picture) -> bytes:
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"PNG holds 8 or 16 bits a channel; the picture has {pixels.dtype}: write TIFF")
+        raise InputError(f"PNG holds 8 or 16 bits per channel; the picture has {pixels.dtype}: write TIFF")
     own = picture.source if picture.format == "png" else None
     return png.encode(pixels, own, icc=picture.icc, exif=picture.exif)
 

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LARGEST_PX", "SIDES_PX", "by_width", "shares"]
+__all__ = ["LARGEST_PX", "by_width", "shares"]
 
 # About twice the width of a crack: from half as much, what lies at its very rim (the shadow, a lit edge,
 # a single stone) is drawn across it as streaks; from more, a surface that changes is flattened.
-SIDES_PX = (15, 31, 63, 127)
-LARGEST_PX = SIDES_PX[-1]
+_SIDES_PX = (15, 31, 63, 127)
+LARGEST_PX = _SIDES_PX[-1]
 
 Shares = list[tuple[int, NDArray[np.bool_]]]
 
@@ -40,7 +40,7 @@ def by_width(masked: NDArray[np.bool_]) -> Shares:
     """
     left = masked.view(np.uint8)
     served: Shares = []
-    for side in SIDES_PX[:-1]:
+    for side in _SIDES_PX[:-1]:
         depth = (side + 1) // 4
         deep = cv2.erode(left, np.ones((2 * depth + 1, 2 * depth + 1), np.uint8))
         if not deep.any():

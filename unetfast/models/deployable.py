@@ -43,7 +43,7 @@ class Deployable(nn.Module):
             scale, shift = scale[:1], shift[:1]  # onnxruntime is 30 times faster on one number than on three
         self.register_buffer("scale", scale.view(1, -1, 1, 1))
         self.register_buffer("shift", shift.view(1, -1, 1, 1))
-        # sigmoid(z) > t is z > log(t / (1 - t)): no exponential a pixel.
+        # sigmoid(z) > t is z > log(t / (1 - t)): no exponential per pixel.
         self.cut = math.log(spec.threshold / (1 - spec.threshold)) if spec.task == "binary" else 0.0
 
     def forward(self, images: Tensor) -> Tensor:

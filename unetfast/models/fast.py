@@ -3,7 +3,7 @@
 What costs time in a classic U-Net on a CPU are the wide layers at full resolution and the
 concatenated skips. Here the first layer sees `stem_px` x `stem_px` blocks as channels (no pixel is
 thrown away), all convolutions are dense 3x3 (the shape that runtimes run best), the skips are
-added, and the last layer writes `stem_px` x `stem_px` logits a position.
+added, and the last layer writes `stem_px` x `stem_px` logits per position.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class FastNet(nn.Module):
     Parameters
     ----------
     in_channels, out_channels : int
-        Image channels and logits a pixel.
+        Image channels and logits per pixel.
     stem_px : {2, 4}
         Side of the pixel blocks that the first and the last layer turn into channels and back.
     widths : sequence of int

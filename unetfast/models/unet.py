@@ -58,7 +58,7 @@ class UNet(nn.Module):
     in_channels : int
         Channels of the image.
     out_channels : int
-        Logits a pixel: 1 for a binary task, one a class otherwise.
+        Logits per pixel: 1 for a binary task, one per class otherwise.
     width : int
         Channels of the first level; each deeper level doubles them. The paper has 64.
     depth : int

@@ -21,11 +21,11 @@ from typing import Any, BinaryIO
 from unetfast.errors import ConfigError, ImageError
 from unetfast.imaging import atomic_open
 
-__all__ = ["COLUMNS", "Journal", "is_done", "journal_name", "lock_file", "write_csv"]
+__all__ = ["Journal", "is_done", "journal_name", "lock_file", "write_csv"]
 
 log = logging.getLogger(__name__)
 
-COLUMNS = (
+_COLUMNS = (
     *("input", "status", "reason", "width", "height", "masked_px"),
     *("cleaned", "mask", "overlay", "how", "notes", "sha256"),
 )
@@ -326,7 +326,7 @@ def write_csv(journal: Journal, path: Path, temp_dir: Path | None = None) -> Non
         # Read twice only for classes, which are columns of the head: a million lines are not kept in memory.
         counted = journal.latest() if journal.counts_classes else ()
         classes = dict.fromkeys(column for entry in counted for column in _class_px(entry))
-        columns = [*COLUMNS, *classes]
+        columns = [*_COLUMNS, *classes]
         table.writerow([_cell(column) for column in columns])
         for entry in journal.latest():
             outputs = entry.get("outputs") or {}

@@ -37,7 +37,7 @@ def write_pages(
     name : str
         Its path, for messages.
     binary : bool
-        The mask has 1 bit a pixel; otherwise class ids.
+        The mask has 1 bit per pixel; otherwise class ids.
 
     Returns
     -------

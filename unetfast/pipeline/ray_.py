@@ -94,7 +94,7 @@ class RayEngine:
             yield from self.journal.record([entry])
 
     def _rows(self, items: Iterable[Item | Skipped]) -> tuple[list[Row], list[dict[str, Any]]]:
-        """Return a row a photo, with the key under which it is done already, and what is skipped."""
+        """Return one row per photo, with the key under which it is done already, and what is skipped."""
         rows, skipped = [], []
         for item in items:
             if isinstance(item, Skipped):

@@ -41,11 +41,11 @@ class RunSettings(Settings):
     verify: bool = setting(
         True, "Decode each lossless output and compare it outside the mask before it gets its name."
     )
-    recursive: bool = setting(False, "Sub-folders too.", flag="-r/--recursive")
+    recursive: bool = setting(False, "Also look into sub-folders.", flag="-r/--recursive")
     include: tuple[str, ...] = setting(
         (), "Only files matching this glob (name, or path with a slash); repeatable."
     )
-    exclude: tuple[str, ...] = setting((), "Not the files matching this glob; repeatable.")
+    exclude: tuple[str, ...] = setting((), "Leave out files matching this glob; repeatable.")
     follow_links: bool = setting(False, "Read through links that lead out of the input folder.")
     limit: int = setting(0, "Stop after this many photos; 0: all.", low=0)
     shard: str = setting(
@@ -66,18 +66,18 @@ class RunSettings(Settings):
     )
     tile: int = setting(
         0,
-        "Photos are segmented in tiles of this many px and their halo; 0: what 0.8 GB hold.",
+        "Photos are segmented in tiles of this many px plus a halo; 0: as large as 0.8 GB hold.",
         low=0,
     )
-    batch: int = setting(16, "Small photos of one size that go through the network together.", low=1)
+    batch: int = setting(16, "How many small photos of one size go through the network together.", low=1)
     workers: int = setting(
-        0, "Threads for reading and for writing; 0: one a core. More need more memory.", low=0
+        0, "Threads for reading and for writing; 0: one per core. More need more memory.", low=0
     )
-    threads: int = setting(0, "Threads of the network and of the inpainting; 0: one a core.", low=0)
+    threads: int = setting(0, "Threads of the network and of the inpainting; 0: one per core.", low=0)
     backend: str = setting("auto", "What runs the model.", choices=("auto", *BACKENDS))
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
     rebuild: bool = setting(
-        False, "Build a TensorRT plan again, from the ONNX beside it, if it is of another GPU or TensorRT."
+        False, "Rebuild a TensorRT plan from the ONNX beside it if it is for another GPU or TensorRT."
     )
     engine: str = setting(
         "local", "Run the stages in this process, or on a Ray cluster.", choices=("local", "ray")

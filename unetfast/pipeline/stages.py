@@ -48,9 +48,7 @@ __all__ = [
     "encode_result",
     "failed",
     "identify",
-    "key_of",
     "load",
-    "mask_key_of",
     "missing_ending",
     "names",
     "put_place",
@@ -117,7 +115,7 @@ class Job:
     held_px: int | None = None  # what it takes of the memory budget
 
 
-def key_of(context: Context, sha256: str) -> str:
+def _key_of(context: Context, sha256: str) -> str:
     """Return what must be equal for a photo to count as done: content, settings, model, version."""
     chosen = _chosen(context.settings)
     text = json.dumps([sha256, chosen, context.model_sha256, __version__], sort_keys=True)
@@ -130,7 +128,7 @@ def _chosen(settings: RunSettings) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def mask_key_of(context: Context) -> str:
+def _mask_key_of(context: Context) -> str:
     """Return what must be equal for two results to show the same mask: what finds it and grows it."""
     settings = context.settings
     grown = settings.dilate_px if settings.inpaint else None
@@ -140,7 +138,7 @@ def mask_key_of(context: Context) -> str:
 
 def identify(job: Job, context: Context, sha256: str) -> None:
     """Write into the job's line what its results depend on."""
-    job.entry.update(sha256=sha256, key=key_of(context, sha256), mask_key=mask_key_of(context))
+    job.entry.update(sha256=sha256, key=_key_of(context, sha256), mask_key=_mask_key_of(context))
 
 
 def names(item: Item, settings: RunSettings) -> dict[str, str]:
@@ -189,7 +187,7 @@ def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
 
 def count_classes(labels: NDArray[Any], classes: int) -> NDArray[np.int64]:
     """Return how many pixels have each class id; of a mask, how many are not marked and how many are."""
-    # np.bincount would hold eight bytes a pixel.
+    # np.bincount would hold eight bytes per pixel.
     return np.array([np.count_nonzero(labels == id_) for id_ in range(classes)], np.int64)
 
 

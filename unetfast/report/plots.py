@@ -110,7 +110,7 @@ def compare(
     classes: Sequence[str],
     title: str,
 ) -> None:
-    """Draw one row an image: the image, the truth, the prediction, where they differ.
+    """Draw one row per image: the image, the truth, the prediction, where they differ.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Speed against quality, one point a candidate."""
+"""Speed against quality, one point per candidate."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def speed_against_quality(path: Path, rows: list[dict[str, Any]], title: str) ->
         label = f"{row['backend']} {row['precision']}"
         axes.annotate(label, (row["p50_ms"], quality), xytext=(5, 4), textcoords="offset points", fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlabel("milliseconds an image (median, batch 1)")
+    axes.set_xlabel("milliseconds per image (median, batch 1)")
     axes.set_ylabel("Dice against the truth" if with_truth else "agreement with the reference")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)

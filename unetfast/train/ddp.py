@@ -70,7 +70,7 @@ class Team:
                 distributed.broadcast(buffer, 0)
 
     def leave(self) -> None:
-        """Part."""
+        """Leave the group of processes."""
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
 

@@ -34,7 +34,7 @@ class TensorBoard:
         self._writer.add_text("settings", f"| setting | value |\n| --- | --- |\n{lines}")
 
     def epoch(self, epoch: int, values: dict[str, float]) -> None:
-        """Write one scalar a number."""
+        """Write one scalar per number."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, epoch)
         self._writer.flush()

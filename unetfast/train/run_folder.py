@@ -16,7 +16,6 @@ from unetfast.settings import from_mapping, from_toml, to_toml
 from unetfast.train.settings import TrainSettings
 
 __all__ = [
-    "ARGS",
     "METRICS",
     "RESULTS",
     "new_folder",
@@ -27,7 +26,7 @@ __all__ = [
     "write_table",
 ]
 
-ARGS = "args.toml"
+_ARGS = "args.toml"
 METRICS = "metrics.json"  # of an evaluation
 RESULTS = "results.csv"
 
@@ -55,7 +54,7 @@ def refuse_unfit(wanted: Path, stem: str = "train") -> None:
     """Raise ConfigError when a folder holds results already, or cannot be made: before the work, that is."""
     if (wanted / METRICS).exists():
         raise ConfigError(f"{wanted}: holds an evaluation already; choose another --output")
-    if (wanted / ARGS).exists():
+    if (wanted / _ARGS).exists():
         go_on = f"go on with it: unetfast train --resume {wanted}, or " if stem == "train" else ""
         raise ConfigError(f"{wanted}: holds a training run already; {go_on}choose another --output")
     there = next(path for path in (wanted, *wanted.parents) if path.exists())
@@ -77,7 +76,7 @@ def _first_free(stem: str, parent: Path) -> Path:
 
 def write_settings(folder: Path, settings: TrainSettings) -> None:
     """Write ``args.toml``; ``unetfast train --config`` of it does the same run again."""
-    atomic_write(folder / ARGS, to_toml(settings).encode("utf-8", "surrogateescape"))
+    atomic_write(folder / _ARGS, to_toml(settings).encode("utf-8", "surrogateescape"))
 
 
 def read_settings(folder: Path, changes: dict[str, Any]) -> TrainSettings:
@@ -94,16 +93,16 @@ def read_settings(folder: Path, changes: dict[str, Any]) -> TrainSettings:
     ConfigError
         When there is no run, or a change would make it another one.
     """
-    if not (folder / ARGS).is_file():
-        raise ConfigError(f"{folder}: holds no training run to go on with (no {ARGS})")
-    stored = from_toml(folder / ARGS)
+    if not (folder / _ARGS).is_file():
+        raise ConfigError(f"{folder}: holds no training run to go on with (no {_ARGS})")
+    stored = from_toml(folder / _ARGS)
     fixed = [key for key, value in changes.items() if key not in _FREE and stored.get(key) != _plain(value)]
     if fixed:
         raise ConfigError(
             f"{folder}: --{fixed[0].replace('_', '-')} cannot change when a run is resumed "
             f"(only: {', '.join(sorted(_FREE))}); start a new run for it"
         )
-    return from_mapping(TrainSettings, {**stored, **changes}, str(folder / ARGS))
+    return from_mapping(TrainSettings, {**stored, **changes}, str(folder / _ARGS))
 
 
 # What changes neither the weights' meaning nor their path, and how long the path is.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from unetfast.data.layouts.found import Found
 from unetfast.registry import Registry
 
-__all__ = ["LAYOUTS", "Found"]
+__all__ = ["IN_ONE_FILE", "LAYOUTS", "Found"]
 
 LAYOUTS = Registry(
     "layout",
@@ -37,3 +37,14 @@ LAYOUTS = Registry(
         "imagescope": "unetfast.data.layouts.imagescope:find",
     },
 )
+
+# A file that stands for its data set, by its ending: the layouts that may be written so, asked in this order.
+IN_ONE_FILE = {
+    ".csv": ("rle", "via", "csv"),
+    ".tsv": ("csv",),
+    ".jsonl": ("csv",),
+    ".json": ("coco", "labelme", "via"),
+    ".xml": ("cvat", "imagescope"),
+    ".txt": ("list",),
+    ".lst": ("list",),
+}

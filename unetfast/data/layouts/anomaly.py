@@ -1,4 +1,4 @@
-"""Defects with masks beside sound parts without: MVTec AD's ``ground_truth/crack/000_mask.png`` and ``good``.
+"""Defects with masks, sound parts without: MVTec AD's ``ground_truth/crack/000_mask.png`` and ``good``.
 
 Images in folders called good, normal (VisA), negative or the like, which have no masks, are background.
 """
@@ -52,8 +52,8 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     if {sample.split for sample in found.samples} == {"test"}:  # MVTec AD trains without any defect
         samples = [replace(sample, split=None) for sample in samples]
         notes.append(
-            "all masks are of test: its images are trained on as those of train, and validation images are "
-            "drawn from both; keep some of them elsewhere to test with"
+            "all masks belong to test: its images are trained on like those of train, and validation images "
+            "are drawn from both; keep some of them elsewhere to test with"
         )
     ids = file_ids([sample.image for sample in samples])
     return replace(

@@ -1,4 +1,4 @@
-"""All images in one file, all masks in another: ``X_train.npy``, ``y_train.npy``; one ``.npz``; TIFF stacks.
+"""All images in one file and all masks in another: ``X_train.npy``, ``y_train.npy``; ``.npz``; TIFF stacks.
 
 Arrays of (N, H, W), (N, H, W, C) or (N, C, H, W), or as many pages; names tell images from masks, and
 which go together.
@@ -21,7 +21,7 @@ from unetfast.spec import FileRef, Sample
 
 __all__ = ["find"]
 
-_MOST_FILES = 512  # looked into; a data set with more has one an image
+_MOST_FILES = 512  # looked into; a data set with more has one per image
 _MOST_STACKS = 64  # TIFF files, whose pages have to be looked for
 _SMALLEST_PX = 16  # a shorter last axis of three holds the channels of one picture
 
@@ -61,7 +61,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         ]
         notes.append(f"{count} images of {_size(image.shape)} in {image.name}, their masks in {truth.name}")
     if alone:
-        notes.append(f"left out, images without masks or the reverse: {', '.join(alone[:5])}")
+        notes.append(f"left out, images without masks or masks without images: {', '.join(alone[:5])}")
     return Found(samples, notes=notes) if samples else None
 
 

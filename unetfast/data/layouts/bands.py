@@ -1,4 +1,4 @@
-"""Images whose channels are files of their own: Sentinel's ``x_B02.tif``, ``x_B03.tif`` for ``masks/x.tif``.
+"""Images whose channels are separate files: Sentinel's ``x_B02.tif``, ``x_B03.tif`` for ``masks/x.tif``.
 
 Also colours (``train_red/red_1.tif``), nnU-Net's ``x_0000.png``, a folder an image (``x/B02.tif``), and
 two times of one place in the folders ``A`` and ``B`` (LEVIR-CD): all become the channels of one image.

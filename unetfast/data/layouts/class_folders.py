@@ -1,4 +1,4 @@
-"""A folder of binary masks for each class: ``images/1.jpg``, ``masks/crack/1.png``, ``masks/spall/1.png``.
+"""A folder of binary masks per class: ``images/1.jpg``, ``masks/crack/1.png``, ``masks/spall/1.png``.
 
 The folders' names become the classes; an image has a mask of some of them, or of all. Where it is asked
 for by name, files that differ in their ends are classes, too: ``1_crack.png``, ``1_spall.png``.

@@ -1,107 +1,61 @@
-"""Outlines in a JSON file as of the COCO data set: ``images``, ``annotations``, ``categories``.
+"""Outlines in a JSON file, as in the COCO data set: ``images``, ``annotations``, ``categories``.
 
 One file or one a split. Polygons and run-length encodings are read; boxes alone are not masks.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from unetfast.data.layouts.found import Found
-from unetfast.data.layouts.outlined import outlined_samples
+from unetfast.data.layouts.outlined import Outlines
 from unetfast.data.layouts.paths import Resolver, is_absolute, split_in
 from unetfast.data.listing import Listing
+from unetfast.data.polygons import Outline, Rings, Runs
 from unetfast.errors import DatasetError
 
 __all__ = ["find", "near_miss"]
 
-_MOST_FILES = 50  # looked into; a data set with more .json files has one an image
+_MOST_FILES = 50  # looked into; a data set with more .json files has one per image
 
 
 def find(listing: Listing, mask: str | None) -> Found | None:
     """Find the images of COCO files with their outlines; see :mod:`~unetfast.data.layouts`."""
-    files, resolver, found = _files(listing), Resolver(listing), _Annotated()
+    files, resolver, found = _files(listing), Resolver(listing), Outlines(listing)
+    elsewhere: dict[str, str] = {}  # absolute paths, and the images that were found for them
+    lost = 0
     for name, content in files.items():
-        found.read(listing, resolver, name, content, mask)
-    used = {shape[0] for shapes in found.shapes.values() for shape in shapes}
-    if not used and found.boxes:
-        raise DatasetError(
-            f"{listing.root}: all {found.boxes} annotations in {', '.join(files)} are boxes without an "
-            "outline"
-        )
-    if not used:
-        return None
-    bare = [image for image, shapes in found.shapes.items() if image in found.boxed and not shapes]
-    for image in bare:  # its objects would be taken for background
-        del found.shapes[image]
-    unlisted = len(set(listing.images) - set(found.shapes))
-    known = [str(c.get("name")) for content in files.values() for c in sorted(content["categories"], key=_id)]
-    classes = ("background", *[name for name in dict.fromkeys(known) if name in used])
-    return Found(
-        outlined_samples(listing, found.shapes, found.splits),
-        [*found.missing, *(f"{image} (boxes alone)" for image in bare)],
-        [],
-        [f"outlines in {', '.join(files)}", *found.notes(unlisted)],
-        {"classes": classes},
-    )
-
-
-@dataclass
-class _Annotated:
-    """What annotation files say, as they are read one after the other."""
-
-    shapes: dict[str, list[Any]] = field(default_factory=dict)  # of each image that is here
-    splits: dict[str, str | None] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    boxed: set[str] = field(default_factory=set)  # images with annotations that have no outline
-    elsewhere: dict[str, str] = field(default_factory=dict)  # absolute paths, and what they meant
-    boxes: int = 0
-    lost: int = 0
-
-    def read(
-        self, listing: Listing, resolver: Resolver, name: str, content: Mapping[str, Any], mask: str | None
-    ) -> None:
-        try:
-            by_image, only_boxes = _shapes(listing, name, content, mask)
-            self.lost += _lost(by_image, content)
-        except DatasetError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            raise DatasetError(f"{listing.ref(name)}: not as COCO writes it: {exc!r}") from exc
-        self.boxes += only_boxes.total()
+        by_image, of_others = _shapes(listing, name, content)
+        lost += of_others
         for entry in content["images"]:
             written = str(entry.get("file_name", ""))
+            shapes = by_image.get(entry.get("id"), [])
             image = resolver.name(written, name)
             if image is None:
-                self.missing.append(f"{name}: {entry.get('file_name')}")
+                found.lone.append(f"{name}: {written}")
                 continue
             if is_absolute(written):
-                self.elsewhere.setdefault(written, image)
-            self.shapes.setdefault(image, []).extend(by_image.get(entry.get("id"), []))
-            if entry.get("id") in only_boxes:
-                self.boxed.add(image)
-            split = split_in(name) or split_in(image)
-            if self.splits.setdefault(image, split) != split:
-                raise DatasetError(f"{listing.root}: {image} is listed in two splits")
-
-    def notes(self, unlisted: int) -> list[str]:
-        said = []
-        if self.boxes:
-            said.append(f"{self.boxes} annotations are boxes or lines without an outline, and are left out")
-        if self.lost:
-            said.append(f"{self.lost} annotations are of images that are not listed, and are left out")
-        if self.elsewhere:
-            written, image = next(iter(self.elsewhere.items()))
-            said.append(
-                f"{len(self.elsewhere)} images are listed by absolute paths and were found again by their "
-                f"ends, such as {image} for {written}"
-            )
-        if unlisted:
-            said.append(f"{unlisted} pictures are not listed, and are left out")
-        return said
+                elsewhere.setdefault(written, image)
+            found.add(image, shapes, split_in(name) or split_in(image))
+    if not any(found.shapes.values()):
+        return None  # a file of other images must not hide another layout; near_miss says so
+    notes = [f"outlines in {', '.join(files)}"]
+    if lost:
+        notes.append(f"{lost} annotations are of images that are not listed, and are left out")
+    if elsewhere:
+        written, image = next(iter(elsewhere.items()))
+        notes.append(
+            f"{len(elsewhere)} images are listed by absolute paths and were found again by their ends, such "
+            f"as {image} for {written}"
+        )
+    classes = [
+        str(entry.get("name"))
+        for content in files.values()
+        for entry in sorted(content["categories"], key=_id)
+    ]
+    return found.found(mask, *notes, classes=classes)
 
 
 def near_miss(listing: Listing) -> str:
@@ -143,47 +97,40 @@ def _id(entry: Mapping[str, Any]) -> int:
 
 
 def _shapes(
-    listing: Listing, name: str, content: Mapping[str, Any], mask: str | None
-) -> tuple[dict[Any, list[Any]], Counter[Any]]:
-    """Return the shapes of each image id, and how many of its annotations are only boxes."""
-    categories = {entry.get("id"): str(entry.get("name")) for entry in content["categories"]}
-    wanted = set(categories.values())
-    if mask is not None:
-        asked = {word.strip() for word in mask.split(",")}
-        if not asked <= wanted:
-            raise DatasetError(
-                f"{listing.ref(name)}: no category {mask!r}; it has {', '.join(sorted(wanted))}"
-            )
-        wanted = asked
-    by_image: dict[Any, list[Any]] = {}
-    boxes: Counter[Any] = Counter()
-    for entry in content["annotations"]:
-        category = categories.get(entry.get("category_id"))
-        if category is None:
-            raise DatasetError(f"{listing.ref(name)}: annotation {entry.get('id')} has an unknown category")
-        if category not in wanted:
-            continue
-        outline = _outline(entry.get("segmentation"))
-        if outline is None:
-            boxes[entry.get("image_id")] += 1
-        else:
-            by_image.setdefault(entry.get("image_id"), []).append((category, outline))
-    return by_image, boxes
+    listing: Listing, name: str, content: Mapping[str, Any]
+) -> tuple[dict[Any, list[tuple[str, Outline | None]]], int]:
+    """Return the shapes of each image id, and how many are of images that the file does not list."""
+    by_image: dict[Any, list[tuple[str, Outline | None]]] = defaultdict(list)
+    try:
+        sizes = {entry.get("id"): _size(entry) for entry in content["images"]}
+        categories = {entry.get("id"): str(entry.get("name")) for entry in content["categories"]}
+        for entry in content["annotations"]:
+            category = categories.get(entry.get("category_id"))
+            if category is None:
+                raise DatasetError(
+                    f"{listing.ref(name)}: annotation {entry.get('id')} has an unknown category"
+                )
+            image = entry.get("image_id")
+            by_image[image].append((category, _outline(entry.get("segmentation"), sizes.get(image))))
+    except DatasetError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise DatasetError(f"{listing.ref(name)}: not as COCO writes it: {exc!r}") from exc
+    return by_image, sum(len(shapes) for image, shapes in by_image.items() if image not in sizes)
 
 
-def _lost(by_image: Mapping[Any, list[Any]], content: Mapping[str, Any]) -> int:
-    """Count annotations of images that the file does not list."""
-    listed = {entry.get("id") for entry in content["images"]}
-    return sum(len(shapes) for image, shapes in by_image.items() if image not in listed)
+def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    height, width = (int(image.get(side) or 0) for side in ("height", "width"))
+    return (height, width) if height and width else None
 
 
-def _outline(segmentation: Any) -> Any | None:
-    """Return rings of (x, y), or a run-length encoding as (height, width, counts)."""
+def _outline(segmentation: Any, size: tuple[int, int] | None) -> Outline | None:
     if isinstance(segmentation, dict):
         height, width = segmentation["size"]
         counts = segmentation["counts"]
-        return int(height), int(width), counts if isinstance(counts, str) else tuple(counts)
+        return Runs((int(height), int(width)), counts if isinstance(counts, str) else tuple(counts))
     if not isinstance(segmentation or [], list):
         raise TypeError(f"a segmentation of {segmentation!r}")
     rings = [[float(value) for value in ring] for ring in segmentation or [] if len(ring) >= 6]
-    return tuple(tuple(zip(ring[::2], ring[1::2], strict=False)) for ring in rings) or None
+    points = tuple(tuple(zip(ring[::2], ring[1::2], strict=False)) for ring in rings)
+    return Rings(points, size=size) if points else None

@@ -6,7 +6,6 @@ Boxes, lines and points are no masks; ellipses are drawn.
 from __future__ import annotations
 
 import math
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,11 +15,12 @@ from unetfast.data.layouts.outlined import Outlines, ellipse, runs_of, xml_of
 from unetfast.data.layouts.paths import Resolver, split_in
 from unetfast.data.layouts.words import split_of
 from unetfast.data.listing import Listing
+from unetfast.data.polygons import Outline, Rings
 from unetfast.errors import DatasetError
 
 __all__ = ["find"]
 
-_MOST_FILES = 50  # looked into; a data set with more has one an image
+_MOST_FILES = 50  # looked into; a data set with more has one per image
 _SHAPES = ("polygon", "mask", "ellipse", "box", "polyline", "points", "cuboid", "skeleton")
 
 
@@ -33,7 +33,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     }
     if not files:
         return None
-    resolver, found = Resolver(listing), Outlines()
+    resolver, found = Resolver(listing), Outlines(listing)
     for name, root in files.items():
         if root.find("track") is not None:
             raise DatasetError(
@@ -48,18 +48,20 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             try:
                 size = round(float(entry.attrib["height"])), round(float(entry.attrib["width"]))
                 shapes = [shape for shape in entry if shape.tag in _SHAPES]
-                found.add(image, [(shape.get("label", ""), _outline(shape, size)) for shape in shapes], size)
+                found.add(
+                    image,
+                    [(shape.get("label", ""), _outline(shape, size)) for shape in shapes],
+                    split_of(entry.get("subset", "")) or split_in(name),
+                )
             except (KeyError, ValueError) as exc:
-                raise DatasetError(f"{listing.ref(name)}: {image}: a shape that is no such: {exc}") from exc
-            if split := split_of(entry.get("subset", "")) or split_in(name):
-                found.splits[image] = split
-    return found.found(listing, mask, f"outlines in {', '.join(files)}")
+                raise DatasetError(f"{listing.ref(name)}: {image}: a malformed shape: {exc}") from exc
+    return found.found(mask, f"outlines in {', '.join(files)}")
 
 
-def _outline(shape: ElementTree.Element, size: tuple[int, int]) -> Any | None:
+def _outline(shape: ElementTree.Element, size: tuple[int, int]) -> Outline | None:
     if shape.tag == "polygon":
         points = (point.split(",") for point in shape.attrib["points"].split(";") if point)
-        return (tuple((float(x), float(y)) for x, y in points),)
+        return Rings((tuple((float(x), float(y)) for x, y in points),), size=size)
     if shape.tag == "mask":  # lengths of 0 and 1 in turn along the rows of its box
         left, top, width, height = (
             round(float(shape.attrib[key])) for key in ("left", "top", "width", "height")
@@ -72,5 +74,5 @@ def _outline(shape: ElementTree.Element, size: tuple[int, int]) -> Any | None:
         return runs_of(inside.reshape(height, width), left, top, size)
     if shape.tag == "ellipse":
         x, y, rx, ry = (float(shape.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
-        return (ellipse(x, y, rx, ry, math.radians(float(shape.get("rotation", "0")))),)
+        return Rings((ellipse(x, y, rx, ry, math.radians(float(shape.get("rotation", "0")))),), size=size)
     return None

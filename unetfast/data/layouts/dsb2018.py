@@ -1,4 +1,4 @@
-"""One folder an image, one mask file an object: ``<id>/images/<id>.png`` and ``<id>/masks/*.png``.
+"""One folder per image and one mask file per object: ``<id>/images/<id>.png`` and ``<id>/masks/*.png``.
 
 The layout of the 2018 Data Science Bowl. The masks of an image are merged.
 """

@@ -1,4 +1,4 @@
-"""An ImageScope XML an image: ``Annotations/x.xml`` with ``<Region>`` outlines for ``Tissue Images/x.tif``.
+"""One ImageScope XML per image: ``Annotations/x.xml`` with ``<Region>`` outlines for ``Tissue Images/x.tif``.
 
 As MoNuSeg has its nuclei. The names of the layers are the classes; without names there is one.
 """
@@ -6,12 +6,12 @@ As MoNuSeg has its nuclei. The names of the layers are the classes; without name
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
 from xml.etree import ElementTree
 
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.outlined import Outlines, xml_of
 from unetfast.data.listing import Listing
+from unetfast.data.polygons import Rings
 from unetfast.errors import DatasetError
 
 __all__ = ["find"]
@@ -28,7 +28,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     by_stem: dict[str, list[str]] = defaultdict(list)
     for image in listing.images:
         by_stem[_stem(image)].append(image)
-    found = Outlines()
+    found = Outlines(listing)
     for name in names:
         layers = _layers(listing, name)
         if layers is None:
@@ -40,19 +40,19 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             found.lone.append(f"{name} (fits {', '.join(images)})" if images else name)
             continue
         found.add(images[0], layers)
-    return found.found(listing, mask)
+    return found.found(mask)
 
 
 def _stem(name: str) -> str:
     return name.rpartition("/")[2].rpartition(".")[0].casefold()
 
 
-def _layers(listing: Listing, name: str) -> list[tuple[str, Any | None]] | None:
+def _layers(listing: Listing, name: str) -> list[tuple[str, Rings | None]] | None:
     """Return class and outline of each region, or None where the file is another tool's."""
     root = xml_of(listing, name, "Annotations")
     if root is None:
         return None
-    shapes: list[tuple[str, Any | None]] = []
+    shapes: list[tuple[str, Rings | None]] = []
     for layer in root.iter("Annotation"):
         label = _class(layer)
         for region in layer.iter("Region"):
@@ -61,10 +61,10 @@ def _layers(listing: Listing, name: str) -> list[tuple[str, Any | None]] | None:
             except (KeyError, ValueError) as exc:
                 raise DatasetError(f"{listing.ref(name)}: a vertex without numbers: {exc}") from exc
             if region.get("NegativeROA", "0") == "1":  # a hole in what lies around it, as it is smaller
-                shapes.append(("background", (ring,)))
+                shapes.append(("background", Rings((ring,))))
                 continue
             area = len(ring) >= 3 and region.get("Type", "0") in _OUTLINES
-            shapes.append((label, (ring,) if area else None))
+            shapes.append((label, Rings((ring,)) if area else None))
     return shapes
 
 

@@ -1,4 +1,4 @@
-"""A LabelMe file an image: ``photo.json`` with ``shapes`` beside ``photo.jpg``.
+"""One LabelMe file per image: ``photo.json`` with ``shapes`` beside ``photo.jpg``.
 
 Polygons, rectangles and circles are read, and the masks that its AI tools make.
 """
@@ -17,6 +17,7 @@ from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.outlined import Outlines, ellipse, runs_of
 from unetfast.data.layouts.paths import Resolver
 from unetfast.data.listing import IMAGE_ENDINGS, Listing
+from unetfast.data.polygons import Outline, Rings, Runs
 from unetfast.errors import DatasetError
 
 __all__ = ["find"]
@@ -29,7 +30,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     names = listing.ending(".json")
     if not any(_content(listing, name) is not None for name in names[:5]):
         return None
-    resolver, found = Resolver(listing), Outlines()
+    resolver, found = Resolver(listing), Outlines(listing)
     for name in names:
         content = _content(listing, name)
         if content is None:
@@ -40,11 +41,12 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             continue
         try:
             size = int(content.get("imageHeight") or 0), int(content.get("imageWidth") or 0)
-            shapes = [(str(shape.get("label")), _outline(shape, size)) for shape in content["shapes"]]
-            found.add(image, shapes, size)
+            found.add(
+                image, [(str(shape.get("label")), _outline(shape, size)) for shape in content["shapes"]]
+            )
         except (TypeError, ValueError, cv2.error) as exc:
-            raise DatasetError(f"{listing.ref(name)}: a shape without proper points: {exc}") from exc
-    return found.found(listing, mask)
+            raise DatasetError(f"{listing.ref(name)}: a malformed shape: {exc}") from exc
+    return found.found(mask)
 
 
 def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
@@ -60,28 +62,29 @@ def _image(listing: Listing, resolver: Resolver, name: str, content: Mapping[str
     return beside or resolver.name(str(content.get("imagePath") or ""), name)
 
 
-def _outline(shape: Mapping[str, Any], size: tuple[int, int]) -> tuple[Any, ...] | None:
+def _outline(shape: Mapping[str, Any], size: tuple[int, int]) -> Outline | None:
     """Return rings of points, or the runs of a mask; None for points and lines."""
+    known_size = size if all(size) else None
     kind = shape.get("shape_type") or "polygon"
     points = [(float(x), float(y)) for x, y in shape.get("points", [])]
     if kind == "polygon" and len(points) >= 3:
-        return (tuple(points),)
+        return Rings((tuple(points),), size=known_size)
     if kind == "mask" and points:
         return _runs(str(shape.get("mask")), points[0], size)
     if kind == "rectangle" and len(points) == 2:
         (a, b), (c, d) = points
-        return (((a, b), (c, b), (c, d), (a, d)),)
+        return Rings((((a, b), (c, b), (c, d), (a, d)),), size=known_size)
     if kind == "circle" and len(points) == 2:
         (x, y), edge = points
         radius = math.dist((x, y), edge)
-        return (ellipse(x, y, radius, radius),)
+        return Rings((ellipse(x, y, radius, radius),), size=known_size)
     return None
 
 
-def _runs(text: str, corner: tuple[float, float], size: tuple[int, int]) -> tuple[Any, ...]:
-    """Return a mask as ``polygons.drawn`` takes runs; it is stored as a PNG of its bounding box."""
+def _runs(text: str, corner: tuple[float, float], size: tuple[int, int]) -> Runs:
+    """Return the runs of a mask, which is stored as a PNG of its bounding box."""
     data = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
     if picture is None:
-        raise ValueError("a mask that is no PNG")
+        raise ValueError("a mask that is not a PNG")
     return runs_of(picture > 0, round(corner[0]), round(corner[1]), size)

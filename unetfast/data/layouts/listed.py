@@ -1,4 +1,4 @@
-"""Text files such as ``train.txt``: an image and its mask a line, or an image's name a line.
+"""Text files such as ``train.txt`` with an image and its mask per line, or an image's name per line.
 
 CamVid's lists are of the first kind (absolute paths of another machine are found again by their
 ends), Pascal VOC's ``ImageSets`` of the second.
@@ -7,6 +7,7 @@ ends), Pascal VOC's ``ImageSets`` of the second.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from unetfast.data.layouts import mat, paired
@@ -90,12 +91,7 @@ def _both(resolver: Resolver, parts: list[str], beside: str) -> tuple[FileRef, F
 
 def _names(listing: Listing, mask: str | None, lines: dict[str, list[str]]) -> Found | None:
     """Read lists of one name a line, whose pairs the folders tell."""
-    # Beside Pascal VOC's train.txt, aeroplane_train.txt is another thing; alone, list_train.txt is the list.
-    splits = {name: split_of(name.rpartition("/")[2].rpartition(".")[0]) for name in lines}
-    if not any(splits.values()):
-        splits = {name: split_in(name.rpartition("/")[2]) for name in lines}
-    if "train" not in splits.values():  # Pascal VOC has trainval beside both, Oxford's pets have it alone
-        splits |= {name: "train" for name in lines if _is_trainval(name)}
+    splits = _splits(lines)
     lists = [name for name, split in splits.items() if split and lines[name]]
     found = (paired.find(listing, mask) or mat.find(listing, mask)) if lists else None
     if found is None:
@@ -105,19 +101,10 @@ def _names(listing: Listing, mask: str | None, lines: dict[str, list[str]]) -> F
     good = {name: sum(sample is not None for sample in samples[name]) for name in lists}
     if not any(good.values()):
         return None  # text of another kind
-    whole = [name for name in lists if good[name] == len(lines[name])]
-    # Pascal VOC's lists for detection name images without masks; those for segmentation, beside them, do not.
-    served = {splits[name] for name in whole}
-    others = [name for name in lists if splits[name] not in served]
-    # A list for a test whose masks are not given out is none that lacks masks.
-    most = [
-        name
-        for name in others
-        if 2 * good[name] >= len(lines[name]) or (whole and splits[name] in ("train", "val"))
-    ]
+    used = _used(splits, {name: (good[name], len(lines[name])) for name in lists})
     chosen: dict[str, Sample] = {}
     missing: list[str] = []
-    for name in (*whole, *most):
+    for name in used:
         for line, sample in zip(lines[name], samples[name], strict=True):
             if sample is None:
                 missing.append(f"{name}: {line}")
@@ -126,18 +113,43 @@ def _names(listing: Listing, mask: str | None, lines: dict[str, list[str]]) -> F
                     f"{listing.root}: {line} is listed for {chosen[sample.id].split} and for {splits[name]}; "
                     "pass the list that is meant"
                 )
-    notes = [f"samples listed in {', '.join(sorted((*whole, *most)))}"] if chosen else []
+    notes = [f"samples listed in {', '.join(sorted(used))}"] if chosen else []
     notes += [
         f"{name} is not used: {good[name]} of its {len(lines[name])} names have an image and a mask"
         for name in lists
-        if name not in (*whole, *most)
+        if name not in used
     ]
-    listed = [chosen[sample.id] for sample in found.samples if sample.id in chosen]
-    if listed and (rest := len(found.samples) - len(listed)):
-        notes.append(f"{rest} pairs left out, in no list")
-    if not listed:
+    if not chosen:
         return replace(found, notes=[*found.notes, *notes])
+    if rest := len(found.samples) - len(chosen):
+        notes.append(f"{rest} pairs left out, in no list")
+    listed = [chosen[sample.id] for sample in found.samples if sample.id in chosen]
     return Found(listed, missing, [], [*found.notes, *notes], found.hints)
+
+
+def _splits(lists: Iterable[str]) -> dict[str, str | None]:
+    """Return the split of each list that its name says is one."""
+    # Beside Pascal VOC's train.txt, aeroplane_train.txt is another thing; alone, list_train.txt is the list.
+    splits = {name: split_of(name.rpartition("/")[2].rpartition(".")[0]) for name in lists}
+    if not any(splits.values()):
+        splits = {name: split_in(name.rpartition("/")[2]) for name in lists}
+    if "train" not in splits.values():  # Pascal VOC has trainval beside both, Oxford's pets have it alone
+        splits |= {name: "train" for name in lists if _is_trainval(name)}
+    return splits
+
+
+def _used(splits: Mapping[str, str | None], counts: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Choose among lists by how many of their names, and of how many, have an image and a mask."""
+    whole = [name for name, (good, all_) in counts.items() if good == all_]
+    # Pascal VOC's lists for detection name images without masks; those for segmentation, beside them, do not.
+    served = {splits[name] for name in whole}
+    # A list for a test whose masks are not given out is none that lacks masks.
+    most = [
+        name
+        for name, (good, all_) in counts.items()
+        if splits[name] not in served and (2 * good >= all_ or (whole and splits[name] in ("train", "val")))
+    ]
+    return [*whole, *most]
 
 
 class _Known:

@@ -1,4 +1,4 @@
-"""Images with ground truth in MATLAB files of the same name, as CrackForest has it.
+"""Images with ground truth in MATLAB files of the same name, as in CrackForest.
 
 Of CrackForest's ``groundTruth.Segmentation`` only the value 2 is crack: 3 and 4 are pieces of road
 that cracks enclose.

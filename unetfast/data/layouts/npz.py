@@ -1,4 +1,4 @@
-"""One ``.npz`` a sample, with an array for the image and one for the mask: ``image`` and ``label``.
+"""One ``.npz`` per sample, with an array for the image and one for the mask: ``image`` and ``label``.
 
 As TransUNet and its followers keep slices.
 """

@@ -1,11 +1,10 @@
-"""What the layouts of annotation tools share: outlines by image become samples."""
+"""What the layouts with outlines share: outlines by image become samples."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -14,112 +13,142 @@ from numpy.typing import NDArray
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.paths import split_in
 from unetfast.data.listing import Listing
-from unetfast.data.user_values import is_background
+from unetfast.data.polygons import Outline, Ring, Runs
+from unetfast.data.user_values import is_background, is_void
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
-__all__ = ["Outlines", "ellipse", "outlined_samples", "runs_of", "xml_of"]
+__all__ = ["Outlines", "ellipse", "runs_of", "xml_of"]
 
 _MOST_PX = 2**30  # of an image that a file speaks of
 
 
 @dataclass
 class Outlines:
-    """Outlines by image, as they are read one annotation file after the other.
+    """Outlines by image, as they are read from one annotation file after the other.
 
     Attributes
     ----------
+    listing : Listing
     shapes : dict
-        Name of an image in the listing to (class, outline) pairs, as ``Sample.polygons`` has them.
-    lone : list of str
-        What is annotated and not there, for people.
-    left_out : int
-        Shapes without an area: points, lines, and boxes where the tool draws them around outlines.
-    boxed : set of str
-        Images with boxes. Where they have no outline, their objects would be taken for background.
+        Name of an image in the listing to pairs of class and outline. None instead of an outline is a
+        shape without an area: a point, a line, or a box where the tool draws it around an outline.
     splits : dict
-        Image to split, where the annotation file says it.
+        Image to split, where the annotations say it.
+    lone : list of str
+        Annotated images that are not here, for people.
     """
 
-    shapes: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
-    lone: list[str] = field(default_factory=list)
-    left_out: int = 0
-    boxed: set[str] = field(default_factory=set)
+    listing: Listing
+    shapes: dict[str, list[tuple[str, Outline | None]]] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
+    lone: list[str] = field(default_factory=list)
 
-    def add(
-        self, image: str, shapes: Sequence[tuple[str, Any | None]], size: tuple[int, int] = (0, 0)
-    ) -> None:
-        """Take the shapes of an image; None instead of an outline is a shape without an area.
+    def add(self, image: str, shapes: Iterable[tuple[str, Outline | None]], split: str | None = None) -> None:
+        """Take the shapes of an image, in addition to those that another file gave it.
 
-        `size` is the height and width of the image that was drawn on, where the tool says it.
+        Raises
+        ------
+        DatasetError
+            When the other file puts it into another split.
         """
-        good = [(label, _of(size, outline)) for label, outline in shapes if outline]
-        self.left_out += len(shapes) - len(good)
-        if len(good) < len(shapes):
-            self.boxed.add(image)
-        self.shapes.setdefault(image, []).extend(good)
+        self.shapes.setdefault(image, []).extend(shapes)
+        if split and self.splits.setdefault(image, split) != split:
+            raise DatasetError(
+                f"{self.listing.root}: {image} is annotated for {self.splits[image]} and for {split}"
+            )
 
-    def found(self, listing: Listing, mask: str | None, *notes: str) -> Found | None:
-        """Return the samples, with the classes that `mask` takes; None where nothing has an outline."""
-        known = {label for shapes in self.shapes.values() for label, _ in shapes}
-        if not known and self.boxed:
-            raise DatasetError(
-                f"{listing.root}: all {self.left_out} annotations are boxes, lines or points; masks or "
-                "outlines are needed"
-            )
-        if not self.shapes and self.lone:
-            raise DatasetError(
-                f"{listing.root}: none of the {len(self.lone)} annotated images is here, such as that of "
-                f"{self.lone[0]}; pass the folder that holds both images and annotations"
-            )
-        if not known and self.shapes:
-            raise DatasetError(f"{listing.root}: none of {len(self.shapes)} annotated images has an outline")
-        if not known:
+    def found(self, mask: str | None, *notes: str, classes: Sequence[str] = ()) -> Found | None:
+        """Return the samples, or None where nothing is annotated.
+
+        Parameters
+        ----------
+        mask : str or None
+            The classes to take, separated by commas.
+        *notes : str
+            For people.
+        classes : sequence of str
+            All classes in their order, where the annotations say it.
+
+        Raises
+        ------
+        DatasetError
+            When a class is unknown, no image is here, or nothing has an outline.
+        """
+        root = self.listing.root
+        if not self.shapes:
+            if self.lone:
+                raise DatasetError(
+                    f"{root}: none of the {len(self.lone)} annotated images is here, such as that of "
+                    f"{self.lone[0]}; pass the folder that holds both images and annotations"
+                )
             return None
-        wanted = known if mask is None else {word.strip() for word in mask.split(",")}
-        if not wanted <= known:
-            raise DatasetError(f"{listing.root}: no class {mask!r}; there are {', '.join(sorted(known))}")
-        bare = sorted(image for image in self.boxed if not self.shapes[image])
-        kept = {image: shapes for image, shapes in self.shapes.items() if image not in bare}
-        taken = {
-            image: [shape for shape in shapes if shape[0] in wanted or is_background(shape[0])]
-            for image, shapes in kept.items()
+        known = dict.fromkeys((*classes, *sorted(_classes_of(self.shapes))))
+        wanted = set(known) if mask is None else {word.strip() for word in mask.split(",")}
+        if not wanted <= known.keys():
+            raise DatasetError(f"{root}: no class {mask!r}; there are {', '.join(known)}")
+        shapes = {
+            image: [(name, outline) for name, outline in of_image if name in wanted or _is_no_class(name)]
+            for image, of_image in self.shapes.items()
         }
-        splits = {image: self.splits.get(image) or split_in(image.rpartition("/")[0]) for image in kept}
-        said = list(notes)
-        if self.left_out:
-            said.append(f"{self.left_out} shapes are points, lines or boxes, and are left out")
-        if empty := [image for image, shapes in kept.items() if not shapes]:
-            said.append(
-                f"{len(empty)} images are listed without any outline and count as background, such as "
-                f"{empty[0]}; take those away that nobody has annotated"
+        outlines = {
+            image: tuple((name, outline) for name, outline in of_image if outline)
+            for image, of_image in shapes.items()
+        }
+        left_out = sum(map(len, shapes.values())) - sum(map(len, outlines.values()))
+        used = _classes_of(outlines)
+        if not used:
+            of = f" of {mask}" if mask else ""
+            if not left_out:
+                raise DatasetError(f"{root}: none of {len(shapes)} annotated images has an outline{of}")
+            raise DatasetError(
+                f"{root}: all {left_out} annotations{of} are boxes, lines or points, as for detection; masks "
+                "or outlines are needed"
             )
-        if unlisted := set(listing.images) - set(self.shapes):
-            said.append(f"{len(unlisted)} images without annotations are left out")
-        classes = ("background", *sorted(label for label in wanted if not is_background(label)))
-        missing = [f"{image} (boxes, lines or points alone)" for image in bare]
-        samples = outlined_samples(listing, taken, splits)
-        return Found(samples, missing, self.lone, said, {"classes": classes})
+        bare = [image for image in shapes if shapes[image] and not outlines[image]]
+        for image in bare:  # its objects would be taken for background
+            del outlines[image]
+        return Found(
+            self._samples(outlines),
+            [f"{image} (boxes, lines or points alone)" for image in bare],
+            self.lone,
+            [*notes, *self._notes(left_out)],
+            {"classes": tuple(name for name in known if name in used)},
+        )
+
+    def _samples(self, outlines: Mapping[str, tuple[tuple[str, Outline], ...]]) -> list[Sample]:
+        ids = unique_ids(list(outlines))
+        splits = {image: self.splits.get(image) or split_in(image.rpartition("/")[0]) for image in outlines}
+        return [
+            Sample(ids[image], self.listing.ref(image), (), splits[image], "polygons", of_image)
+            for image, of_image in outlines.items()
+        ]
+
+    def _notes(self, left_out: int) -> Iterator[str]:
+        if left_out:
+            yield f"{left_out} shapes are boxes, lines or points, and are left out"
+        if empty := [image for image, shapes in self.shapes.items() if not shapes]:
+            yield (
+                f"{len(empty)} images have no outline at all and count as background, such as {empty[0]}; "
+                "take away those that nobody has annotated"
+            )
+        if unlisted := set(self.listing.images) - set(self.shapes):
+            yield (
+                f"{len(unlisted)} pictures without annotations are left out; those that are background need "
+                "an entry without outlines"
+            )
 
 
-def outlined_samples(
-    listing: Listing, shapes: Mapping[str, Sequence[Any]], splits: Mapping[str, str | None]
-) -> list[Sample]:
-    """Return a sample for each image, with its (class, outline) pairs."""
-    ids = unique_ids(list(shapes))
-    return [
-        Sample(ids[image], listing.ref(image), (), splits.get(image), "polygons", tuple(found))
-        for image, found in shapes.items()
-    ]
+def _classes_of(shapes: Mapping[str, Iterable[tuple[str, Outline | None]]]) -> set[str]:
+    return {name for of_image in shapes.values() for name, _ in of_image}
 
 
-def _of(size: tuple[int, int], outline: Any) -> Any:
-    """Return rings with the size that they were drawn on; runs have one already."""
-    return outline if not all(size) or isinstance(outline[0], int) else ("of", *size, *outline)
+def _is_no_class(name: str) -> bool:
+    """Whether outlines of this name cut pieces out of those of other classes."""
+    return is_background(name) or is_void(name)
 
 
-def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0) -> tuple[tuple[float, float], ...]:
+def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0) -> Ring:
     """Return the ring of an ellipse around (x, y), turned by so many radians."""
     cos, sin = math.cos(turn), math.sin(turn)
     angles = (2 * math.pi * i / 64 for i in range(64))
@@ -127,8 +156,8 @@ def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0) -> tupl
     return tuple((x + u * cos - v * sin, y + u * sin + v * cos) for u, v in points)
 
 
-def runs_of(inside: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> tuple[Any, ...]:
-    """Return a mask of a part of an image as ``polygons.drawn`` takes runs.
+def runs_of(inside: NDArray[np.bool_], left: int, top: int, size: tuple[int, int]) -> Runs:
+    """Return a mask of a part of an image as the runs of the whole image.
 
     Parameters
     ----------
@@ -150,8 +179,7 @@ def runs_of(inside: NDArray[np.bool_], left: int, top: int, size: tuple[int, int
     columns = np.zeros((inside.shape[1], size[0]), np.int8)  # those that it touches, by columns
     columns[:, top : top + inside.shape[0]] = inside.T
     edges = np.flatnonzero(np.diff(columns.ravel(), prepend=0, append=0)) + left * size[0]
-    # With the size that they were counted in: a photo of another size is refused when they are drawn.
-    return (*size, tuple(np.diff(edges, prepend=0, append=size[0] * size[1]).tolist()))
+    return Runs(size, tuple(np.diff(edges, prepend=0, append=size[0] * size[1]).tolist()))
 
 
 def xml_of(listing: Listing, name: str, root: str) -> ElementTree.Element | None:

@@ -1,4 +1,4 @@
-"""Images and masks as files of matching names, in one folder, two, or many.
+"""Images and masks as files with matching names, in one folder, two, or many.
 
 Folder names tell images from masks (``images`` x ``masks``, ``train`` x ``trainannot``,
 ``…_Input`` x ``…_GroundTruth``), or the ends of file names do (``001.jpg``, ``001_mask.png``);
@@ -176,7 +176,7 @@ def near_miss(listing: Listing, mask: str | None) -> str:
         return ""
     return (
         f" By their names {len(images)} files are images, such as {images[0].name}, and {len(masks)} are "
-        f"masks, such as {orphans[0]}, but no mask is called as just one image is."
+        f"masks, such as {orphans[0]}, but no mask has the name of exactly one image."
     )
 
 
@@ -205,7 +205,7 @@ def _places(images: Iterable[File]) -> list[str]:
     places = sorted({" ".join(image.place) for image in images})
     if not 2 <= len(places) <= 20 or any(not place or re.search(r"\d", place) for place in places):
         return []
-    return [f"the folders {some(places)} are places, not classes: their masks mean the same"]
+    return [f"the folders {some(places)} are taken for places, not classes: their masks mean the same"]
 
 
 def _further_channel(images: list[File], matched: Matched) -> File | None:

@@ -1,4 +1,4 @@
-"""A Supervisely project: ``ds/img/x.jpg`` with ``ds/ann/x.jpg.json``, which has polygons and bitmaps.
+"""A Supervisely project: ``ds/img/x.jpg`` with polygons and bitmaps in ``ds/ann/x.jpg.json``.
 
 Rectangles, lines and points are no masks.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.outlined import Outlines, runs_of
 from unetfast.data.listing import Listing
+from unetfast.data.polygons import Outline, Rings
 from unetfast.errors import DatasetError
 
 __all__ = ["find"]
@@ -29,7 +30,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     names = [name for name in listing.names if _of_image(name)]
     if not any(_content(listing, name) is not None for name in names[:5]):
         return None
-    found = Outlines()
+    found = Outlines(listing)
     for name in names:
         content = _content(listing, name)
         if content is None:
@@ -40,12 +41,10 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             continue
         try:
             size = int(content["size"]["height"]), int(content["size"]["width"])
-            found.add(image, [(str(o["classTitle"]), _outline(o, size)) for o in content["objects"]], size)
+            found.add(image, [(str(o["classTitle"]), _outline(o, size)) for o in content["objects"]])
         except (KeyError, TypeError, ValueError, zlib.error, binascii.Error, cv2.error) as exc:
-            raise DatasetError(
-                f"{listing.ref(name)}: an object that is not as it should be: {exc!r}"
-            ) from exc
-    return found.found(listing, mask)
+            raise DatasetError(f"{listing.ref(name)}: a malformed object: {exc!r}") from exc
+    return found.found(mask)
 
 
 def _of_image(name: str) -> bool:
@@ -70,16 +69,16 @@ def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
     return content if known else None
 
 
-def _outline(thing: Mapping[str, Any], size: tuple[int, int]) -> Any | None:
+def _outline(thing: Mapping[str, Any], size: tuple[int, int]) -> Outline | None:
     kind = thing.get("geometryType") or ("bitmap" if thing.get("bitmap") else "polygon")
     if kind == "polygon":
         rings = [thing["points"]["exterior"], *thing["points"].get("interior", [])]
-        return ("even-odd", *(tuple((float(x), float(y)) for x, y in ring) for ring in rings))
+        return Rings(tuple(tuple((float(x), float(y)) for x, y in ring) for ring in rings), True, size=size)
     if kind == "bitmap":
         data = zlib.decompressobj().decompress(base64.b64decode(thing["bitmap"]["data"]), _MOST_BYTES)
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if picture is None:
-            raise ValueError("a bitmap that is no PNG")
+            raise ValueError("a bitmap that is not a PNG")
         if picture.ndim == 3:  # the mask is the alpha channel; of old exports, any colour
             picture = picture[:, :, 3] if picture.shape[2] == 4 else picture.max(axis=2)
         left, top = (int(value) for value in thing["bitmap"]["origin"])

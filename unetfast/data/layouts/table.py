@@ -1,4 +1,4 @@
-"""A CSV or JSON Lines file with the columns ``image``, ``mask`` and, if wanted, ``split``.
+"""A CSV or JSON Lines file with the columns ``image``, ``mask`` and optionally ``split``.
 
 ``metadata.jsonl`` of Hugging Face's image folders is one, with ``file_name`` and ``mask_file_name``.
 Paths are relative to the file, to the data set, or absolute. An image in several rows has several
@@ -114,8 +114,8 @@ def _samples(
 ) -> Found | None:
     at_image, at_mask, at_split = columns
     masks: dict[FileRef, list[FileRef]] = {}
-    splits: dict[FileRef, str | None] = {}
-    missing, unknown, unlabelled = [], set(), 0
+    words: dict[FileRef, str] = {}  # that say the split
+    missing, unlabelled = [], 0
     for line, row in enumerate(rows, 2):
         cells = [*row, *[""] * (1 + max(at_image, at_mask, at_split or 0) - len(row))]
         if cells[at_mask].strip().lower() in ("", "nan", "none", "na"):
@@ -132,25 +132,29 @@ def _samples(
             continue
         masks.setdefault(image, []).append(mask)
         word = cells[at_split].strip() if at_split is not None else ""
-        split = split_of(word)
-        if word and split is None:
-            unknown.add(word)
-        if splits.setdefault(image, split) != split:
+        if split_of(words.setdefault(image, word)) != split_of(word):
             raise DatasetError(f"{listing.root}: {name}:{line}: {image.name} is in two splits")
     if not masks and listing.focus:
         lacking = f"; none of these files is there: {', '.join(missing[:3])}" if missing else ""
         raise DatasetError(f"{listing.root / name}: lists no image with a mask{lacking}")
     if not masks or (len(missing) > len(masks) and not listing.focus):
         return None
-    numbers = bool(unknown) and all(word.isdigit() for word in unknown) and not any(splits.values())
-    if unknown and not numbers:
-        words = ", ".join(sorted(unknown)[:5])
-        raise DatasetError(f"{listing.root}: {name}: the split must be train, val or test; got {words}")
-    ids = file_ids(masks)
-    samples = [Sample(ids[image], image, tuple(found), splits[image]) for image, found in masks.items()]
     notes = [f"pairs listed in {name}"]
     if unlabelled:
         notes.append(f"{unlabelled} rows without a mask are left out")
-    if numbers:
-        notes.append("its folds are numbers, not train, val or test: validation images are drawn anew")
+    notes += _said_of_splits(set(words.values()) - {""}, f"{listing.root}: {name}")
+    ids = file_ids(masks)
+    samples = [
+        Sample(ids[image], image, tuple(found), split_of(words[image])) for image, found in masks.items()
+    ]
     return Found(samples, missing, [], notes)
+
+
+def _said_of_splits(words: set[str], source: str) -> list[str]:
+    """Refuse words that are no splits; folds with numbers are none either, which is only said."""
+    unknown = sorted(word for word in words if split_of(word) is None)
+    if not unknown:
+        return []
+    if len(unknown) < len(words) or not all(map(str.isdigit, unknown)):
+        raise DatasetError(f"{source}: the split must be train, val or test; got {', '.join(unknown[:5])}")
+    return ["its folds are numbers, not train, val or test: validation images are drawn anew"]

@@ -31,14 +31,7 @@ Frame = tuple[str, str]  # the sequence with its folder, and the number of the f
 
 def find(listing: Listing, mask: str | None) -> Found | None:
     """Find the frames of the challenge's sequences with their cells; see :mod:`~unetfast.data.layouts`."""
-    frames: dict[Frame, str] = {}
-    truths: dict[str, dict[Frame, str]] = defaultdict(dict)
-    for name in listing.images:
-        if match := _FRAME.match(name):
-            frames[match[1] + match[2], match[3]] = name
-        elif match := _TRUTH.match(name):
-            kind = "TRA" if match[4].upper().startswith("TRA") else match[3].upper()
-            truths[kind][match[1] + match[2], match[5]] = name
+    frames, truths = _files(listing)
     if not frames or not (truths["GT"] or truths["ST"]):
         return None
     slices = [name for kind in ("GT", "ST") for (_, number), name in truths[kind].items() if "_" in number]
@@ -55,22 +48,16 @@ def find(listing: Listing, mask: str | None) -> Found | None:
         notes[0] += f"; {'gold' if chosen == 'ST' else 'silver'}: --mask {'GT' if chosen == 'ST' else 'ST'}"
     kept = {frame: name for frame, name in truths[chosen].items() if frame in frames}
     lone = [name for frame, name in truths[chosen].items() if frame not in frames]
-    partial: list[Frame] = []
+    unlabelled = len(frames) - len(kept)
     if chosen == "GT":
-        partial = _partial(listing, kept, truths["TRA"])
-        kept = {frame: name for frame, name in kept.items() if frame not in partial}
-        notes += _unvouched(kept, truths["TRA"])
-        if partial:
-            notes.append(
-                f"{len(partial)} frames left out: cells that are tracked there have no outline, such as in "
-                f"{truths['GT'][next(iter(partial))]}"
-            )
+        kept, said = _whole(listing, kept, truths["TRA"])
+        notes += said
     if not kept:
         raise DatasetError(
             f"{listing.root}: no frame has outlines of all its cells (the gold truth has those of some); "
             "download the silver truth (ST) beside it"
         )
-    if unlabelled := len(frames) - len(kept) - len(partial):
+    if unlabelled:
         notes.append(f"{unlabelled} frames have no outlines, and are left out")
     ids = unique_ids([frames[frame] for frame in kept])
     samples = [
@@ -80,24 +67,38 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     return Found(samples, [], lone, notes, {"values": _CELLS, "name": "cell"})
 
 
-def _partial(listing: Listing, truths: Mapping[Frame, str], tracks: Mapping[Frame, str]) -> list[Frame]:
-    """Return the frames in which a tracked cell has no outline."""
-    return [
-        frame
-        for frame, name in truths.items()
-        if frame in tracks and _lacks(listing.ref(name), listing.ref(tracks[frame]))
-    ]
+def _files(listing: Listing) -> tuple[dict[Frame, str], dict[str, dict[Frame, str]]]:
+    """Return the image of each frame, and its outlines (GT, ST) and markers (TRA)."""
+    frames: dict[Frame, str] = {}
+    truths: dict[str, dict[Frame, str]] = defaultdict(dict)
+    for name in listing.images:
+        if match := _FRAME.match(name):
+            frames[match[1] + match[2], match[3]] = name
+        elif match := _TRUTH.match(name):
+            kind = "TRA" if match[4].upper().startswith("TRA") else match[3].upper()
+            truths[kind][match[1] + match[2], match[5]] = name
+    return frames, truths
 
 
-def _unvouched(truths: Mapping[Frame, str], tracks: Mapping[Frame, str]) -> list[str]:
-    """Name the frames of which nothing tells whether every cell has an outline."""
-    names = [name for frame, name in truths.items() if frame not in tracks]
-    if not names:
-        return []
-    return [
-        f"{len(names)} frames have no markers (TRA) to tell whether all cells have an outline, such as that "
-        f"of {names[0]}: cells without count as background"
-    ]
+def _whole(
+    listing: Listing, truths: Mapping[Frame, str], tracks: Mapping[Frame, str]
+) -> tuple[dict[Frame, str], list[str]]:
+    """Keep the frames in which every tracked cell has an outline, and say which others there are."""
+    whole, notes = {}, []
+    for frame, name in truths.items():
+        if frame not in tracks or not _lacks(listing.ref(name), listing.ref(tracks[frame])):
+            whole[frame] = name
+    if unmarked := [name for frame, name in truths.items() if frame not in tracks]:
+        notes.append(
+            f"{len(unmarked)} frames have no markers (TRA) to tell whether all cells have an outline, such "
+            f"as that of {unmarked[0]}: cells without count as background"
+        )
+    if partial := [name for frame, name in truths.items() if frame not in whole]:
+        notes.append(
+            f"{len(partial)} frames left out: cells that are tracked there have no outline, such as in "
+            f"{partial[0]}"
+        )
+    return whole, notes
 
 
 def _lacks(outlines: FileRef, markers: FileRef) -> bool:

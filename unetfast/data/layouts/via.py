@@ -17,6 +17,7 @@ from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.outlined import Outlines, ellipse
 from unetfast.data.layouts.paths import Resolver, split_in
 from unetfast.data.listing import Listing
+from unetfast.data.polygons import Rings
 from unetfast.errors import DatasetError
 
 __all__ = ["find"]
@@ -38,7 +39,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     attribute = _attribute(
         listing, [region for entries in files.values() for _, r in entries for region in r]
     )
-    resolver, found = Resolver(listing), Outlines()
+    resolver, found = Resolver(listing), Outlines(listing)
     for name, entries in files.items():
         for file, regions in entries:
             image = resolver.name(file, name, "image")
@@ -46,13 +47,12 @@ def find(listing: Listing, mask: str | None) -> Found | None:
                 found.lone.append(f"{name}: {file}")
                 continue
             try:
-                found.add(image, [(_class(said, attribute), _outline(shape)) for shape, said in regions])
+                shapes = [(_class(said, attribute), _outline(shape)) for shape, said in regions]
             except (KeyError, TypeError, ValueError) as exc:
                 raise DatasetError(f"{listing.ref(name)}: {file}: a region without points: {exc!r}") from exc
-            if split := split_in(name):
-                found.splits[image] = split
+            found.add(image, shapes, split_in(name))
     by = f", classes by their {attribute!r}" if attribute else ""
-    return found.found(listing, mask, f"regions in {', '.join(files)}{by}")
+    return found.found(mask, f"regions in {', '.join(files)}{by}")
 
 
 def _entries(listing: Listing, name: str) -> list[tuple[str, list[Region]]] | None:
@@ -119,14 +119,14 @@ def _class(said: Mapping[str, Any], attribute: str | None) -> str:
     return _text(said.get(attribute, "")) or "unnamed"
 
 
-def _outline(shape: Mapping[str, Any]) -> tuple[Any, ...] | None:
+def _outline(shape: Mapping[str, Any]) -> Rings | None:
     kind = shape.get("name")
     if kind == "polygon":
         pairs = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
-        return (tuple((float(x), float(y)) for x, y in pairs),)
+        return Rings((tuple((float(x), float(y)) for x, y in pairs),))
     if kind in ("circle", "ellipse"):
         x, y = float(shape["cx"]), float(shape["cy"])
         rx = float(shape["r"] if kind == "circle" else shape["rx"])
         ry = rx if kind == "circle" else float(shape["ry"])
-        return (ellipse(x, y, rx, ry, float(shape.get("theta", 0))),)
+        return Rings((ellipse(x, y, rx, ry, float(shape.get("theta", 0))),))
     return None  # rect, point, polyline

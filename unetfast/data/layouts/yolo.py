@@ -8,15 +8,13 @@ file is background.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import Any
 
 from unetfast.data.layouts import paired
-from unetfast.data.layouts.found import Found, unique_ids
-from unetfast.data.layouts.words import folder_parts, split_of
+from unetfast.data.layouts.found import Found
+from unetfast.data.layouts.outlined import Outlines
 from unetfast.data.listing import Listing
+from unetfast.data.polygons import Rings
 from unetfast.errors import DatasetError
-from unetfast.spec import Sample
 
 __all__ = ["find"]
 
@@ -30,44 +28,23 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     texts = _texts(listing)
     if not texts or not any(_is_label(listing.text_or_none(name, _MOST_BYTES) or "") for name in texts[:20]):
         return None
-    found = paired.pair(listing, listing.images, texts, None)
-    if found is None:
+    pairs = paired.pair(listing, listing.images, texts, None)
+    if pairs is None:
         return None
-    lines = {sample.id: _lines(listing, sample) for sample in found.samples}
+    name_of = {listing.ref(name): name for name in (*listing.images, *texts)}
+    lines = {sample.id: _lines(listing, name_of[sample.masks[0]]) for sample in pairs.samples}
     names = _names(listing)
     highest = max((class_id for of_one in lines.values() for class_id, _ in of_one), default=0)
     names += [f"class_{i}" for i in range(len(names), highest + 1)]
-    wanted = set(names) if mask is None else {word.strip() for word in mask.split(",")}
-    if not wanted <= set(names):
-        raise DatasetError(f"{listing.root}: no class {mask!r}; there are {', '.join(names)}")
-    samples, alone, boxes = [], [], 0
-    for sample in found.samples:
-        shapes = [(names[i], rings) for i, rings in lines[sample.id] if names[i] in wanted]
-        outlines = tuple((name, ("unit", *rings)) for name, rings in shapes if rings)
-        boxes += len(shapes) - len(outlines)
-        if shapes and not outlines:  # its objects would be taken for background
-            alone.append(f"{sample.image.name} (boxes alone)")
-        else:
-            samples.append(replace(sample, masks=(), reader="polygons", polygons=outlines))
-    used = {name for sample in samples for name, _ in sample.polygons}
-    if not used and boxes:
-        raise DatasetError(
-            f"{listing.root}: all {boxes} lines {f'of {mask} ' if mask else ''}in the text files are boxes, "
-            "as for detection; outlines have three points and more"
-        )
-    if not used:
+    found = Outlines(listing, lone=pairs.no_image)
+    for sample in pairs.samples:
+        shapes = [(names[class_id], outline) for class_id, outline in lines[sample.id]]
+        found.add(name_of[sample.image], shapes, sample.split)
+    if not any(found.shapes.values()):
         return None
-    background = [
-        Sample(id_, listing.ref(name), split=_split(name), reader="polygons")
-        for name, id_ in _more(samples, found.no_mask)
-    ]
-    notes = list(found.notes)
-    if background:
-        notes.append(f"{len(background)} images without a text file are background")
-    if boxes:
-        notes.append(f"{boxes} lines are boxes without an outline, and are left out")
-    classes = ("background", *[name for name in names if name in used])
-    return Found([*samples, *background], alone, found.no_image, notes, {"classes": classes})
+    for image in pairs.no_mask:
+        found.add(image, [])
+    return found.found(mask, *pairs.notes, classes=names)
 
 
 def _texts(listing: Listing) -> tuple[str, ...]:
@@ -83,20 +60,18 @@ def _is_label(text: str) -> bool:
     return bool(lines) and all(_LINE.fullmatch(line) for line in lines)
 
 
-def _lines(listing: Listing, sample: Sample) -> list[tuple[int, tuple[Any, ...]]]:
-    """Return class id and rings of each line; no rings where it is a box."""
-    ref = sample.masks[0]
-    name = ref.member or ref.path.relative_to(listing.root).as_posix()
+def _lines(listing: Listing, name: str) -> list[tuple[int, Rings | None]]:
+    """Return the class id and the outline of each line; None where it is a box."""
     found = []
     for number, line in enumerate(listing.text(name, _MOST_BYTES).splitlines(), 1):
         if not line.strip():
             continue
         if not _LINE.fullmatch(line):
-            raise DatasetError(f"{ref}:{number}: not a line of class x y x y …: {line[:60]!r}")
+            raise DatasetError(f"{listing.ref(name)}:{number}: not a line of class x y x y …: {line[:60]!r}")
         class_id, *numbers = line.split()
         values = [float(value) for value in numbers]
         ring = tuple(zip(values[::2], values[1::2], strict=False))
-        found.append((int(class_id), (ring,) if len(values) >= 6 else ()))
+        found.append((int(class_id), Rings((ring,), relative=True) if len(values) >= 6 else None))
     return found
 
 
@@ -120,15 +95,3 @@ def _names(listing: Listing) -> list[str]:
             lines = (listing.text_or_none(file, _MOST_BYTES) or "").splitlines()
             return [line.strip() for line in lines if line.strip()]
     return []
-
-
-def _more(samples: list[Sample], names: list[str]) -> list[tuple[str, str]]:
-    taken = {sample.id for sample in samples}
-    return [
-        (name, name.replace("/", "-") if id_ in taken else id_) for name, id_ in unique_ids(names).items()
-    ]
-
-
-def _split(name: str) -> str | None:
-    parts = name.split("/")[:-1]
-    return next((s for part in parts if (s := split_of(part) or folder_parts(part).split)), None)

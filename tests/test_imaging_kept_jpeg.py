@@ -1,0 +1,105 @@
+"""A cleaned JPEG keeps its metadata, its look and its inks."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import simplejpeg
+from coefficients import coefficient_difference
+from kept_files import INKS, MASK, RGB, cleaned
+from pictures import encoded
+from PIL import Image
+
+from unetfast import imaging
+from unetfast.errors import ImageError, MissingDependencyError
+from unetfast.imaging import jpeg, metadata
+
+# -- JPEG
+
+
+def test_a_jpeg_says_what_it_has_no_more() -> None:
+    plain = encoded(Image.fromarray(RGB), "JPEG", quality=90, restart_marker_blocks=2)
+    assert cleaned(plain).how == "JPEG: only the blocks under the mask re-encoded"
+    assert cleaned(plain + b"a film" * 9).how.endswith("; 54 bytes behind the picture left out")
+    progressive = encoded(Image.fromarray(RGB), "JPEG", progressive=True)
+    assert metadata.jpeg_end(progressive) == len(progressive)
+    assert "; progressive made sequential" in cleaned(progressive).how
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_metadata_behind_the_first_scan_of_a_jpeg_is_kept(progressive: bool) -> None:
+    pytest.importorskip("jpeglib")
+    plain = encoded(Image.fromarray(RGB), "JPEG", quality=90, progressive=progressive, comment=b"first")
+    note, own = b"\xff\xfe\x00\x06late", b"\xff\xe5\x00\x0aphone\0XY"
+    data = plain[:-2] + note + own + plain[-2:]
+    if progressive:  # between two scans too
+        between = plain.index(b"\xff\xc4", plain.index(b"\xff\xda"))
+        data = plain[:between] + own + plain[between:-2] + note + plain[-2:]
+    made = cleaned(data)
+    assert "left out" not in made.how
+    kept = [s for s in metadata.jpeg_segments(made.data).head if metadata.is_metadata(*s)]
+    before = [s for s in metadata.jpeg_segments(plain).head if metadata.is_metadata(*s)]
+    late = [(0xFE, b"late"), (0xE5, b"phone\0XY")]
+    assert kept == before + (late[::-1] if progressive else late)
+    assert coefficient_difference(data, made.data, MASK) == ""
+
+
+@pytest.mark.parametrize("payload", [b"Exif\0\0XY", b"ICC_PROFILE\0\1\1x", b"Adobe\0d\0\0\0\0\0"])
+def test_what_would_change_a_jpegs_look_is_not_moved_before_its_scan(payload: bytes) -> None:
+    plain = encoded(Image.fromarray(RGB), "JPEG", quality=90)
+    data = plain[:-2] + b"\xff\xe1" + (len(payload) + 2).to_bytes(2, "big") + payload + plain[-2:]
+    with pytest.raises(ImageError, match="behind the picture"):
+        cleaned(data)
+
+
+def cmyk_jpeg(kind: str) -> bytes:
+    """Return a CMYK JPEG with metadata: of Pillow, or YCCK of libjpeg-turbo, whose values are inverted."""
+    shades = np.clip(cv2.GaussianBlur(INKS, (0, 0), 3), 0, 255)
+    options: dict[str, Any] = {"icc_profile": b"x" * 200, "comment": b"note", "quality": 90}
+    if kind.startswith("ycck"):
+        plain = simplejpeg.encode_jpeg(shades, 90, colorspace="CMYK", colorsubsampling=kind[5:])
+        head = metadata.jpeg_segments(plain)
+        return metadata.join_jpeg([(0xE1, b"Exif\0\0none"), *head.head], plain[head.scan_start :])
+    return encoded(Image.fromarray(shades, "CMYK"), "JPEG", progressive=kind == "progressive", **options)
+
+
+@pytest.mark.parametrize("kind", ["cmyk", "progressive", "ycck-444", "ycck-420", "ycck-422"])
+def test_a_cmyk_jpeg_is_cleaned_in_its_inks(kind: str) -> None:
+    pytest.importorskip("jpeglib")
+    data = cmyk_jpeg(kind)
+    picture = imaging.read(data)
+    assert picture.inks is not None
+    inks = picture.inks.copy()
+    inks[MASK] = (10, 200, 60, 120)
+    made = imaging.patched(picture, inks, MASK)
+    assert made.how.startswith("JPEG: only the blocks under the mask re-encoded")
+    assert coefficient_difference(data, made.data, MASK) == ""
+    with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(made.data)) as after:
+        assert after.mode == before.mode == "CMYK"
+        assert after.info.get("icc_profile") == before.info.get("icc_profile")
+        shown = np.asarray(after).astype(int)
+        # Pillow turns what Adobe stores inverted.
+        assert np.array_equal(np.asarray(before), 255 - picture.inks)
+    inner = np.zeros_like(MASK)
+    inner[5:8, 8:26] = True
+    error = np.abs(shown[inner] - (255 - np.array([10, 200, 60, 120])))
+    assert np.median(error[:, 3]) <= 30  # the black, which no other component holds
+    assert error.mean() < np.abs((255 - picture.inks[inner]).astype(int) - (245, 55, 195, 135)).mean() / 2
+
+
+def test_a_cmyk_jpeg_that_would_have_to_be_encoded_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = imaging.read(cmyk_jpeg("cmyk"))
+    with pytest.raises(ImageError, match=r"^<bytes>: a CMYK JPEG .* leave out --jpeg re-encode"):
+        imaging.patched(picture, picture.samples, MASK, jpeg_mode="re-encode")
+
+    def gone(package: str, extra: str) -> None:
+        raise MissingDependencyError(package)
+
+    monkeypatch.setattr(jpeg, "require", gone)
+    picture = imaging.read(cmyk_jpeg("progressive"))
+    with pytest.raises(ImageError, match=r"a CMYK JPEG .*: pip install 'unetfast\[jpeg\]'"):
+        imaging.patched(picture, picture.samples, MASK)
