@@ -23,10 +23,10 @@ SHAPES = [
     {"widths": (8, 16), "depths": (2, 1), "up_depths": (3,), "dilations": (1,)},
     {"widths": (48, 64, 64), "depths": (1, 2, 3), "dilations": (1, 2, 1), "context": 32},
     {"stem_px": 2, "widths": (8, 16), "depths": (0, 1), "up_depths": (1,), "dilations": (2,), "context": 8},
-    {"widths": (8, 16), "depths": (0, 1), "up_depths": (1,), "dilations": (2,), "half_view": True},
+    {"widths": (8, 16), "depths": (0, 1), "up_depths": (1,), "dilations": (2,), "views": 2},
     {
         **{"widths": (32, 64, 64), "depths": (1, 2, 3), "dilations": (1, 2, 1)},
-        **{"context": 8, "half_view": True, "sharpened": True},
+        **{"context": 8, "views": 3, "sharpened": True},
     },
 ]
 

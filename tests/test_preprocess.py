@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unetfast.errors import InputError
-from unetfast.preprocess import default_tile_px, fit, labels_of, tiles_of, unfit
+from unetfast.preprocess import Tile, default_tile_px, fit, labels_of, tiles_of, unfit
 from unetfast.spec import ModelSpec, PreprocessSpec
 
 SIZES = st.integers(1, 200)
@@ -84,16 +84,32 @@ def test_tiles_are_few_and_even(height: int, width: int, tile_px: int, stride: i
     most = tile_px // stride * stride
     assert len(tiles) <= -(-height // most) * -(-width // most)
     window = most + 2 * (-(-4 // stride) * stride)  # what a core with both margins needs
-    assert max(tile.bottom - tile.top for tile in tiles) <= window
-    assert max(tile.right - tile.left for tile in tiles) <= window
-    if height <= window and width <= window:
+    assert max(_read(tile) for tile in tiles) <= window**2
+    if height * width <= window**2:
         assert len(tiles) == 1
+    narrow = tiles_of(height, width, ModelSpec(stride_px=stride, halo_px=4), tile_px, longest_px=window)
+    assert max(max(tile.bottom - tile.top, tile.right - tile.left) for tile in narrow) <= window
+    assert sum(map(_read, tiles)) <= sum(map(_read, narrow))
 
 
-def test_two_tiles_have_one_margin_each() -> None:
-    """A photo of 12 megapixels is cut once, although its short side is longer than a core may be."""
-    tiles = tiles_of(3024, 4032, ModelSpec(stride_px=32, halo_px=192), 2881)
-    assert [(t.top, t.bottom, t.left, t.right) for t in tiles] == [(0, 3024, 0, 2208), (0, 3024, 1824, 4032)]
+def _read(tile: Tile) -> int:
+    return (tile.bottom - tile.top) * (tile.right - tile.left)
+
+
+def test_a_photo_is_cut_so_that_least_is_read_twice() -> None:
+    """A photo of 24 megapixels is cut once, across its long side, where the memory holds such tiles."""
+    spec = ModelSpec(stride_px=32, halo_px=192)
+    tiles = tiles_of(4000, 6000, spec, 3300)
+    assert [(t.top, t.bottom, t.left, t.right) for t in tiles] == [(0, 4000, 0, 3200), (0, 4000, 2816, 6000)]
+    assert sum(map(_read, tiles_of(4000, 6000, spec, 1500))) < 1.6 * 4000 * 6000
+
+
+def test_a_lone_photo_is_cut_for_all_that_compute_at_once() -> None:
+    spec = ModelSpec(stride_px=32, halo_px=192)
+    assert len(tiles_of(3024, 4032, spec, 4000)) == 1
+    halves = tiles_of(3024, 4032, spec, 4000, at_once=2)
+    assert [(t.top, t.bottom, t.left, t.right) for t in halves] == [(0, 3024, 0, 2208), (0, 3024, 1824, 4032)]
+    assert len(tiles_of(600, 800, spec, 4000, at_once=2)) == 1  # most of it would be read twice
 
 
 def test_tiles_fit_the_memory_that_a_network_needs() -> None:

@@ -30,11 +30,11 @@ def released(path: Path, images: Sequence[NDArray[np.uint8]], arch_args: Mapping
 
     The batch norms of an export settle on `images`, (H, W, 3) uint8. A network with fewer channels at the
     finest level than the model keeps those that the others follow from best, see :func:`_slim`; all else
-    must be the same, but for the half view and the sharpening, which have no weights.
+    must be the same, but for the views and the sharpening, which have no weights.
     """
     start = read(TrainSettings(weights=str(path)))
     shown = normalised(torch.from_numpy(np.stack(images)))
-    own = {**start.spec.arch_args, **{name: arch_args[name] for name in ("half_view", "sharpened")}}
+    own = {**start.spec.arch_args, **{name: arch_args[name] for name in ("views", "sharpened")}}
     net = FastNet(3, 1, **own)
     if start.fused:
         net.load_fused(start.state, shown)

@@ -8,7 +8,6 @@ what it would see in the whole image.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -35,8 +34,8 @@ __all__ = [
 SMALLEST_DEFAULT_PX = 1024
 ACTIVATIONS_BYTES = 800 * 10**6
 # What a network holds at once, for each channel of its finest level: its skip, the two inputs that
-# meet there and what becomes of them. Measured: 45 bytes per pixel with 3 channels (`fast`), and 39 with 2
-# and a view at half the size, which adds a quarter.
+# meet there and what becomes of them. Measured: 45 bytes a pixel with 3 channels (`fast`), and 36 with 2
+# that also look at smaller sizes, once or twice.
 BYTES_A_CHANNEL = 16
 # Channels of the finest level, and side in px of the blocks that it works on.
 _BLOCKS = {"fast": (48, 4), "fast-fine": (16, 2)}
@@ -66,9 +65,9 @@ class Tile(NamedTuple):
 def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES) -> int:
     """Return the side of tiles that keep a network's memory at about so many bytes.
 
-    Larger tiles overlap less: of the bundled model, with its halo of 288 px, the two tiles of a 12-megapixel
-    photo that are computed at once in 0.8 GB are 1.14 times the photo; in half of it, four tiles are
-    1.36 times. The classic U-Net, wide at full resolution, has room for 1024 px.
+    Larger tiles overlap less: in 0.5 GB, what `run` gives each of two photos, the bundled model with its halo
+    of 576 px takes 12 megapixels as a whole; 24 it reads 1.54 times, in four tiles, and in 1 GB 1.19
+    times. The classic U-Net, wide at full resolution, has room for 1024 px.
 
     Parameters
     ----------
@@ -86,12 +85,20 @@ def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES) -> i
         channels = max(1.0, args.get("widths", (width,))[0] / args.get("stem_px", stem_px) ** 2)
     else:
         channels = float(args.get("width", 16 if spec.arch == "unet-small" else 64))
-    channels *= 1.25 if args.get("half_view") else 1.0
+    channels *= 1.25 if args.get("views", 1) > 1 else 1.0
     window = math.sqrt(memory_bytes / (BYTES_A_CHANNEL * channels))
     return max(SMALLEST_DEFAULT_PX, int(window) - 2 * spec.halo_px)
 
 
-def tiles_of(height: int, width: int, spec: ModelSpec, tile_px: int) -> list[Tile]:
+def tiles_of(
+    height: int,
+    width: int,
+    spec: ModelSpec,
+    tile_px: int,
+    *,
+    at_once: int = 1,
+    longest_px: int | None = None,
+) -> list[Tile]:
     """Return the tiles of an image in reading order.
 
     Parameters
@@ -101,9 +108,14 @@ def tiles_of(height: int, width: int, spec: ModelSpec, tile_px: int) -> list[Til
     spec : ModelSpec
         Gives stride and halo.
     tile_px : int
-        Longest side of a core that has a margin on both sides; rounded down to a multiple of the stride.
-        Towards the image's edge a window needs no margin, and its core may be larger by that. An image
-        is cut into as few tiles as possible, of about one size.
+        No window has more pixels than a square core of this side, rounded down to a multiple of the stride, has
+        with its margins. Of all cuts into equal cores that keep to it, the one is taken that reads the
+        fewest pixels: windows need no margin towards the image's edge.
+    at_once : int
+        How many tiles are computed at the same time; then a cut is taken that is done sooner, if it does not
+        read much more.
+    longest_px : int, optional
+        No window is longer or wider; at least the side of that square.
 
     Raises
     ------
@@ -117,7 +129,16 @@ def tiles_of(height: int, width: int, spec: ModelSpec, tile_px: int) -> list[Til
     if most < 1:
         raise InputError(f"the tile must be at least the model's stride of {stride} px; got {tile_px}")
     margin = spec.margin_px
-    tall, wide = (_even(length, most + 2 * margin, margin, stride) for length in (height, width))
+    rows, columns = (_cuts(length, most, margin, stride, longest_px) for length in (height, width))
+    most_px = (most + 2 * margin) ** 2
+    fitting = [(r, c) for r in rows for c in columns if r.window * c.window <= most_px]
+
+    def cost(cut: tuple[_Cut, _Cut]) -> float:
+        read = cut[0].read * cut[1].read
+        done = max(read / at_once, cut[0].window * cut[1].window)
+        return done + read / 4  # to be done a little sooner is not worth half the work again
+
+    tall, wide = (side.core for side in min(fitting, key=cost))
     return [
         Tile(
             y,
@@ -134,15 +155,24 @@ def tiles_of(height: int, width: int, spec: ModelSpec, tile_px: int) -> list[Til
     ]
 
 
-def _even(length: int, window: int, margin: int, stride: int) -> int:
-    """Return the side of the fewest equal cores whose windows fit: one size, and no sliver at the edge."""
-    if length <= window:
-        return length
-    for count in itertools.count(2):
-        core = -(-length // (count * stride)) * stride
-        if core + min(count - 1, 2) * margin <= window:
-            return core
-    raise AssertionError("a core of one stride fits")
+class _Cut(NamedTuple):
+    """One side of an image in equal cores: their length, that of the longest window, and of all together."""
+
+    core: int
+    window: int
+    read: int
+
+
+def _cuts(length: int, most: int, margin: int, stride: int, longest: int | None) -> list[_Cut]:
+    """Return the ways to cut a side, from one piece to as many as cores of `most` px need."""
+    cuts = []
+    for wanted in range(1, -(-length // most) + 1):
+        core = -(-length // (wanted * stride)) * stride
+        count = -(-length // core)
+        window = min(length, core + min(count - 1, 2) * margin)
+        if longest is None or window <= longest:
+            cuts.append(_Cut(core, window, length + 2 * margin * (count - 1)))
+    return cuts
 
 
 def with_halo(top: int, bottom: int, height: int, spec: ModelSpec) -> tuple[int, int]:
@@ -151,7 +181,9 @@ def with_halo(top: int, bottom: int, height: int, spec: ModelSpec) -> tuple[int,
     return max(0, (top - halo) // stride * stride), min(height, -(-(bottom + halo) // stride) * stride)
 
 
-def fit(image: NDArray[np.uint8], spec: ModelSpec, tile_px: int) -> list[tuple[Tile, NDArray[np.uint8]]]:
+def fit(
+    image: NDArray[np.uint8], spec: ModelSpec, tile_px: int, at_once: int = 1
+) -> list[tuple[Tile, NDArray[np.uint8]]]:
     """Cut an image into the network's inputs.
 
     Parameters
@@ -159,7 +191,7 @@ def fit(image: NDArray[np.uint8], spec: ModelSpec, tile_px: int) -> list[tuple[T
     image : (H, W, C) uint8
         C as ``spec.preprocess.channels``.
     spec : ModelSpec
-    tile_px : int
+    tile_px, at_once : int
         See :func:`tiles_of`.
 
     Returns
@@ -169,7 +201,7 @@ def fit(image: NDArray[np.uint8], spec: ModelSpec, tile_px: int) -> list[tuple[T
         ``spec.preprocess.resize_px``.
     """
     height, width = image.shape[:2]
-    tiles = tiles_of(height, width, spec, tile_px)
+    tiles = tiles_of(height, width, spec, tile_px, at_once=at_once)
     side = spec.preprocess.resize_px
     if side is not None:
         return [(tiles[0], resize(image, side, side))]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -179,6 +181,8 @@ class Segmenter:
         self.batch = batch
         self.streams = streams
         self._again = again
+        self._callers = 0
+        self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(streams, "network") if streams > 1 else None
 
     def __repr__(self) -> str:
@@ -237,6 +241,21 @@ class Segmenter:
         if len(shape) == 3 and shape[2] <= 4:  # its rows would be taken for images
             raise InputError(f"segment_all takes several images; this seems to be one: {shape}")
         inputs = [network_input(image, self.spec.preprocess.channels) for image in images]
+        with self._calling():
+            return self._tried(inputs)
+
+    @contextlib.contextmanager
+    def _calling(self) -> Iterator[None]:
+        with self._lock:
+            self._callers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._callers -= 1
+
+    def _tried(self, inputs: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        """Segment with smaller and smaller tiles, until the memory suffices."""
         while True:
             used = (self.tile_px, self.batch)
             try:
@@ -274,7 +293,9 @@ class Segmenter:
         )
 
     def _attempt(self, inputs: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-        fitted = [fit(image, self.spec, self.tile_px) for image in inputs]
+        # A lone image is cut for all streams; where others keep them busy, what overlaps is time lost.
+        at_once = self.streams if self._callers * len(inputs) == 1 else 1
+        fitted = [fit(image, self.spec, self.tile_px, at_once) for image in inputs]
         by_shape: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
         for i, pieces in enumerate(fitted):
             for j, (_, array) in enumerate(pieces):

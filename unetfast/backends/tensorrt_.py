@@ -261,7 +261,7 @@ class TensorRtBackend:
                 f"images of {width}x{height} do not fit the plan (up to {self._high[2]}x{self._high[1]}), "
                 f"which is too small for tiles with a halo of {self.spec.halo_px} px; rebuild with --shapes"
             )
-        return tiles_of(height, width, self.spec, core)
+        return tiles_of(height, width, self.spec, core, longest_px=min(self._high[1:]))
 
     def _padded(self, images: NDArray[np.uint8]) -> NDArray[Any]:
         n, height, width, _ = images.shape

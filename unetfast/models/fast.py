@@ -136,12 +136,13 @@ class FastNet(nn.Module):
         Channels of a :class:`Context` after the layer that enters the coarsest level; 0 for none. It sees the
         surroundings at twice the distance for less than a hundredth of the work: what is a crack and what the
         gap between two stones, the surroundings tell.
-    half_view : bool
-        Whether the same layers, without the context, also look at the image at half its size, for a quarter
-        of the work; the logits are the mean of both views. A wide crack between coarse stones is a thin one
-        among fine ones at half the size, so what is learnt of those holds for both.
+    views : int
+        How often the same layers look at the image, each time at half the size of the time before; each further
+        view has half the say of the one before, the last two have the same. A wide crack between coarse stones is a
+        thin one among fine ones at half the size, so what is learnt of those holds for both. Only the first view
+        has the context.
     sharpened : bool
-        Whether the logits are :func:`sharpened`: for thin structures, which the half view draws too wide.
+        Whether the logits are :func:`sharpened`: for thin structures, which the smaller views draw too wide.
 
     Attributes
     ----------
@@ -162,7 +163,7 @@ class FastNet(nn.Module):
         up_depths: Sequence[int] = (1, 1),
         dilations: Sequence[int] = (1, 2, 1),
         context: int = 0,
-        half_view: bool = False,
+        views: int = 1,
         sharpened: bool = False,
     ) -> None:
         super().__init__()
@@ -171,9 +172,11 @@ class FastNet(nn.Module):
                 "widths and depths need one entry a level, up_depths one fewer, dilations one a "
                 f"convolution of the last level; got {widths}, {depths}, {up_depths}, {dilations}"
             )
+        if views < 1:
+            raise ValueError(f"views must be 1 or more; got {views}")
         self.stem_px = stem_px
-        self.half_view, self.sharpened = half_view, sharpened
-        stride = stem_px * 2 ** (len(widths) - 1) * (2 if context or half_view else 1)
+        self.views, self.sharpened = views, sharpened
+        stride = stem_px * 2 ** (len(widths) - 1) * max(2 if context else 1, 2 ** (views - 1))
         self.stride_px: int = math.lcm(stride, _CELL_PX) if sharpened else stride
         self.blocks: nn.Module = nn.PixelUnshuffle(stem_px)
         self.down = nn.ModuleList()
@@ -207,22 +210,30 @@ class FastNet(nn.Module):
             reach += step if level == 0 else step // 2
             if 0 < level < len(up_depths):
                 reach += step * up_depths[level]
-        # Twice as far at half the size; what is interpolated at an edge reads the coarsest position beyond.
-        half_reach = 2 * (reach + self.stem_px * 2 ** (len(depths) - 1)) if self.half_view else 0
+        coarsest = self.stem_px * 2 ** (len(depths) - 1)
+        smaller = reach  # of the smallest view
+        for _ in range(self.views - 1):
+            # Twice as far at half the size; what is interpolated at an edge reads the coarsest position beyond.
+            smaller = 2 * (smaller + coarsest)
         if context:  # its stride-2 layer, and one more at half the coarsest resolution
-            reach += 3 * self.stem_px * 2 ** (len(depths) - 1)
-        reach = max(reach, half_reach) + (2 * _CELL_PX - 1 if self.sharpened else 0)
+            reach += 3 * coarsest
+        reach = max(reach, smaller) + (2 * _CELL_PX - 1 if self.sharpened else 0)
         # Whole strides, because read windows start on multiples of the stride.
         return -(-reach // self.stride_px) * self.stride_px
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, C, H, W) normalised float images to (N, K, H, W) float logits."""
-        logits = self._view(images, with_context=True)
-        if self.half_view:
-            # At one half, bilinear is the mean of 2x2 pixels; a pool takes onnxruntime four times as long.
-            half = self._view(_resized(images, 0.5), with_context=False)
-            logits = (logits + _resized(half, 2.0)) / 2
+        logits = self._seen(images, self.views, with_context=True)
         return sharpened(logits) if self.sharpened else logits
+
+    def _seen(self, images: Tensor, views: int, *, with_context: bool) -> Tensor:
+        """Return the mean of the logits of this view and of what the smaller ones come to."""
+        logits = self._view(images, with_context=with_context)
+        if views == 1:
+            return logits
+        # At one half, bilinear is the mean of 2x2 pixels; a pool takes onnxruntime four times as long.
+        smaller = self._seen(_resized(images, 0.5), views - 1, with_context=False)
+        return (logits + _resized(smaller, 2.0)) / 2
 
     def _view(self, images: Tensor, *, with_context: bool) -> Tensor:
         features = self.blocks(images)
