@@ -14,9 +14,10 @@ from unetfast.errors import ImageError
 from unetfast.pipeline import banded
 from unetfast.pipeline.earlier import origin, refuse_another
 from unetfast.pipeline.journal import Journal, is_done
+from unetfast.pipeline.model import model_sha256, takes_stacks
 from unetfast.pipeline.output import not_results, size_of
 from unetfast.pipeline.remote import RemoteOutput, is_url
-from unetfast.pipeline.run import check_places, listing, model_sha256, takes_stacks
+from unetfast.pipeline.run import check_places, listing
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found, Item, Skipped
 from unetfast.pipeline.stages import Context, Job
