@@ -7,6 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from unetfast.imaging.place import Place
+
 __all__ = ["Picture"]
 
 
@@ -34,8 +36,8 @@ class Picture:
         What a CMYK file stores, upright; `pixels` is its RGB rendering.
     stack : bool
         The channels are measurements of their own, neither grey, colour nor alpha; C is 1 .. 64.
-    place : bytes or None
-        Where on earth a GeoTIFF lies, as a file beside its mask: see place.py.
+    place : Place or None
+        Where on earth a GeoTIFF says that it lies.
     """
 
     pixels: NDArray[Any]
@@ -48,7 +50,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     inks: NDArray[Any] | None = field(default=None, repr=False)
     stack: bool = False
-    place: bytes | None = None
+    place: Place | None = None
 
     @property
     def samples(self) -> NDArray[Any]:

@@ -54,7 +54,7 @@ class BandedPage:
     Attributes
     ----------
     rows : Rows
-    place : bytes or None
+    place : Place or None
         As of a Picture.
     orientation : int
         EXIF's; a page that is turned by a quarter (5 to 8) is held as a whole.

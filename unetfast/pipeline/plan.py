@@ -103,4 +103,6 @@ def _state(
         return "done", ""
     if job.entry["sha256"] != before.get("sha256"):
         return "again", "the photo changed"
+    if job.entry.get("place") != before.get("place"):
+        return "again", "the files beside it that say where it lies changed"
     return "again", "the settings, the model or the version changed"

@@ -31,7 +31,7 @@ from unetfast.imaging import (
     read_bytes,
 )
 from unetfast.imaging.class_colours import class_colour
-from unetfast.imaging.place import PLACE_ENDING
+from unetfast.imaging.place import PLACE_ENDING, Place, place_beside
 from unetfast.inpainting import inpaint
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline.settings import RunSettings
@@ -53,6 +53,7 @@ __all__ = [
     "mask_key_of",
     "missing_ending",
     "names",
+    "note",
     "put_place",
     "segment",
     "store",
@@ -96,6 +97,8 @@ class Job:
         Its line in the journal, filled on the way.
     before : dict or None
         Its latest line so far.
+    beside : Place or None
+        Where on earth it lies, by the files beside it.
     picture : Picture or None
     labels : (H, W) uint8 or None
         Class ids.
@@ -114,13 +117,14 @@ class Job:
     banded: bool = False  # too large to be held, or of several pages: see banded.py
     state: tuple[int, int] | None = None  # size and time of a banded file when it was hashed
     before: dict[str, Any] | None = None
+    beside: Place | None = None
     held_px: int | None = None  # what it takes of the memory budget
 
 
-def key_of(context: Context, sha256: str) -> str:
-    """Return what must be equal for a photo to count as done: content, settings, model, version."""
-    chosen = _chosen(context.settings)
-    text = json.dumps([sha256, chosen, context.model_sha256, __version__], sort_keys=True)
+def key_of(context: Context, sha256: str, place: str = "") -> str:
+    """Return what must be equal for a photo to count as done: content, place, settings, model, version."""
+    parts = [sha256, _chosen(context.settings), context.model_sha256, __version__, *filter(None, [place])]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -139,8 +143,22 @@ def mask_key_of(context: Context) -> str:
 
 
 def identify(job: Job, context: Context, sha256: str) -> None:
-    """Write into the job's line what its results depend on."""
-    job.entry.update(sha256=sha256, key=key_of(context, sha256), mask_key=mask_key_of(context))
+    """Find out what the results of a photo depend on, and write it into its line."""
+    try:
+        job.beside = place_beside(job.item.path) if isinstance(job.item.path, Path) else None
+    except ImageError as exc:
+        note(job.entry, f"{exc}; the results do not say where they lie")
+    said = job.beside.aux_xml() if job.beside is not None else None
+    place = hashlib.sha256(said).hexdigest()[:16] if said else ""
+    if place:
+        job.entry["place"] = place
+    key = key_of(context, sha256, place)
+    job.entry.update(sha256=sha256, key=key, mask_key=mask_key_of(context))
+
+
+def note(entry: dict[str, Any], words: str) -> None:
+    """Add to a line what a reader of the results should know."""
+    entry["notes"] = f"{entry['notes']}; {words}" if "notes" in entry else words
 
 
 def names(item: Item, settings: RunSettings) -> dict[str, str]:
@@ -169,8 +187,8 @@ def decode(job: Job, context: Context) -> None:
     job.picture = picture = imaging.decode(job.data, name, max_pixels=limit, pages=context.stacks)
     job.data = None
     job.entry["height"], job.entry["width"] = picture.pixels.shape[:2]
-    if picture.notes:
-        job.entry["notes"] = "; ".join(picture.notes)
+    for words in picture.notes:
+        note(job.entry, words)
 
 
 def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
@@ -245,25 +263,31 @@ def store(job: Job, context: Context, classes: int, put: Callable[[str, bytes], 
     for kind in sorted(wanted, key=lambda kind: kind == "cleaned"):
         sizes[kind] = put(wanted[kind], encode_result(kind, job, context, classes))
         outputs[kind] = wanted[kind]
-        if kind != "cleaned" and job.picture is not None:
-            put_place(job.picture.place, kind, job.entry, put)
+        if job.picture is not None:
+            put_place(job, job.picture.place, job.picture.orientation, kind, put)
     job.entry["status"] = "done"
     job.picture = job.labels = job.mask = job.cleaned = None
 
 
 def put_place(
-    place: bytes | None, kind: str, entry: dict[str, Any], put: Callable[[str, bytes], int]
+    job: Job, inside: Place | None, orientation: int, kind: str, put: Callable[[str, bytes], int]
 ) -> None:
-    """Write beside a mask or overlay where on earth it lies; `place` is None where nobody knows."""
-    if place is None:
+    """Write beside a result where on earth it lies, where that is known.
+
+    A cleaned photo keeps what is said `inside` the photo; and a place is that of the pixels as they are
+    stored, not of those turned upright.
+    """
+    place = inside if job.beside is None else job.beside.over(inside)
+    if place is None or (kind == "cleaned" and job.beside is None) or orientation != 1:
         return
-    path = entry["outputs"][kind] + PLACE_ENDING
+    path = job.entry["outputs"][kind] + PLACE_ENDING
+    if (said := place.aux_xml()) is None:
+        return
     if len(os.fsencode(path.rpartition("/")[2])) > NAME_BYTES:
-        note = f"the name is too long to say where the {kind} lies"
-        entry["notes"] = f"{entry['notes']}; {note}" if "notes" in entry else note
+        note(job.entry, f"the name is too long to say where the {kind} lies")
     else:
-        entry["bytes"][f"{kind}_place"] = put(path, place)
-        entry["outputs"][f"{kind}_place"] = path
+        job.entry["bytes"][f"{kind}_place"] = put(path, said)
+        job.entry["outputs"][f"{kind}_place"] = path
 
 
 def missing_ending(item: Item, format: str) -> str:
