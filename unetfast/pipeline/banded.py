@@ -115,6 +115,7 @@ def _write(
         if len(classes := pages[0].segmenter.spec.classes) > 2:
             counts = np.sum([page.class_px for page in pages], axis=0)
             job.entry["class_px"] = dict(zip(classes, counts.tolist(), strict=True))
+        stages.note_blank(job.entry, sum(page.blank_px for page in pages))
         masked = sum(page.masked_px for page in pages)
         job.entry.update(masked_px=masked, outputs=marks, bytes={kind: sizes[kind] for kind in marks})
         alone = pages[0] if len(pages) == 1 else None

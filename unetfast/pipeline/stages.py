@@ -32,7 +32,7 @@ from unetfast.imaging import (
 )
 from unetfast.imaging.class_colours import class_colour
 from unetfast.imaging.place import PLACE_ENDING, Place, place_beside
-from unetfast.inpainting import inpaint
+from unetfast.inpainting.around_blank import inpaint_around
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import NAME_BYTES, Item
@@ -54,6 +54,7 @@ __all__ = [
     "missing_ending",
     "names",
     "note",
+    "note_blank",
     "put_place",
     "segment",
     "store",
@@ -189,6 +190,14 @@ def decode(job: Job, context: Context) -> None:
     job.entry["height"], job.entry["width"] = picture.pixels.shape[:2]
     for words in picture.notes:
         note(job.entry, words)
+    if picture.blank is not None:
+        note_blank(job.entry, int(np.count_nonzero(picture.blank)))
+
+
+def note_blank(entry: dict[str, Any], count: int) -> None:
+    """Say of how many pixels nothing is known."""
+    if count:
+        note(entry, f"{count} pixels hold no data: they are neither marked nor filled from")
 
 
 def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
@@ -199,9 +208,10 @@ def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
     else:
         answers = [segmenter.segment_scaled(image, scale) for image in images]
     for job, labels in zip(jobs, answers, strict=True):
-        job.labels = labels
+        blank = None if job.picture is None else job.picture.blank
+        job.labels = labels if blank is None else np.where(blank, np.uint8(0), labels)
         if len(classes := segmenter.spec.classes) > 2:
-            counts = count_classes(labels, len(classes)).tolist()
+            counts = count_classes(job.labels, len(classes)).tolist()
             job.entry["class_px"] = dict(zip(classes, counts, strict=True))
 
 
@@ -216,14 +226,17 @@ def clean(job: Job, context: Context) -> None:
     assert job.picture is not None
     assert job.labels is not None
     settings = context.settings
-    job.mask = job.labels != 0
+    job.mask, blank = job.labels != 0, job.picture.blank
     if settings.inpaint and job.mask.any():
         job.mask = dilate(job.mask, settings.dilate_px)
-        if job.mask.all():
+        if blank is not None:
+            job.mask &= ~blank
+        if (job.mask if blank is None else job.mask | blank).all():
             raise ImageError(f"{job.item.path}: every pixel was found: nothing is left to fill from")
-        job.cleaned = inpaint(
+        job.cleaned = inpaint_around(
             job.picture.samples,
             job.mask,
+            blank,
             settings.window_px,
             method=settings.method,
             threads=settings.threads,
