@@ -21,8 +21,9 @@ from unetfast.bench.settings import BenchSettings
 from unetfast.bench.stages import bench_stages
 from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal
+from unetfast.pipeline.model import open_model
 from unetfast.pipeline.output import Output
-from unetfast.pipeline.run import listing, open_model, run
+from unetfast.pipeline.run import listing, run
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found, Item
 from unetfast.pipeline.stages import Context, Job

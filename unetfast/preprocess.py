@@ -108,8 +108,8 @@ def tiles_of(
     spec : ModelSpec
         Gives stride and halo.
     tile_px : int
-        No window has more pixels than a square core of this side, rounded down to a multiple of the stride, has
-        with its margins. Of all cuts into equal cores that keep to it, the one is taken that reads the
+        No window has more pixels than a square core of this side, rounded down to a multiple of the stride,
+        has with its margins. Of all cuts into equal cores that keep to it, the one is taken that reads the
         fewest pixels: windows need no margin towards the image's edge.
     at_once : int
         How many tiles are computed at the same time; then a cut is taken that is done sooner, if it does not

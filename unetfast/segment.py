@@ -141,12 +141,23 @@ def _path(model: str | Path) -> Path:
 
 def _streams(path: Path, backend: str, device: str, wanted: int, memory_bytes: int) -> int:
     """Return how many calls at once pay off: on CPUs, where the memory holds so many large tiles."""
-    on_cpu = path.suffix.lower() == ".onnx" and backend in ("auto", "onnxruntime") and device != "cuda"
-    if not on_cpu or not path.is_file():
+    onnx = path.suffix.lower() == ".onnx" and backend in ("auto", "onnxruntime")
+    if not onnx or device not in ("auto", "cpu") or not path.is_file():
         return 1
+    if device == "auto":
+        from unetfast.backends.onnxruntime_ import has_cuda
+
+        if has_cuda():
+            return 1
     spec = read_spec(path)
-    roomy = default_tile_px(spec, memory_bytes // wanted) > SMALLEST_DEFAULT_PX
-    return wanted if roomy else 1
+    while wanted > 1 and default_tile_px(spec, memory_bytes // wanted) <= _roomy_px(spec):
+        wanted -= 1
+    return wanted
+
+
+def _roomy_px(spec: ModelSpec) -> int:
+    """Return the side of cores below which more is read twice than several at once bring."""
+    return max(SMALLEST_DEFAULT_PX, 4 * spec.halo_px)
 
 
 class Segmenter:

@@ -15,7 +15,7 @@ from unetfast.settings import check_threads
 if TYPE_CHECKING:
     from unetfast.backends.base import Backend
 
-__all__ = ["BACKENDS", "CHECKPOINTS", "PLANS", "SUFFIXES", "chosen", "load", "read_spec"]
+__all__ = ["BACKENDS", "CHECKPOINTS", "DEVICES", "PLANS", "SUFFIXES", "chosen", "load", "read_spec"]
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,9 @@ BACKENDS = Registry(
     },
 )
 
+# What --device takes, for help; each backend refuses what it cannot run on.
+DEVICES = "auto, cpu, cuda or cuda:N; of onnxruntime also tensorrt or tensorrt:N."
+
 
 def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threads: int = 0) -> Backend:
     """Open an artifact.
@@ -42,7 +45,7 @@ def load(path: Path | str, *, backend: str = "auto", device: str = "auto", threa
         A key of :data:`BACKENDS`, or "auto": the fastest one here of those that the file was certified
         on. That is OpenVINO for int8 on a CPU; for all else the first that opens this kind of file.
     device : str
-        "auto", "cpu", "cuda" or "cuda:N".
+        "auto", "cpu", "cuda" or "cuda:N"; of onnxruntime also "tensorrt" or "tensorrt:N".
     threads : int
         Threads of the runtime on the CPU; 0 takes all cores.
 

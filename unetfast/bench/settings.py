@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetfast.backends import BACKENDS
+from unetfast.backends import BACKENDS, DEVICES
 from unetfast.settings import Settings, setting
 
 __all__ = ["BenchSettings"]
@@ -28,7 +28,7 @@ class BenchSettings(Settings):
     backend: tuple[str, ...] = setting(
         (), "Only this backend; repeatable. Default: all that are installed.", choices=tuple(BACKENDS)
     )
-    device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    device: str = setting("auto", DEVICES)
     threads: int = setting(0, "CPU threads of every backend; 0: as each takes by itself.", low=0)
     repeats: int = setting(5, "Number of rounds; in each, every candidate is timed once, in turn.", low=1)
     seconds: float = setting(1.0, "Seconds for each candidate in each round.", low=0.05)

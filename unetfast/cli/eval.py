@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unetfast.backends import BACKENDS
+from unetfast.backends import BACKENDS, DEVICES
 from unetfast.cli.data import data_options, open_data, say_decisions
 from unetfast.cli.options import from_command_line
 from unetfast.errors import ConfigError, DatasetError, require
@@ -47,7 +47,7 @@ __all__ = ["eval_"]
 @click.option(
     "--backend", default="auto", show_default=True, help=f"{', '.join(BACKENDS)}, or auto: by the file."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", default="auto", show_default=True, help=DEVICES)
 @click.option(
     "--tile",
     type=click.IntRange(64),

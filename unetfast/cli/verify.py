@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from unetfast.backends import DEVICES
 from unetfast.cli.options import say
 
 __all__ = ["verify"]
@@ -25,7 +26,7 @@ __all__ = ["verify"]
     help="Images or a data set to compare on; at most 32, evenly spaced.",
 )
 @click.option("--backend", default="auto", show_default=True, help="What runs the artifact.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", default="auto", show_default=True, help=DEVICES)
 @click.option(
     "--threads", default=0, type=click.IntRange(0), show_default=True, help="CPU threads; 0 takes all cores."
 )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
+
+from unetfast.imaging.place import Place
 
 __all__ = ["Picture"]
 
@@ -34,8 +37,10 @@ class Picture:
         What a CMYK file stores, upright; `pixels` is its RGB rendering.
     stack : bool
         The channels are measurements of their own, neither grey, colour nor alpha; C is 1 .. 64.
-    place : bytes or None
-        Where on earth a GeoTIFF lies, as a file beside its mask: see place.py.
+    blank : (H, W) bool or None
+        Which pixels hold no data: transparent ones, and those of GDAL's no-data value; None: all hold some.
+    place : Place or None
+        Where on earth a GeoTIFF says that it lies.
     """
 
     pixels: NDArray[Any]
@@ -48,7 +53,8 @@ class Picture:
     notes: tuple[str, ...] = ()
     inks: NDArray[Any] | None = field(default=None, repr=False)
     stack: bool = False
-    place: bytes | None = None
+    blank: NDArray[np.bool_] | None = field(default=None, repr=False)
+    place: Place | None = None
 
     @property
     def samples(self) -> NDArray[Any]:

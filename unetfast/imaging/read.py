@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import io
 import logging
+from typing import Any
 
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
 from unetfast.imaging import metadata, pillow, pnm, stack, tiff
@@ -112,7 +114,14 @@ def _upright(picture: Picture) -> Picture:
         return picture
     pixels = orient(picture.pixels, picture.orientation)
     inks = None if picture.inks is None else orient(picture.inks, picture.orientation)
-    return dataclasses.replace(picture, pixels=pixels, inks=inks)
+    blank = None if picture.blank is None else orient(picture.blank, picture.orientation)
+    return dataclasses.replace(picture, pixels=pixels, inks=inks, blank=blank)
+
+
+def _transparent(pixels: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Return which pixels of (H, W, C) grey or RGB with alpha are fully transparent, None for none."""
+    blank = pixels[:, :, -1] == 0 if pixels.shape[2] in (2, 4) else None
+    return blank if blank is not None and blank.any() else None
 
 
 def _png(data: bytes, name: str) -> Picture:
@@ -124,9 +133,11 @@ def _png(data: bytes, name: str) -> Picture:
             "in the program that wrote it"
         )
     pixels = imagecodecs.png_decode(data)
+    pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
     return Picture(
-        pixels=pixels if pixels.ndim == 3 else pixels[:, :, None],
+        pixels=pixels,
         format="png",
+        blank=_transparent(pixels),
         icc=metadata.png_icc(first[b"iCCP"]) if b"iCCP" in first else None,
         exif=first.get(b"eXIf"),
         orientation=metadata.exif_orientation(first.get(b"eXIf")),
@@ -156,6 +167,7 @@ def _tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
         icc = tags.valueof(34675)
         orientation = tiff.orientation_of(page)
         place = place_of(page)
+        blank = tiff.blank_of(page, samples)
     return Picture(
         pixels=pixels,
         format="tiff",
@@ -166,6 +178,7 @@ def _tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
         notes=(holes,) if holes else (),
         inks=samples if page.photometric == 5 else None,
         stack=is_stack,
+        blank=None if is_stack else blank,
         place=place,
     )
 
@@ -177,9 +190,11 @@ def _with_pillow(data: bytes, name: str, head: Header) -> Picture:
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
     exif = exif.removeprefix(b"Exif\0\0")
+    pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
     return Picture(
-        pixels=pixels if pixels.ndim == 3 else pixels[:, :, None],
+        pixels=pixels,
         format=head.format,
+        blank=_transparent(pixels) if head.format == "webp" else None,  # many BMPs leave alpha at 0
         icc=icc or None,
         exif=exif or None,
         orientation=metadata.exif_orientation(exif),

@@ -22,12 +22,14 @@ from unetfast.imaging.low_bits import to_8_bits
 from unetfast.imaging.stack import MAX_CHANNELS
 
 __all__ = [
+    "blank_of",
     "check_kind",
     "colours_of",
     "decoded_sides",
     "holes",
     "is_stack",
     "layout_of",
+    "may_be_blank",
     "normal_values",
     "opened",
     "orientation_of",
@@ -40,6 +42,7 @@ __all__ = [
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _PHOTOSHOP_LAYERS = 37724
+_NO_DATA = 42113  # GDAL_NODATA
 _GREY = (0, 1)  # MINISWHITE, MINISBLACK
 
 
@@ -123,6 +126,48 @@ def _empty(page: Any) -> int:
     )
 
 
+def blank_of(page: Any, samples: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Return which pixels of a page hold no data; None where every pixel does.
+
+    Those are the fully transparent ones, and those of which all colours have GDAL's no-data value.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage
+    samples : (H, W, S)
+        As :func:`to_samples` gives them; of some rows or of all.
+    """
+    alphas, blank = _alphas(page), None
+    for alpha in alphas[:1]:
+        blank = samples[:, :, alpha] == 0
+    if (value := _nodata(page)) is not None:
+        colours = [number for number in range(samples.shape[2]) if number not in alphas]
+        empty = samples[:, :, colours[0]] == value
+        for number in colours[1:]:
+            empty &= samples[:, :, number] == value
+        blank = empty if blank is None else blank | empty
+    return blank if blank is not None and blank.any() else None
+
+
+def may_be_blank(page: Any) -> bool:
+    """Tell whether a page says of some of its pixels that they hold no data."""
+    return bool(_alphas(page)) or _nodata(page) is not None
+
+
+def _alphas(page: Any) -> list[int]:
+    """Return which samples of a page are called alpha."""
+    first = page.samplesperpixel - len(page.extrasamples)
+    return [first + number for number, kind in enumerate(page.extrasamples) if int(kind) in (1, 2)]
+
+
+def _nodata(page: Any) -> float | None:
+    """Return what GDAL_NODATA says, None where that is nothing or no number."""
+    try:
+        return float(page.tags.valueof(_NO_DATA))
+    except (TypeError, ValueError):
+        return None
+
+
 def decoded_sides(page: Any) -> tuple[int, int]:
     """Return the width and height that decoding a page takes, in px: a tile may be larger than its page."""
     return max(page.imagewidth, page.tilewidth), max(page.imagelength, page.tilelength)
@@ -149,8 +194,7 @@ def is_stack(page: Any) -> bool:
     """
     colours = {2: 3, 5: 4, 6: 3}.get(int(page.photometric), 1)
     extra = page.samplesperpixel - colours
-    alpha = any(int(kind) in (1, 2) for kind in page.extrasamples)
-    return bool(extra > 0 and not alpha and not (colours == 3 and extra == 1))
+    return bool(extra > 0 and not _alphas(page) and not (colours == 3 and extra == 1))
 
 
 def _reduced(page: Any) -> bool:
@@ -198,7 +242,7 @@ def check_kind(page: Any, name: str) -> None:
             "8 and 16 bit unsigned, float in 0..1, and grey or a palette of 1, 2 and 4 bits are read"
         )
     # GDAL leaves out tiles that hold nothing, of a label that marks nothing all of them (SPARSE_OK).
-    gdal = page.is_geotiff or page.is_gdal or 42113 in page.tags  # the last one is its no-data value
+    gdal = page.is_geotiff or page.is_gdal or _NO_DATA in page.tags
     if page.dataoffsets and _empty(page) == len(page.dataoffsets) and not gdal:
         raise ImageError(f"{name}: damaged or never finished: none of its strips or tiles is in the file")
     most = 5 if page.photometric == 5 else MAX_CHANNELS

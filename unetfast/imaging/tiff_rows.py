@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
 from unetfast.imaging.decoding import decoding
-from unetfast.imaging.tiff import check_kind, normal_values
+from unetfast.imaging.tiff import blank_of, check_kind, may_be_blank, normal_values
 from unetfast.imaging.tiff_patch import boxes
 
 __all__ = ["Rows"]
@@ -32,12 +32,15 @@ class Rows:
         Channels: samples a pixel.
     cell_px : int
         Rows of one strip or tile; reading whole ones costs least.
+    may_be_blank : bool
+        Whether the page says of some pixels that they hold no data.
     """
 
     def __init__(self, file: BinaryIO, page: Any, name: str) -> None:
         check_kind(page, name)
         self._file, self._page, self._name = file, page, name
         self.height, self.width, self.channels = page.imagelength, page.imagewidth, page.samplesperpixel
+        self.may_be_blank = may_be_blank(page)
         self.boxes = list(boxes(page))
         self.cell_px = max(box.bottom - box.top for box in self.boxes)
 
@@ -54,6 +57,11 @@ class Rows:
     def samples(self, top: int, bottom: int) -> NDArray[Any]:
         """Return what is filled and written back: the inks of CMYK, else the pixels; as :meth:`read`."""
         return self._values(top, bottom) if self._page.photometric == 5 else self.read(top, bottom)
+
+    def blank(self, top: int, bottom: int) -> NDArray[np.bool_]:
+        """Return which pixels of rows `top` to `bottom` hold no data, (h, W)."""
+        found = blank_of(self._page, self._values(top, bottom))
+        return np.zeros((bottom - top, self.width), np.bool_) if found is None else found
 
     def _values(self, top: int, bottom: int) -> NDArray[Any]:
         page = self._page

@@ -22,7 +22,13 @@ def reach_of(window_px: int) -> int:
 
 
 def add_grain(
-    filled: NDArray[Any], masked: NDArray[Any], window_px: int, seed: int, *, first_row: int = 0
+    filled: NDArray[Any],
+    masked: NDArray[Any],
+    window_px: int,
+    seed: int,
+    *,
+    first_row: int = 0,
+    blank: NDArray[Any] | None = None,
 ) -> None:
     """Add to each masked pixel, in place, the residual of an intact pixel near it.
 
@@ -45,7 +51,10 @@ def add_grain(
         Where the arrays are a part of a larger image, which of its rows they begin with: a multiple
         of :data:`STRIP_ROWS`, or one within a strip that is not of interest. Strips around which they
         hold :func:`reach_of` rows, or all that there are, get the grain of the whole image.
+    blank : (H, W) bool array, optional
+        Which pixels hold no data: none takes its grain from them.
     """
+    intact = ~masked if blank is None else ~(masked | blank)
     window_px = window_px or WINDOW_PX
     last_row = first_row + len(masked)
     # Strips read intact pixels of one another and write masked ones alone: no order matters.
@@ -55,13 +64,19 @@ def add_grain(
         if masked[y0:y1].any():
             top, bottom = max(0, y0 - reach), min(len(masked), y1 + reach)
             rng = np.random.default_rng([seed, start])
-            _add_to_strip(filled[top:bottom], masked[top:bottom], y0 - top, y1 - top, window_px, rng)
+            rows = slice(top, bottom)
+            _add_to_strip(filled[rows], masked[rows], intact[rows], y0 - top, y1 - top, window_px, rng)
 
 
 def _add_to_strip(
-    filled: NDArray[Any], masked: NDArray[Any], y0: int, y1: int, window_px: int, rng: np.random.Generator
+    filled: NDArray[Any],
+    masked: NDArray[Any],
+    intact: NDArray[Any],
+    y0: int,
+    y1: int,
+    window_px: int,
+    rng: np.random.Generator,
 ) -> None:
-    intact = ~masked
     if not intact.any():
         return
     ys, xs = np.nonzero(masked[y0:y1])

@@ -137,10 +137,10 @@ class FastNet(nn.Module):
         surroundings at twice the distance for less than a hundredth of the work: what is a crack and what the
         gap between two stones, the surroundings tell.
     views : int
-        How often the same layers look at the image, each time at half the size of the time before; each further
-        view has half the say of the one before, the last two have the same. A wide crack between coarse stones is a
-        thin one among fine ones at half the size, so what is learnt of those holds for both. Only the first view
-        has the context.
+        How often the same layers look at the image, each time at half the size of the time before; each
+        further view has half the say of the one before, and the last two have the same. A wide crack between
+        coarse stones is a thin one among fine ones at half the size, so what is learnt of those holds for
+        both. Only the first view has the context.
     sharpened : bool
         Whether the logits are :func:`sharpened`: for thin structures, which the smaller views draw too wide.
 
@@ -213,7 +213,7 @@ class FastNet(nn.Module):
         coarsest = self.stem_px * 2 ** (len(depths) - 1)
         smaller = reach  # of the smallest view
         for _ in range(self.views - 1):
-            # Twice as far at half the size; what is interpolated at an edge reads the coarsest position beyond.
+            # Twice as far at half the size; an edge is interpolated from the coarsest position beyond it.
             smaller = 2 * (smaller + coarsest)
         if context:  # its stride-2 layer, and one more at half the coarsest resolution
             reach += 3 * coarsest

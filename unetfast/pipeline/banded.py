@@ -79,8 +79,8 @@ def process(job: Job, context: Context, segmenter: Segmenter, output: Output | R
                 for number, page in enumerate(found, 1)
             ]
             job.entry.update(height=pages[0].height, width=pages[0].width)
-            if notes := _notes(found):
-                job.entry["notes"] = notes
+            if words := _notes(found):
+                stages.note(job.entry, words)
             binary = settings.inpaint or len(segmenter.spec.classes) == 2
             _write(job, pages, source, begun, wanted, output, binary=binary)
             job.entry["status"] = "done"
@@ -115,14 +115,18 @@ def _write(
         if len(classes := pages[0].segmenter.spec.classes) > 2:
             counts = np.sum([page.class_px for page in pages], axis=0)
             job.entry["class_px"] = dict(zip(classes, counts.tolist(), strict=True))
+        stages.note_blank(job.entry, sum(page.blank_px for page in pages))
         masked = sum(page.masked_px for page in pages)
         job.entry.update(masked_px=masked, outputs=marks, bytes={kind: sizes[kind] for kind in marks})
-        if "mask" in marks and len(pages) == 1:
-            stages.put_place(pages[0].place, "mask", job.entry, output.put)
+        alone = pages[0] if len(pages) == 1 else None
+        if alone and "mask" in marks:
+            stages.put_place(job, alone.place, alone.orientation, "mask", output.put)
         if refused is not None:
             raise refused
     job.entry["outputs"].update(wanted)
     job.entry["bytes"].update(sizes)
+    if alone and "cleaned" in wanted:
+        stages.put_place(job, alone.place, alone.orientation, "cleaned", output.put)
 
 
 def _notes(pages: list[Any]) -> str:

@@ -19,8 +19,8 @@ from unetfast.imaging.formats import check_pixels
 from unetfast.imaging.place import place_of
 from unetfast.imaging.tiff import decoded_sides, orientation_of
 from unetfast.imaging.tiff_rows import Rows
-from unetfast.inpainting import inpaint
-from unetfast.inpainting.grain import STRIP_ROWS, add_grain, reach_of
+from unetfast.inpainting.around_blank import inpaint_around
+from unetfast.inpainting.grain import STRIP_ROWS, reach_of
 from unetfast.inpainting.mask import dilate
 from unetfast.inpainting.window import LARGEST_PX
 from unetfast.pipeline.settings import RunSettings
@@ -54,7 +54,7 @@ class BandedPage:
     Attributes
     ----------
     rows : Rows
-    place : bytes or None
+    place : Place or None
         As of a Picture.
     orientation : int
         EXIF's; a page that is turned by a quarter (5 to 8) is held as a whole.
@@ -66,6 +66,8 @@ class BandedPage:
         Counted by who writes the results, band by band.
     class_px : (K,) int64
         How many pixels the model gave each class id, counted likewise.
+    blank_px : int
+        How many pixels hold no data, counted likewise.
 
     Raises
     ------
@@ -81,7 +83,7 @@ class BandedPage:
         self.settings, self.segmenter = settings, segmenter
         self.orientation = orientation_of(page)
         self.height, self.width = self.rows.height, self.rows.width
-        self.masked_px, self.class_px = 0, np.zeros(len(segmenter.spec.classes), np.int64)
+        self.blank_px, self.masked_px, self.class_px = 0, 0, np.zeros(len(segmenter.spec.classes), np.int64)
         if memory_bytes(page) <= parse_bytes(settings.max_memory):
             self.band = self.height
         else:
@@ -123,6 +125,10 @@ class BandedPage:
         """Return what is filled and written back of some rows: the inks of CMYK, else the pixels."""
         return self._upright(self.rows.samples, top, bottom)
 
+    def blank(self, top: int, bottom: int) -> NDArray[np.bool_] | None:
+        """Return which of some rows' pixels hold no data, None where all hold some."""
+        return self._upright(self.rows.blank, top, bottom) if self.rows.may_be_blank else None
+
     def _upright(self, read: Callable[[int, int], NDArray[Any]], top: int, bottom: int) -> NDArray[Any]:
         if self.orientation >= QUARTER_TURN:
             return orient(read(0, self.rows.height), self.orientation)[top:bottom]
@@ -141,6 +147,10 @@ class BandedPage:
 
     def labels(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return the class ids of some rows, as the whole image would have them."""
+        labels, blank = self._answers(top, bottom), self.blank(top, bottom)
+        return labels if blank is None else np.where(blank, np.uint8(0), labels)
+
+    def _answers(self, top: int, bottom: int) -> NDArray[np.uint8]:
         shape, rows = (self.height, self.width), (top, bottom)
         if self.settings.scale != 1.0:
             return segment_rows(self.segmenter, self.read, shape, rows, self.settings.scale, self.band)
@@ -153,7 +163,8 @@ class BandedPage:
         grown = self.settings.dilate_px
         first, last = max(0, top - grown), min(self.height, bottom + grown)
         labels, core = self.labels(first, last), slice(top - first, bottom - first)
-        return np.asarray(dilate(labels != 0, grown)[core], np.bool_), labels[core]
+        mask, blank = np.asarray(dilate(labels != 0, grown)[core], np.bool_), self.blank(top, bottom)
+        return mask if blank is None else mask & ~blank, labels[core]
 
     def cleaned(self, top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]:
         """Return the filled pixels of some rows, which of them are masked, and their class ids."""
@@ -166,15 +177,25 @@ class BandedPage:
             if not mask[core].any():
                 return self.samples(top, bottom), mask[core], labels[core]
             # A pixel deep inside a masked region is filled from its rim, however far that is.
-            if (first, last) == (0, height) or float(distance_to_clear(mask)[core].max()) <= reach:
+            blank = self.blank(first, last)
+            unfit = mask if blank is None else mask | blank
+            far = float((distance_to_clear(unfit) * mask)[core].max())
+            if (first, last) == (0, height) or far <= reach:
                 break
             reach *= 4
-        if mask.all():
+        if unfit.all():
             raise ImageError(f"{self.name}: every pixel was found: nothing is left to fill from")
         pixels = self.samples(first, last)
-        filled = inpaint(pixels, mask, settings.window_px, method=settings.method, threads=settings.threads)
-        if settings.grain:
-            add_grain(filled, mask, settings.window_px, 0, first_row=first)
+        filled = inpaint_around(
+            pixels,
+            mask,
+            blank,
+            settings.window_px,
+            method=settings.method,
+            threads=settings.threads,
+            grain=settings.grain,
+            first_row=first,
+        )
         return filled[core], mask[core], labels[core]
 
     def _around(self, top: int, bottom: int, reach: int) -> tuple[int, int]:

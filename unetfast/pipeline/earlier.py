@@ -69,7 +69,7 @@ def settle(entry: Entry, before: Entry | None, output: Output | RemoteOutput) ->
     for kind, (path, size, time, mask_key) in _results(before).items():
         if path in written.values():
             continue
-        if changed or kind in written:
+        if changed or kind.removesuffix("_place") in written:  # a result's place is no result of its own
             output.remove(path, size, time)
         else:
             earlier[kind] = [path, size, time, mask_key]

@@ -130,6 +130,8 @@ def _write_bands(
             cleaned.put(page, target, pixels, mask, top)
         put(mask if binary else labels)
         page.masked_px += int(np.count_nonzero(mask))
+        if (blank := page.blank(top, bottom)) is not None:
+            page.blank_px += int(np.count_nonzero(blank))
         page.class_px += count_classes(labels, len(page.class_px))
     cleaned.end_page()
 

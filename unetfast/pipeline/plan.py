@@ -14,9 +14,10 @@ from unetfast.errors import ImageError
 from unetfast.pipeline import banded
 from unetfast.pipeline.earlier import origin, refuse_another
 from unetfast.pipeline.journal import Journal, is_done
+from unetfast.pipeline.model import model_sha256, takes_stacks
 from unetfast.pipeline.output import not_results, size_of
 from unetfast.pipeline.remote import RemoteOutput, is_url
-from unetfast.pipeline.run import check_places, listing, model_sha256, takes_stacks
+from unetfast.pipeline.run import check_places, listing
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found, Item, Skipped
 from unetfast.pipeline.stages import Context, Job
@@ -102,4 +103,6 @@ def _state(
         return "done", ""
     if job.entry["sha256"] != before.get("sha256"):
         return "again", "the photo changed"
+    if job.entry.get("place") != before.get("place"):
+        return "again", "the files beside it that say where it lies changed"
     return "again", "the settings, the model or the version changed"

@@ -9,6 +9,7 @@ machine under the same path (a shared folder, or URLs).
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,11 +19,11 @@ from unetfast.errors import require
 from unetfast.pipeline import stages
 from unetfast.pipeline.earlier import CollisionError, origin, refuse_another, settle
 from unetfast.pipeline.journal import Journal, is_done
+from unetfast.pipeline.model import open_model
 from unetfast.pipeline.output import Output
 from unetfast.pipeline.remote import RemoteOutput, is_url
 from unetfast.pipeline.sources import Item, Skipped
 from unetfast.pipeline.stages import Context, Job
-from unetfast.segment import Segmenter, load
 
 __all__ = ["RayEngine"]
 
@@ -61,7 +62,9 @@ class RayEngine:
         journal: Journal,
         workers: int,
     ) -> None:
-        self.context, self.model, self.output = context, model, output
+        # Workers on other machines have a working folder of their own.
+        self.context, self.model = context, model.absolute()
+        self.output = output if is_url(output) else os.path.abspath(output)
         self.place, self.journal, self.workers = place, journal, workers
         self._ray = require("ray", "ray")
         require("ray.data", "ray")
@@ -153,15 +156,8 @@ class _Network:
     """An actor that holds the model."""
 
     def __init__(self, model: str, context: Context) -> None:
-        settings = context.settings
-        self._scale = settings.scale
-        self._segmenter: Segmenter = load(
-            model,
-            backend=settings.backend,
-            device=settings.device,
-            threads=settings.threads,
-            tile_px=settings.tile,
-        )
+        self._scale = context.settings.scale
+        self._segmenter = open_model(model, context.settings, streams=1)  # a photo at a time
 
     def __call__(self, row: Row) -> Row:
         job: Job = pickle.loads(row["job"])

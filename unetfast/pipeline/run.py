@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,18 +11,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unetfast.errors import ArtifactError, ConfigError, ImageError
+from unetfast.backends import read_spec
+from unetfast.errors import ConfigError, ImageError
 from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Engine, Stage
+from unetfast.pipeline.model import model_sha256, open_model, takes_stacks
 from unetfast.pipeline.output import Output, not_results, refuse_overlap
 from unetfast.pipeline.remote import RemoteOutput, find_remote, is_url, local_path
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import Context, Job
-from unetfast.segment import Segmenter, bundled, load
+from unetfast.segment import bundled
 from unetfast.settings import available_cores, check_threads, parse_bytes
-from unetfast.spec import ModelSpec
 
 if TYPE_CHECKING:
     from unetfast.pipeline.ray_ import RayEngine
@@ -33,15 +33,10 @@ __all__ = [
     "check_places",
     "check_run",
     "listing",
-    "model_sha256",
     "one",
-    "open_model",
     "run",
-    "takes_stacks",
 ]
 
-STREAMS = 4  # photos in the network at once, at most, each on its share of the cores
-NETWORK_BYTES = 10**9  # for all of them together
 SMALLEST_TILE_PX = 64  # smaller ones are all margin: 128 px to every side of a tile of the default model
 JOIN_S = 8.0  # how long an interrupted run waits for what is in a stage
 
@@ -181,8 +176,9 @@ def run(
         _expect_photos(photos, settings)
     path = bundled(model) or Path(model)
     segmenter = None if settings.engine == "ray" else open_model(path, settings)
+    spec = read_spec(path) if segmenter is None else segmenter.spec
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.description}")
-    context = Context(settings, model_sha256(path), segmenter is not None and takes_stacks(segmenter.spec))
+    context = Context(settings, model_sha256(path), takes_stacks(spec))
     summary = Summary()
     place = RemoteOutput(output) if is_url(output) else Output(Path(output))
     with place, Journal(place.journals, journal_name(shard)) as journal:
@@ -230,40 +226,10 @@ def _expect_photos(inputs: Sequence[str], settings: RunSettings) -> None:
         )
 
 
-def open_model(model: str | Path, settings: RunSettings, streams: int = STREAMS) -> Segmenter:
-    """Open a model as a run with these settings uses it, for so many photos at once."""
-    return load(
-        model,
-        backend=settings.backend,
-        device=settings.device,
-        rebuild=settings.rebuild,
-        threads=settings.threads,
-        tile_px=settings.tile,
-        batch=settings.batch,
-        memory_bytes=min(NETWORK_BYTES, parse_bytes(settings.max_memory) // 2),
-        streams=streams,
-    )
-
-
-def takes_stacks(spec: ModelSpec) -> bool:
-    """Tell whether a model takes neither grey nor RGB: then the pages of a TIFF file are its channels."""
-    return spec.preprocess.channels not in (1, 3)
-
-
 def _ray_engine(*arguments: Any) -> RayEngine:
     from unetfast.pipeline.ray_ import RayEngine
 
     return RayEngine(*arguments)
-
-
-def model_sha256(model: str | Path) -> str:
-    """Return the SHA-256 of an artifact's file, or of a bundled model's."""
-    path = bundled(model) or Path(model)
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
-        raise ArtifactError(f"{path}: cannot be read: {exc.strerror}") from exc
 
 
 def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> bytes:

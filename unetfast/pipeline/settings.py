@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unetfast.backends import BACKENDS
+from unetfast.backends import BACKENDS, DEVICES
 from unetfast.inpainting import METHODS
 from unetfast.settings import Settings, setting
 from unetfast.spec import MAX_PIXELS
@@ -75,7 +75,7 @@ class RunSettings(Settings):
     )
     threads: int = setting(0, "Threads of the network and of the inpainting; 0: one per core.", low=0)
     backend: str = setting("auto", "What runs the model.", choices=("auto", *BACKENDS))
-    device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    device: str = setting("auto", DEVICES)
     rebuild: bool = setting(
         False, "Rebuild a TensorRT plan from the ONNX beside it if it is for another GPU or TensorRT."
     )

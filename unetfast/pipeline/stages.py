@@ -31,8 +31,8 @@ from unetfast.imaging import (
     read_bytes,
 )
 from unetfast.imaging.class_colours import class_colour
-from unetfast.imaging.place import PLACE_ENDING
-from unetfast.inpainting import inpaint
+from unetfast.imaging.place import PLACE_ENDING, Place, place_beside
+from unetfast.inpainting.around_blank import inpaint_around
 from unetfast.inpainting.mask import dilate
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import NAME_BYTES, Item
@@ -51,6 +51,8 @@ __all__ = [
     "load",
     "missing_ending",
     "names",
+    "note",
+    "note_blank",
     "put_place",
     "segment",
     "store",
@@ -94,6 +96,8 @@ class Job:
         Its line in the journal, filled on the way.
     before : dict or None
         Its latest line so far.
+    beside : Place or None
+        Where on earth it lies, by the files beside it.
     picture : Picture or None
     labels : (H, W) uint8 or None
         Class ids.
@@ -112,13 +116,14 @@ class Job:
     banded: bool = False  # too large to be held, or of several pages: see banded.py
     state: tuple[int, int] | None = None  # size and time of a banded file when it was hashed
     before: dict[str, Any] | None = None
+    beside: Place | None = None
     held_px: int | None = None  # what it takes of the memory budget
 
 
-def _key_of(context: Context, sha256: str) -> str:
-    """Return what must be equal for a photo to count as done: content, settings, model, version."""
-    chosen = _chosen(context.settings)
-    text = json.dumps([sha256, chosen, context.model_sha256, __version__], sort_keys=True)
+def _key_of(context: Context, sha256: str, place: str = "") -> str:
+    """Return what must be equal for a photo to count as done: content, place, settings, model, version."""
+    parts = [sha256, _chosen(context.settings), context.model_sha256, __version__, *filter(None, [place])]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -137,8 +142,22 @@ def _mask_key_of(context: Context) -> str:
 
 
 def identify(job: Job, context: Context, sha256: str) -> None:
-    """Write into the job's line what its results depend on."""
-    job.entry.update(sha256=sha256, key=_key_of(context, sha256), mask_key=_mask_key_of(context))
+    """Find out what the results of a photo depend on, and write it into its line."""
+    try:
+        job.beside = place_beside(job.item.path) if isinstance(job.item.path, Path) else None
+    except ImageError as exc:
+        note(job.entry, f"{exc}; the results do not say where they lie")
+    said = job.beside.aux_xml() if job.beside is not None else None
+    place = hashlib.sha256(said).hexdigest()[:16] if said else ""
+    if place:
+        job.entry["place"] = place
+    key = _key_of(context, sha256, place)
+    job.entry.update(sha256=sha256, key=key, mask_key=_mask_key_of(context))
+
+
+def note(entry: dict[str, Any], words: str) -> None:
+    """Add to a line what a reader of the results should know."""
+    entry["notes"] = f"{entry['notes']}; {words}" if "notes" in entry else words
 
 
 def names(item: Item, settings: RunSettings) -> dict[str, str]:
@@ -167,8 +186,16 @@ def decode(job: Job, context: Context) -> None:
     job.picture = picture = imaging.decode(job.data, name, max_pixels=limit, pages=context.stacks)
     job.data = None
     job.entry["height"], job.entry["width"] = picture.pixels.shape[:2]
-    if picture.notes:
-        job.entry["notes"] = "; ".join(picture.notes)
+    for words in picture.notes:
+        note(job.entry, words)
+    if picture.blank is not None:
+        note_blank(job.entry, int(np.count_nonzero(picture.blank)))
+
+
+def note_blank(entry: dict[str, Any], count: int) -> None:
+    """Say of how many pixels nothing is known."""
+    if count:
+        note(entry, f"{count} pixels hold no data: they are neither marked nor filled from")
 
 
 def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
@@ -179,9 +206,10 @@ def segment(jobs: Sequence[Job], segmenter: Segmenter, scale: float) -> None:
     else:
         answers = [segmenter.segment_scaled(image, scale) for image in images]
     for job, labels in zip(jobs, answers, strict=True):
-        job.labels = labels
+        blank = None if job.picture is None else job.picture.blank
+        job.labels = labels if blank is None else np.where(blank, np.uint8(0), labels)
         if len(classes := segmenter.spec.classes) > 2:
-            counts = count_classes(labels, len(classes)).tolist()
+            counts = count_classes(job.labels, len(classes)).tolist()
             job.entry["class_px"] = dict(zip(classes, counts, strict=True))
 
 
@@ -196,14 +224,17 @@ def clean(job: Job, context: Context) -> None:
     assert job.picture is not None
     assert job.labels is not None
     settings = context.settings
-    job.mask = job.labels != 0
+    job.mask, blank = job.labels != 0, job.picture.blank
     if settings.inpaint and job.mask.any():
         job.mask = dilate(job.mask, settings.dilate_px)
-        if job.mask.all():
+        if blank is not None:
+            job.mask &= ~blank
+        if (job.mask if blank is None else job.mask | blank).all():
             raise ImageError(f"{job.item.path}: every pixel was found: nothing is left to fill from")
-        job.cleaned = inpaint(
+        job.cleaned = inpaint_around(
             job.picture.samples,
             job.mask,
+            blank,
             settings.window_px,
             method=settings.method,
             threads=settings.threads,
@@ -243,25 +274,31 @@ def store(job: Job, context: Context, classes: int, put: Callable[[str, bytes], 
     for kind in sorted(wanted, key=lambda kind: kind == "cleaned"):
         sizes[kind] = put(wanted[kind], encode_result(kind, job, context, classes))
         outputs[kind] = wanted[kind]
-        if kind != "cleaned" and job.picture is not None:
-            put_place(job.picture.place, kind, job.entry, put)
+        if job.picture is not None:
+            put_place(job, job.picture.place, job.picture.orientation, kind, put)
     job.entry["status"] = "done"
     job.picture = job.labels = job.mask = job.cleaned = None
 
 
 def put_place(
-    place: bytes | None, kind: str, entry: dict[str, Any], put: Callable[[str, bytes], int]
+    job: Job, inside: Place | None, orientation: int, kind: str, put: Callable[[str, bytes], int]
 ) -> None:
-    """Write beside a mask or overlay where on earth it lies; `place` is None where nobody knows."""
-    if place is None:
+    """Write beside a result where on earth it lies, where that is known.
+
+    A cleaned photo keeps what is said `inside` the photo; and a place is that of the pixels as they are
+    stored, not of those turned upright.
+    """
+    place = inside if job.beside is None else job.beside.over(inside)
+    if place is None or (kind == "cleaned" and job.beside is None) or orientation != 1:
         return
-    path = entry["outputs"][kind] + PLACE_ENDING
+    path = job.entry["outputs"][kind] + PLACE_ENDING
+    if (said := place.aux_xml()) is None:
+        return
     if len(os.fsencode(path.rpartition("/")[2])) > NAME_BYTES:
-        note = f"the name is too long to say where the {kind} lies"
-        entry["notes"] = f"{entry['notes']}; {note}" if "notes" in entry else note
+        note(job.entry, f"the name is too long to say where the {kind} lies")
     else:
-        entry["bytes"][f"{kind}_place"] = put(path, place)
-        entry["outputs"][f"{kind}_place"] = path
+        job.entry["bytes"][f"{kind}_place"] = put(path, said)
+        job.entry["outputs"][f"{kind}_place"] = path
 
 
 def missing_ending(item: Item, format: str) -> str:

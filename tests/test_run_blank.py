@@ -1,0 +1,140 @@
+"""What holds no data (GDAL's no-data value, transparent pixels) is neither marked nor filled from."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from darkness_model import write_darkness_model
+from numpy.typing import NDArray
+from PIL import Image
+from test_run import model, photo, settings
+
+from unetfast import imaging
+from unetfast.inpainting import inpaint
+from unetfast.pipeline.run import run
+
+__all__ = ["model"]
+
+HEIGHT, WIDTH = 300, 260
+
+
+def survey(channels: int = 3, value: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return a photo with a crack, of which a slanting half is blank, as an orthomosaic is at its rim."""
+    image = photo(3, HEIGHT, WIDTH, channels)
+    blank = np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)) > 300
+    image[blank] = value
+    return image, blank
+
+
+def tiff(*pages: NDArray[Any], nodata: str = "", orientation: int = 1, **options: Any) -> bytes:
+    tags: list[Any] = [(42113, "s", 0, nodata)] if nodata else []
+    tags += [(274, "H", 1, orientation)]
+    out = io.BytesIO()
+    options = {"photometric": "rgb", "rowsperstrip": 16, **options}
+    with tifffile.TiffWriter(out) as file:
+        for page in pages:
+            file.write(page, extratags=tags, metadata=None, **options)
+    return out.getvalue()
+
+
+def rgba(image: NDArray[np.uint8], blank: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.dstack([image, np.where(blank, 0, 255).astype(np.uint8)])
+
+
+def process(tmp_path: Path, model: Path, name: str, data: bytes, **changes: Any) -> dict[str, Any]:
+    (folder := tmp_path / "in").mkdir(exist_ok=True)
+    (folder / name).write_bytes(data)
+    assert run([str(folder)], tmp_path / "out", settings(**changes), model=model).done == 1
+    line: dict[str, Any] = json.loads((tmp_path / "out/results.jsonl").read_text().splitlines()[-1])
+    return line
+
+
+@pytest.mark.parametrize("max_memory", ["2GB", "300kB"])
+@pytest.mark.parametrize("window_px", [0, 7])
+@pytest.mark.parametrize("kind", ["no-data 0", "no-data 255", "alpha", "grey"])
+def test_the_rim_of_a_survey(tmp_path: Path, model: Path, kind: str, window_px: int, max_memory: str) -> None:
+    image, blank = survey(value=255 if kind == "no-data 255" else 0)
+    data = {
+        "no-data 0": lambda: tiff(image, nodata="0"),
+        "no-data 255": lambda: tiff(image, nodata="255.0"),
+        "alpha": lambda: tiff(rgba(image, blank), extrasamples=["unassalpha"]),
+        "grey": lambda: tiff(image[:, :, 0], nodata="0", photometric="minisblack"),
+    }[kind]()
+    changes: dict[str, Any] = {"window_px": window_px, "max_memory": max_memory}
+    line = process(tmp_path, model, "a.tif", data, **changes)
+    assert ("in windows" in line["how"]) == (max_memory != "2GB")
+    assert f"{np.count_nonzero(blank)} pixels hold no data" in line["notes"]
+    mask = imaging.read(tmp_path / "out/masks/a.png").pixels[:, :, 0] > 0
+    assert mask.any()
+    assert not (mask & blank).any()
+    stored = imaging.decode(data, "a.tif").pixels
+    cleaned = imaging.read(tmp_path / "out/a.tif").pixels
+    assert np.array_equal(cleaned[~mask], stored[~mask])
+    # As if all that is blank were to be filled: then nothing of it is there to be taken.
+    wanted = inpaint(stored, mask | blank, window_px)
+    assert np.array_equal(cleaned[mask], wanted[mask])
+
+
+@pytest.mark.parametrize("orientation", [1, 3])
+@pytest.mark.parametrize("changes", [{"grain": True}, {"grain": True, "dilate_px": 9, "scale": 0.5}, {}])
+def test_in_windows_as_in_whole(
+    tmp_path: Path, model: Path, changes: dict[str, Any], orientation: int
+) -> None:
+    data = tiff(survey()[0], nodata="0", orientation=orientation, tile=(64, 64), rowsperstrip=None)
+    for folder, memory in (("whole", "2GB"), ("bands", "1MB")):
+        (tmp_path / folder).mkdir()
+        line = process(tmp_path / folder, model, "a.tif", data, max_memory=memory, **changes)
+        assert ("in windows" in line["how"]) == (folder == "bands")
+    for name in ("a.tif", "masks/a.png"):
+        bands, whole = (imaging.read(tmp_path / way / "out" / name).pixels for way in ("bands", "whole"))
+        assert np.array_equal(bands, whole)
+
+
+def test_pages_turned_by_a_quarter(tmp_path: Path, model: Path) -> None:
+    image, blank = survey()
+    line = process(tmp_path, model, "a.tif", tiff(image, image, nodata="0", orientation=6))
+    assert f"{2 * np.count_nonzero(blank)} pixels hold no data" in line["notes"]
+    mask = tifffile.imread(tmp_path / "out/masks/a.tif")[1] > 0
+    assert mask.any()
+    assert not (mask & np.rot90(blank, -1)).any()
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+def test_transparent_pixels_of_other_formats(tmp_path: Path, model: Path, format: str) -> None:
+    image, blank = survey()
+    out = io.BytesIO()
+    Image.fromarray(rgba(image, blank)).save(out, format, lossless=True, exact=True)
+    line = process(tmp_path, model, f"a.{format}", out.getvalue())
+    assert "hold no data" in line["notes"]
+    mask = imaging.read(tmp_path / "out/masks/a.png").pixels[:, :, 0] > 0
+    assert mask.any()
+    assert not (mask & blank).any()
+    cleaned = imaging.read(tmp_path / f"out/a.{format}").pixels
+    assert (cleaned[mask][:, 3] == 255).all()
+    assert np.array_equal(cleaned[~mask], rgba(image, blank)[~mask])
+
+
+def test_classes_are_not_counted_where_nothing_is_known(tmp_path: Path) -> None:
+    path = write_darkness_model(tmp_path / "three.onnx", classes=("background", "joint", "crack"))
+    image, blank = survey()
+    counts = process(tmp_path, path, "a.tif", tiff(image, nodata="0"), inpaint=False)["class_px"]
+    assert counts["crack"] > 0
+    assert counts["background"] >= np.count_nonzero(blank)
+
+
+def test_of_a_survey_that_is_blank_all_over_nothing_is_marked(tmp_path: Path, model: Path) -> None:
+    image, _ = survey()
+    line = process(tmp_path, model, "a.png", png(rgba(image, np.ones((HEIGHT, WIDTH), np.bool_))))
+    assert line["masked_px"] == 0
+
+
+def png(pixels: NDArray[Any]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "png")
+    return out.getvalue()

@@ -1,0 +1,47 @@
+"""The model of a run: opened in the same way by every engine, and known by its file's hash."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from unetfast.errors import ArtifactError
+from unetfast.pipeline.settings import RunSettings
+from unetfast.segment import Segmenter, bundled, load
+from unetfast.settings import parse_bytes
+from unetfast.spec import ModelSpec
+
+__all__ = ["model_sha256", "open_model", "takes_stacks"]
+
+STREAMS = 4  # photos in the network at once, at most, each on its share of the cores
+NETWORK_BYTES = 10**9  # for all of them together
+
+
+def open_model(model: str | Path, settings: RunSettings, streams: int = STREAMS) -> Segmenter:
+    """Open a model as a run with these settings uses it, for so many photos at once."""
+    return load(
+        model,
+        backend=settings.backend,
+        device=settings.device,
+        rebuild=settings.rebuild,
+        threads=settings.threads,
+        tile_px=settings.tile,
+        batch=settings.batch,
+        memory_bytes=min(NETWORK_BYTES, parse_bytes(settings.max_memory) // 2),
+        streams=streams,
+    )
+
+
+def takes_stacks(spec: ModelSpec) -> bool:
+    """Tell whether a model takes neither grey nor RGB: then the pages of a TIFF file are its channels."""
+    return spec.preprocess.channels not in (1, 3)
+
+
+def model_sha256(model: str | Path) -> str:
+    """Return the SHA-256 of an artifact's file, or of a bundled model's."""
+    path = bundled(model) or Path(model)
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise ArtifactError(f"{path}: cannot be read: {exc.strerror}") from exc
