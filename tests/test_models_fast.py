@@ -104,7 +104,7 @@ def test_sharpening_takes_down_only_what_lies_far_below_a_ridge_nearby() -> None
         *channel, y, x = place
         rows, columns = (slice(max(0, v // 4 * 4 - 4), v // 4 * 4 + 8) for v in (y, x))
         ridge = logits[(*channel, rows, columns)].max()
-        expected[place] = logits[place] - 2 * max(0.0, ridge - 4 - logits[place])
+        expected[place] = logits[place] - 2 * max(0.0, ridge - 3 - logits[place])
     torch.testing.assert_close(sharpened(torch.from_numpy(logits)), torch.from_numpy(expected))
     calm = torch.from_numpy(rng.uniform(-1, 1, (1, 1, 8, 8)))
     torch.testing.assert_close(sharpened(calm), calm, rtol=0, atol=0)

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from runs import photo
 from test_place import PLACED, geotiff
-from test_run import model, photo
 
 from unetfast import imaging
 from unetfast.imaging.place import Place, place_beside

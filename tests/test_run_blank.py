@@ -13,7 +13,7 @@ import tifffile
 from darkness_model import write_darkness_model
 from numpy.typing import NDArray
 from PIL import Image
-from test_run import model, photo, settings
+from runs import photo, settings
 
 from unetfast import imaging
 from unetfast.inpainting import inpaint

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from test_run import folder_of_photos, model, settings
+from runs import folder_of_photos, settings
 
 from unetfast.backends import onnxruntime_
 from unetfast.cli.main import cli

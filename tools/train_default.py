@@ -5,8 +5,7 @@
 Stages, each kept in --out and not repeated when it is there: scenes (drawn pictures), training
 (checkpoint every 500 steps, resumed exactly where it stopped), a second round with the counter-examples
 that the model got wrong, and the threshold on validation data.
-With --start MODEL an exported model or a checkpoint takes the place of the first round, and the result
-lies four fifths of the way from it to what the second round makes of it.
+With --start MODEL an exported model or a checkpoint takes the place of the first round.
 Export the result with: unetfast export OUT/crack.pt
 Needs: pip install 'unetfast[train]'.
 """
@@ -54,7 +53,6 @@ RANKS = 2
 THRESHOLDS = np.arange(0.02, 0.99, 0.02)
 LOGGED = slice(4, None, 5)  # of them: 0.1, 0.2 and so on
 MOST_MARKED = 0.002  # of road without cracks
-SHARE_OF_NEW = 0.8  # of the weights, where a released model was gone on from
 
 
 def main() -> None:
@@ -89,8 +87,6 @@ def main() -> None:
         first = _train(args, "first", args.steps, args.lr, made([], []), None)
     mistakes = made(_hard(args, first, real), _verges(args, first, real))
     net = _train(args, "second", args.hard_steps, args.lr / 2, mistakes, first)
-    if args.start:
-        net = _toward(first, net, few)
     whole = FastNet(3, 1, **ARCH_ARGS)
     whole.load_state_dict(net.state_dict())
     finish(args, whole.eval(), real, drawn)
@@ -124,19 +120,6 @@ def _drawn(args: argparse.Namespace, real: RealData, count: int, seed: int, subj
         path.with_suffix(".part.npy").rename(path)
     store = np.lib.format.open_memmap(path, "r")
     return [(store[i, ..., :3], store[i, ..., 3]) for i in range(count)]
-
-
-def _toward(first: FastNet, second: FastNet, images: Sequence[NDArray[np.uint8]]) -> FastNet:
-    """Mix the weights before and after going on: the mean forgets less than was learnt.
-
-    How far was measured on pictures of neither's training, see docs/default_model.md. (Wortsman et al.,
-    "Robust fine-tuning of zero-shot models", CVPR 2022.)
-    """
-    before, after = first.fused().state_dict(), second.fused().state_dict()
-    net = FastNet(3, 1, **LEARNING)
-    mixed = {name: torch.lerp(before[name], after[name], SHARE_OF_NEW) for name in before}
-    net.load_fused(mixed, normalised(torch.from_numpy(np.stack(images))))
-    return net
 
 
 def _train(
