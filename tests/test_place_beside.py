@@ -22,8 +22,6 @@ from unetfast.pipeline.run import Summary, run
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found
 
-__all__ = ["model"]
-
 WORLD = "0.1\n0.0\n0.0\n-0.1\n500000.05\n5200047.95\n"  # of the middle of the first pixel
 CORNER = (500000.0, 0.1, 0.0, 5200048.0, 0.0, -0.1)
 AUX = """<PAMDataset><SRS dataAxisToSRSAxisMapping="2,1">EPSG:4326</SRS>

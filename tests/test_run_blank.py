@@ -19,8 +19,6 @@ from unetfast import imaging
 from unetfast.inpainting import inpaint
 from unetfast.pipeline.run import run
 
-__all__ = ["model"]
-
 HEIGHT, WIDTH = 300, 260
 
 

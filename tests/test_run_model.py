@@ -16,8 +16,6 @@ from unetfast.pipeline.run import run
 from unetfast.pipeline.stages import Context
 from unetfast.segment import _streams
 
-__all__ = ["model"]
-
 
 def test_an_actor_of_ray_keeps_to_all_settings_of_the_network(model: Path) -> None:
     pytest.importorskip("ray")
