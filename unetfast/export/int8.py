@@ -198,7 +198,7 @@ class _Crops(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no
     """The middle of every image, one at a time; all of one size, as histograms need them."""
 
     def __init__(self, images: Sequence[NDArray[np.uint8]], spec: ModelSpec) -> None:
-        inputs = [fit(image, spec, max(image.shape))[0][1] for image in images]
+        inputs = [fit(image, spec, max(*image.shape, spec.stride_px))[0][1] for image in images]
         height, width = (
             min(_CROP_PX, int(np.median([image.shape[axis] for image in inputs]))) for axis in (0, 1)
         )
