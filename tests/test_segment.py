@@ -60,6 +60,21 @@ def test_tiles_that_share_a_call_have_no_more_pixels_than_one_may_have(
     assert [n for n, *_ in shapes if n > 1] == [16, 16, 8]
 
 
+def test_a_lone_image_is_cut_for_all_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = np.random.default_rng(4).integers(0, 256, (200, 3000, 3), np.uint8)
+    whole = unetfast.load("crack", threads=1).segment(photo)
+    with unetfast.load("crack", threads=2, streams=2, memory_bytes=10**9) as segmenter:
+        infer, widths = segmenter.backend.infer, []
+        monkeypatch.setattr(
+            segmenter.backend, "infer", lambda images: (widths.append(images.shape[2]), infer(images))[1]
+        )
+        assert np.array_equal(segmenter.segment(photo), whole)
+        assert sorted(widths) == [2040, 2112]
+        widths.clear()
+        assert all(np.array_equal(answer, whole) for answer in segmenter.segment_all([photo, photo]))
+        assert widths == [3000, 3000]
+
+
 def test_streams_change_no_byte(model: Path, rng: np.random.Generator) -> None:
     images = [rng.integers(0, 256, shape, np.uint8) for shape in [(40, 50, 3)] * 5 + [(90, 70, 3)]]
     plain = unetfast.load(model, threads=1)

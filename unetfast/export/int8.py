@@ -168,7 +168,7 @@ def scaled(calibrated: Calibrated, spec: ModelSpec, keep: Sequence[str] = ()) ->
 def ends(model: onnx.ModelProto, first: int, last: int) -> list[str]:
     """Name the first and the last convolutions, which lose the most by int8.
 
-    Those of one kernel are one: a network that looks twice has two first ones.
+    Those of one kernel are one: a network that looks several times has as many first ones.
     """
     convolutions = [node for node in model.graph.node if node.op_type in _CONVOLUTIONS]
     kernels = list(dict.fromkeys(node.input[1] for node in convolutions))
