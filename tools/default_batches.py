@@ -46,7 +46,7 @@ class Batches:
 
     def _one(self, rng: np.random.Generator) -> Pair:
         """Take a real crack, one of a road, one laid elsewhere, a counter-example, or something drawn."""
-        shares = (0.22, 0.05, 0.17, 0.27, 0.07, 0.22) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.06, 0.4)
+        shares = (0.22, 0.05, 0.16, 0.3, 0.07, 0.2) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.06, 0.4)
         kind = ("real", "road", "laid", "counter", "scenery", "drawn")[int(rng.choice(6, p=shares))]
         if kind == "real":
             return crop(rng, _any(rng, self.real.cracks), SIDE_PX)

@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 import torch
 from default_batches import HELD, SCENE_PX, Batches
+from default_bounds import Bounds
 from default_data import Pair, RealData, beside_plants, load
 from default_start import normalised, released
 from numpy.typing import NDArray
@@ -52,6 +53,7 @@ LEARNING = {**ARCH_ARGS, "sharpened": False}
 RANKS = 2
 THRESHOLDS = np.arange(0.02, 0.99, 0.02)
 LOGGED = slice(4, None, 5)  # of them: 0.1, 0.2 and so on
+BEYOND = 3.0  # what activations beyond their usual range weigh in the second round
 MOST_MARKED = 0.002  # of road without cracks
 
 
@@ -160,11 +162,14 @@ def _rank(
     meeting = f"file://{(args.out / f'{name}.meeting').resolve()}"
     torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=RANKS)
     torch.manual_seed(args.seed)
+    salt = {"first": 0, "second": 10_000_000}[name]
     model = (FastNet(3, 1, **LEARNING) if start is None else copy.deepcopy(start)).train()
     model = model.to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval()
+    bounds = None
     if start is not None:
         _settle(model)
+        bounds = Bounds(model, [normalised(batches.batch(salt + n, 0)[0]) for n in range(8)])
     half = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.02)
     done = 0
@@ -174,13 +179,12 @@ def _rank(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         done = state["step"]
-    salt = {"first": 0, "second": 10_000_000}[name]
     began, shown, losses = time.time(), done, []
     for step in range(done, steps):
         rate = peak * min(1.0, (step + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
-        losses.append(_step(model, optimiser, *batches.batch(salt + step, rank), half=half))
+        losses.append(_step(model, optimiser, *batches.batch(salt + step, rank), bounds, half=half))
         if rank:
             continue
         follow(average, model, min(0.999, (step + 1) / (step + 20)))
@@ -200,14 +204,21 @@ def _rank(
 
 
 def _step(
-    model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor, *, half: bool
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    bounds: Bounds | None,
+    *,
+    half: bool,
 ) -> float:
     """Learn from one batch, together with the other ranks; returns the loss."""
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         logits = model(normalised(images))
     loss = loss_of(logits.float(), labels)
+    learnt = loss if bounds is None else loss + BEYOND * bounds.beyond()
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    learnt.backward()
     _share_gradients(model)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 3.0)
     optimiser.step()
