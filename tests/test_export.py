@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 import exported
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -245,6 +246,24 @@ def test_int8_has_the_types_of_its_kind(target: str) -> None:
         limits=limits_for("int8"),
     )
     assert min(value for value in certificate["dice"].values() if value is not None) > 0.9
+
+
+def test_int8_is_the_same_where_products_of_bytes_are_added_in_16_bits() -> None:
+    plain = onnx.load(bundled("crack"))
+    photos = Path(__file__).parents[1] / "examples"
+    images = [read(photos / f"{name}.jpg").pixels for name in ("stone_tile", "floor_tiles")]
+    model = quantize(plain, graph.get_spec(plain), images, target="cpu")
+    kernel = next(
+        t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4
+    )
+    assert np.abs(onnx.numpy_helper.to_array(kernel).astype(int)).max() in (63, 64)  # two of 255 * 64 fit
+    exact = onnxruntime.SessionOptions()  # each operator alone: bytes are multiplied as floats
+    exact.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    sessions = [onnxruntime.InferenceSession(model.SerializeToString(), options) for options in (None, exact)]
+    for image in images:
+        fused, plain_ones = (session.run(["mask"], {"image": image[None]})[0] for session in sessions)
+        assert fused.any()
+        assert (fused != plain_ones).mean() < 0.001
 
 
 def test_three_classes_of_grey() -> None:

@@ -154,6 +154,7 @@ def scaled(calibrated: Calibrated, spec: ModelSpec, keep: Sequence[str] = ()) ->
             extra_options={
                 "ActivationSymmetric": signed,
                 "QuantizeBias": not signed,
+                "TensorQuantOverrides": {} if signed else _seven_bits(calibrated.model, keep),
                 # TensorRT fuses a convolution with the ReLU behind it only where nothing is quantised
                 # between them, and signed scales are not moved behind the ReLU as unsigned ones are.
                 "OpTypesToExcludeOutputQuantization": ["Conv", "ConvTranspose"] if signed else [],
@@ -174,6 +175,18 @@ def ends(model: onnx.ModelProto, first: int, last: int) -> list[str]:
     kernels = list(dict.fromkeys(node.input[1] for node in convolutions))
     kept = {*kernels[:first], *kernels[max(first, len(kernels) - last) :]}
     return [node.name for node in convolutions if node.input[1] in kept]
+
+
+def _seven_bits(model: onnx.ModelProto, keep: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Give the weights that multiply an image 7 bits.
+
+    CPUs without dot products of bytes (AVX2) add two products of a byte with a byte in 16 bits, without a
+    word when they do not fit: 2 * 255 * 127 does not, 2 * 255 * 64 does. Behind a ReLU nearly all are
+    far below 255; of an image they are not. With 8 bits the bundled model of 0.85 GFLOP had a Dice of 0.87
+    against its checkpoint there and of 0.98 without that loss; with 7 bits it has 0.975 both ways.
+    """
+    first = next(node for node in model.graph.node if node.op_type in _CONVOLUTIONS)
+    return {} if first.name in keep else {first.input[1]: [{"axis": 0, "reduce_range": True}]}
 
 
 def _outside(model: onnx.ModelProto) -> list[str]:
