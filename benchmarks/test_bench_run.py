@@ -17,6 +17,7 @@ import simplejpeg
 
 import unetfast
 from unetfast import imaging
+from unetfast.backends import bundled
 from unetfast.bench.settings import BenchSettings
 from unetfast.bench.stages import bench_stages
 from unetfast.pipeline import stages
@@ -27,7 +28,6 @@ from unetfast.pipeline.run import listing, run
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found, Item
 from unetfast.pipeline.stages import Context, Job
-from unetfast.segment import bundled
 
 PHOTOS = int(os.environ.get("UNETFAST_BENCH_PHOTOS", "8"))
 

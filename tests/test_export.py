@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+import unetfast
 from unetfast import backends, checkpoint
-from unetfast.backends import onnxruntime_
+from unetfast.backends import bundled, onnxruntime_
 from unetfast.backends.base import Backend
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError, ParityError
@@ -34,7 +35,6 @@ from unetfast.export.verify import checkpoint_of, verify
 from unetfast.imaging import Picture, read, write
 from unetfast.models import MODELS
 from unetfast.models.deployable import Deployable
-from unetfast.segment import bundled
 from unetfast.spec import ModelSpec
 
 Command = Callable[..., CompletedProcess[str]]
@@ -471,9 +471,43 @@ def test_a_wrong_ending_is_refused() -> None:
         export(exported.trained(), ExportSettings(to=Path("model.bin")), say=lambda _: None)
 
 
-def test_an_export_is_no_checkpoint() -> None:
-    with pytest.raises(ConfigError, match="is an export already; give the checkpoint"):
-        export(exported.artifact("fp32"), ExportSettings(), say=lambda _: None)
+@pytest.mark.parametrize(
+    ("kind", "settings", "error", "says"),
+    [
+        ("fp32", ExportSettings(to=Path("new.onnx")), ArtifactError, "give the checkpoint that it was made"),
+        ("fp32", ExportSettings(safetensors=True), ConfigError, "is an export; --safetensors needs"),
+        ("int8", ExportSettings(to=Path("new.onnx")), ArtifactError, "give the checkpoint that it was made"),
+    ],
+)
+def test_of_exports_only_whole_ones_are_exported(
+    kind: str, settings: ExportSettings, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        export(exported.artifact(kind), settings, say=lambda _: None)
+
+
+def test_the_bundled_model_is_exported_and_verified_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (made,) = export(Path("crack"), ExportSettings(), say=lambda _: None)
+    assert made.path.resolve() == tmp_path / "crack.onnx"
+    assert checkpoint_of(made.path) == Path("crack")
+    assert verify(made.path, Path("crack"))["passed"]
+    photo = read(Path(__file__).parents[1] / "examples" / "stone_tile.jpg").pixels
+    found = unetfast.load("crack").segment(photo)
+    assert found.any()
+    assert np.array_equal(unetfast.load("crack.onnx").segment(photo), found)
+
+
+def test_an_export_whose_weights_were_changed_is_not_exported_again(tmp_path: Path) -> None:
+    model = onnx.load(bundled("crack"))
+    node = next(node for node in model.graph.node if node.op_type == "Relu")
+    node.op_type = "Identity"
+    path = tmp_path / "other.onnx"
+    graph.write(model, path)
+    with pytest.raises(ParityError, match="differently than when it was saved"):
+        export(path, ExportSettings(to=tmp_path / "new.onnx"), say=lambda _: None)
 
 
 def test_a_checkpoint_is_not_verified_against_itself() -> None:

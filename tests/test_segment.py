@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import unetfast
+from unetfast.backends import bundled
 from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError
 from unetfast.scaled import segment_rows
-from unetfast.segment import Segmenter, bundled
+from unetfast.segment import Segmenter
 
 
 @given(st.integers(1, 150), st.integers(1, 150), st.integers(16, 80), st.integers(1, 5), st.integers(0, 99))

@@ -14,13 +14,13 @@ from torch import nn
 
 import unetfast
 from unetfast import backends, checkpoint
+from unetfast.backends import bundled
 from unetfast.data import DataSet, open_dataset
 from unetfast.errors import ArtifactError, ConfigError
 from unetfast.imaging import write_mask
 from unetfast.models import MODELS
 from unetfast.models.deployable import Deployable
 from unetfast.models.fast import FastNet
-from unetfast.segment import bundled
 from unetfast.train import prepare
 from unetfast.train import start as starting
 from unetfast.train.loop import train

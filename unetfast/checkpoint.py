@@ -23,6 +23,7 @@ from unetfast import weights
 from unetfast.errors import ArtifactError
 from unetfast.imaging import atomic_write
 from unetfast.models import MODELS
+from unetfast.models.fast import FastNet
 from unetfast.spec import ModelSpec
 
 __all__ = ["Checkpoint", "build_model", "load", "save"]
@@ -46,6 +47,8 @@ class Checkpoint:
         Real images of the validation set.
     parity_labels : list of (H, W) uint8 Tensor
         The class ids that the weights gave them, when the file was written.
+    fused : bool
+        The weights are an export's: batch norms and parallel kernels are folded into convolutions.
     """
 
     spec: ModelSpec
@@ -53,6 +56,7 @@ class Checkpoint:
     training_state: dict[str, Any] | None = None
     parity_images: list[Tensor] = field(default_factory=list)
     parity_labels: list[Tensor] = field(default_factory=list)
+    fused: bool = False
 
 
 def save(
@@ -159,7 +163,11 @@ def _is_state(content: Any) -> bool:
 
 
 def build_model(
-    spec: ModelSpec, model_state: dict[str, Tensor], source: Path | str = "checkpoint"
+    spec: ModelSpec,
+    model_state: dict[str, Tensor],
+    source: Path | str = "checkpoint",
+    *,
+    fused: bool = False,
 ) -> nn.Module:
     """Build the network that a spec describes, with its weights, ready to run.
 
@@ -169,6 +177,8 @@ def build_model(
     model_state : dict of str to Tensor
     source : Path or str
         Where they came from; messages start with it.
+    fused : bool
+        The weights are those of the network's ``fused()``.
 
     Returns
     -------
@@ -182,6 +192,9 @@ def build_model(
     """
     try:
         model: nn.Module = MODELS[spec.arch](spec.preprocess.channels, spec.logit_channels, **spec.arch_args)
+        if fused:
+            assert isinstance(model, FastNet)
+            model = model.fused()
         model.load_state_dict(model_state)
     except (TypeError, ValueError, RuntimeError) as exc:
         raise ArtifactError(f"{source}: its weights do not fit {spec.arch} {spec.arch_args}: {exc}") from exc

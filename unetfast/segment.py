@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.backends import PLANS, read_spec
+from unetfast.backends import ASSETS, PLANS, bundled, read_spec
 from unetfast.backends import load as load_backend
 from unetfast.backends.base import Backend
 from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError, is_memory_error
@@ -33,18 +33,11 @@ from unetfast.scaled import segment_rows
 from unetfast.settings import available_cores, check_threads, check_whole
 from unetfast.spec import ModelSpec
 
-__all__ = ["Segmenter", "bundled", "load"]
+__all__ = ["Segmenter", "load"]
 
 log = logging.getLogger(__name__)
 
-ASSETS = Path(__file__).parent / "assets"
 SMALLEST_TILE_PX = 256
-
-
-def bundled(name: Path | str) -> Path | None:
-    """Return the file of a model that ships with the package, such as ``"crack"``, or None."""
-    path = ASSETS / f"{name}.onnx"
-    return path if str(name).isidentifier() and path.is_file() else None
 
 
 def load(

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unetfast.backends.artifact import CHECKPOINTS, PLANS, SUFFIXES, able_backends, read_spec
+from unetfast.backends.artifact import ASSETS, CHECKPOINTS, PLANS, SUFFIXES, able_backends, bundled, read_spec
 from unetfast.errors import ConfigError
 from unetfast.registry import Registry
 from unetfast.settings import check_threads
@@ -15,7 +15,18 @@ from unetfast.settings import check_threads
 if TYPE_CHECKING:
     from unetfast.backends.base import Backend
 
-__all__ = ["BACKENDS", "CHECKPOINTS", "DEVICES", "PLANS", "SUFFIXES", "chosen", "load", "read_spec"]
+__all__ = [
+    "ASSETS",
+    "BACKENDS",
+    "CHECKPOINTS",
+    "DEVICES",
+    "PLANS",
+    "SUFFIXES",
+    "bundled",
+    "chosen",
+    "load",
+    "read_spec",
+]
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,12 @@ from unetfast.errors import ArtifactError
 from unetfast.spec import SPEC_KEY, ModelSpec
 
 __all__ = [
+    "ASSETS",
     "CHECKPOINTS",
     "PLANS",
     "SUFFIXES",
     "able_backends",
+    "bundled",
     "onnx_spec",
     "openvino_spec",
     "read_sidecar",
@@ -36,8 +38,16 @@ SUFFIXES = {
 CHECKPOINTS = (".pt", ".safetensors")  # weights with what they were trained as
 PLANS = (".engine", ".plan")  # files of TensorRT, which belong to one kind of GPU
 
+ASSETS = Path(__file__).parents[1] / "assets"  # a model file here is known by its name
+
 _MAX_XML_BYTES = 256 * 2**20  # the topology; weights lie in the .bin beside it
 _MAX_SIDECAR_BYTES = 16 * 2**20
+
+
+def bundled(name: Path | str) -> Path | None:
+    """Return the file of a model that ships with the package, such as ``"crack"``, or None."""
+    path = ASSETS / f"{name}.onnx"
+    return path if str(name).isidentifier() and path.is_file() else None
 
 
 def read_spec(path: Path | str) -> ModelSpec:

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.backends import SUFFIXES, read_spec
+from unetfast.backends import SUFFIXES, bundled, read_spec
 from unetfast.bench.settings import BenchSettings
 from unetfast.bench.worker import Worker
 from unetfast.errors import BackendError, ConfigError, DatasetError, UnetfastError
 from unetfast.imaging import middle, network_input, read
 from unetfast.metrics import confusion_matrix, scores
-from unetfast.segment import bundled
 from unetfast.settings import available_cores
 from unetfast.spec import ModelSpec
 

@@ -115,7 +115,7 @@ def eval_(
 def _load(path: Path, backend: str, device: str, threshold: float | None) -> Backend:
     """Open a model, also a bundled one by its name; a checkpoint so that it answers probabilities."""
     from unetfast import backends
-    from unetfast.segment import bundled
+    from unetfast.backends import bundled
 
     path = bundled(path) or path
     backends.BACKENDS[backends.chosen(path, backend, device)]  # an unknown one is an error, also for a .pt

@@ -18,7 +18,7 @@ __all__ = ["export"]
 @settings_options(ExportSettings)
 @config_option
 def export(checkpoint: Path, config: Path | None, **said: Any) -> None:
-    r"""Turn CHECKPOINT (.pt or .safetensors) into ONNX, OpenVINO or TensorRT.
+    r"""Turn CHECKPOINT (.pt or .safetensors, or crack, the bundled model) into ONNX, OpenVINO or TensorRT.
 
     The artifact is reloaded and compared with the checkpoint on real images. If it computes
     something else it is refused (exit code 4), nothing is left under its name, not even an
@@ -33,6 +33,7 @@ def export(checkpoint: Path, config: Path | None, **said: Any) -> None:
       unetfast export best.pt --trt                             best.engine, fp16
       unetfast export best.pt --safetensors                     best.safetensors
       unetfast export best.pt --triton models/                  a Triton model repository
+      unetfast export crack --trt                               the bundled model, for this machine's GPU
     """
     settings = from_command_line(ExportSettings, said, config)
     from unetfast.errors import require

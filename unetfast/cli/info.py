@@ -70,8 +70,7 @@ def _show_network(arch: str, channels: int, classes: int, imgsz: int, size: dict
 
 
 def _show_artifact(what: str, as_json: bool, networks: list[str]) -> None:
-    from unetfast.backends import read_spec
-    from unetfast.segment import bundled
+    from unetfast.backends import bundled, read_spec
 
     path = bundled(what) or Path(what)
     if not path.exists() and not path.suffix:

@@ -14,7 +14,7 @@ from torch import nn
 
 from unetfast import weights
 from unetfast.backends import onnxruntime_, openvino_, torch_
-from unetfast.backends.artifact import CHECKPOINTS, SUFFIXES, sidecar_path
+from unetfast.backends.artifact import CHECKPOINTS, sidecar_path
 from unetfast.backends.base import Backend
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.checkpoint import load
@@ -35,7 +35,8 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
     Parameters
     ----------
     path : Path
-        A checkpoint, ``.pt`` or ``.safetensors``.
+        A checkpoint, ``.pt`` or ``.safetensors``; the fp32 ``.onnx`` of a `fast` network; or the name of a
+        bundled model, whose exports go to the working folder.
     settings : ExportSettings
     say : callable
         Told one line per step.
@@ -58,12 +59,13 @@ def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Expor
         from unetfast.backends.tensorrt_ import runtime
 
         runtime()  # before the minutes of work
-    final = _target(Path(path), settings)
-    if Path(path).suffix.lower() in SUFFIXES.keys() - CHECKPOINTS:
-        raise ConfigError(f"{path}: is an export already; give the checkpoint (.pt) it was made from")
-    if final.resolve() == Path(path).resolve():
+    path = Path(path)
+    final = _target(path, settings)
+    if settings.safetensors and path.suffix.lower() not in CHECKPOINTS:
+        raise ConfigError(f"{path}: is an export; --safetensors needs the checkpoint (.pt) it was made from")
+    if final.resolve() == path.resolve():
         raise ConfigError(f"{final}: is the checkpoint itself; choose another name with --to")
-    job = open_job(Path(path), settings, say)
+    job = open_job(path, settings, say)
     try:
         return _made(job, settings, final)
     except ParityError:

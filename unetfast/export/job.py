@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from unetfast.backends import bundled, onnxruntime_
 from unetfast.backends.base import Backend
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.backends.whole import label_predictor
-from unetfast.checkpoint import Checkpoint, build_model, load
+from unetfast.checkpoint import Checkpoint, build_model
 from unetfast.errors import ConfigError, ParityError
+from unetfast.export import trained
 from unetfast.export.parity import Limits, certify, limits_for, require_passed, summary
-from unetfast.export.samples import Samples, collect
+from unetfast.export.samples import Samples, bundled_images, collect
 from unetfast.export.settings import ExportSettings, precision_of
 from unetfast.export.worst import show_worst
 from unetfast.imaging import atomic_write
@@ -65,14 +68,14 @@ class Job:
 
 def open_job(path: Path, settings: ExportSettings, say: Say = print) -> Job:
     """Read the checkpoint and the images, and check that the checkpoint still gives its own answers."""
-    checkpoint = load(path)
+    checkpoint = trained.load(path)
     precision = precision_of(settings)
     spec = checkpoint.spec.replace(output=settings.output)
     if settings.threshold is not None:
         if spec.task != "binary":
             raise ConfigError("--threshold is for models of two classes; this one takes the largest logit")
         spec = spec.replace(threshold=settings.threshold)
-    model = build_model(checkpoint.spec, checkpoint.model_state, path)
+    model = build_model(checkpoint.spec, checkpoint.model_state, path, fused=checkpoint.fused)
     if settings.threshold is None:
         _check_memory(checkpoint, model, path)
     samples = collect(checkpoint, settings.data, path, calibrating=precision == "int8")
@@ -83,18 +86,27 @@ def open_job(path: Path, settings: ExportSettings, say: Say = print) -> Job:
 
 
 def _check_memory(checkpoint: Checkpoint, model: nn.Module, path: Path) -> None:
-    """Refuse a checkpoint whose network, rebuilt here, no longer gives the labels that training kept."""
+    """Refuse a model whose network, rebuilt here, no longer answers what it answered before."""
     predict = label_predictor(TorchBackend(model, checkpoint.spec.replace(output="mask"), "cpu"))
     differing = pixels = 0
-    for image, labels in zip(checkpoint.parity_images, checkpoint.parity_labels, strict=True):
-        got = predict(image.numpy())
-        differing += int(np.count_nonzero(got != labels.numpy()))
+    for image, labels in _remembered(checkpoint, path):
+        got = predict(image)
+        differing += int(np.count_nonzero(got != labels))
         pixels += got.size
     if differing > max(1, 1e-3 * pixels):  # bf16 training and other machines round differently
         raise ParityError(
             f"{path}: rebuilt from its spec, the network answers {100 * differing / pixels:.3f} % of pixels "
             "differently than when it was saved; was it trained with another version of unetfast?"
         )
+
+
+def _remembered(checkpoint: Checkpoint, path: Path) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Return images and what was answered to them: kept by training, or asked of the export itself."""
+    if checkpoint.fused:
+        answer = label_predictor(onnxruntime_.load(bundled(path) or path, device="cpu"))
+        return [(image, answer(image)) for image in bundled_images(checkpoint.spec.preprocess.channels)]
+    kept = zip(checkpoint.parity_images, checkpoint.parity_labels, strict=True)
+    return [(image.numpy(), labels.numpy()) for image, labels in kept]
 
 
 @contextlib.contextmanager

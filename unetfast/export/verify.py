@@ -7,8 +7,9 @@ from typing import Any
 
 from unetfast import backends
 from unetfast.backends.torch_ import TorchBackend
-from unetfast.checkpoint import build_model, load
+from unetfast.checkpoint import build_model
 from unetfast.errors import ArtifactError, ConfigError
+from unetfast.export import trained
 from unetfast.export.parity import Limits, certify, limits_for
 from unetfast.export.samples import collect
 from unetfast.export.worst import show_worst
@@ -17,7 +18,7 @@ __all__ = ["checkpoint_of", "verify"]
 
 
 def checkpoint_of(artifact: Path) -> Path:
-    """Return the checkpoint that lies beside an artifact, by the name its certificate gives.
+    """Return the checkpoint that an artifact's certificate names: beside it, or a bundled model.
 
     Raises
     ------
@@ -28,6 +29,8 @@ def checkpoint_of(artifact: Path) -> Path:
         raise ConfigError(f"{artifact}: is a checkpoint itself; give an export of it, such as best.onnx")
     certificate = backends.read_spec(artifact).certificate or {}
     name = certificate.get("checkpoint")
+    if isinstance(name, str) and backends.bundled(name):
+        return Path(name)
     # Only a bare name: an artifact must not choose which other file is opened.
     found = artifact.parent / Path(name).name if isinstance(name, str) and name else None
     if found is None or not found.is_file():
@@ -53,7 +56,8 @@ def verify(
     Parameters
     ----------
     artifact, against : Path
-        The file to check, and the checkpoint (``.pt``).
+        The file to check, and the checkpoint (``.pt``), or what else :func:`unetfast.export.build.export`
+        takes.
     data : Path, optional
         Images or a data set; default: the images kept in the checkpoint.
     backend, device, threads
@@ -68,7 +72,7 @@ def verify(
     ArtifactError
         When the two are models of different things.
     """
-    checkpoint = load(against)
+    checkpoint = trained.load(against)
     candidate = backends.load(artifact, backend=backend, device=device, threads=threads)
     own, theirs = checkpoint.spec, candidate.spec
     for name in ("classes", "task", "preprocess"):
@@ -77,7 +81,7 @@ def verify(
                 f"{artifact}: not an export of {against}: {name} {getattr(theirs, name)} "
                 f"against {getattr(own, name)}"
             )
-    model = build_model(own, checkpoint.model_state, against)
+    model = build_model(own, checkpoint.model_state, against, fused=checkpoint.fused)
     reference = TorchBackend(model, own.replace(output=theirs.output, threshold=theirs.threshold), "cpu")
     samples = collect(checkpoint, data, against)
     found = certify(

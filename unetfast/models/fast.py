@@ -253,6 +253,8 @@ class FastNet(nn.Module):
     def fused(self) -> FastNet:
         """Return an equal network, in eval mode, whose every layer is one convolution."""
         plain = copy.deepcopy(self).eval()
+        if isinstance(self.blocks, nn.Identity):  # it is one already
+            return plain
         for stage in list(plain.modules()):
             for name, layer in list(stage.named_children()):
                 if isinstance(layer, RepConv):

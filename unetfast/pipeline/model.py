@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from unetfast.backends import bundled
 from unetfast.errors import ArtifactError
 from unetfast.pipeline.settings import RunSettings
-from unetfast.segment import Segmenter, bundled, load
+from unetfast.segment import Segmenter, load
 from unetfast.settings import parse_bytes
 from unetfast.spec import ModelSpec
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unetfast.backends import read_spec
+from unetfast.backends import bundled, read_spec
 from unetfast.errors import ImageError
 from unetfast.pipeline import banded
 from unetfast.pipeline.earlier import origin, refuse_another
@@ -21,7 +21,6 @@ from unetfast.pipeline.run import check_places, listing
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found, Item, Skipped
 from unetfast.pipeline.stages import Context, Job
-from unetfast.segment import bundled
 
 __all__ = ["Step", "plan"]
 

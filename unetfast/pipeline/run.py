@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unetfast.backends import read_spec
+from unetfast.backends import bundled, read_spec
 from unetfast.errors import ConfigError, ImageError
 from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
@@ -22,7 +22,6 @@ from unetfast.pipeline.remote import RemoteOutput, find_remote, is_url, local_pa
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import Context, Job
-from unetfast.segment import bundled
 from unetfast.settings import available_cores, check_threads, parse_bytes
 
 if TYPE_CHECKING:

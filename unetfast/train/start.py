@@ -11,14 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unetfast import checkpoint
-from unetfast.backends import CHECKPOINTS, read_spec
-from unetfast.errors import ArtifactError, ConfigError, require
+from unetfast.errors import ArtifactError, ConfigError
 from unetfast.evaluate import Pair
+from unetfast.export import trained
 from unetfast.imaging import middle
 from unetfast.models.deployable import Deployable
 from unetfast.models.fast import FastNet
-from unetfast.segment import bundled
 from unetfast.spec import ModelSpec
 from unetfast.train.settings import TrainSettings
 
@@ -62,12 +60,9 @@ def read(settings: TrainSettings) -> Start:
         When the settings ask for another network than the file holds.
     """
     assert settings.weights is not None
-    path = bundled(settings.weights) or Path(settings.weights)
-    if path.suffix.lower() in CHECKPOINTS:
-        saved = checkpoint.load(path)
-        start = Start(path, saved.spec, saved.model_state, fused=False)
-    else:
-        start = _exported(path)
+    path = Path(settings.weights)
+    saved = trained.load(path)
+    start = Start(path, saved.spec, saved.model_state, saved.fused)
     spec = start.spec
     own = [name for name in ("width", "depth", "up") if getattr(settings, name) is not None]
     own += ["arch"] if settings.arch not in (TrainSettings.arch, spec.arch) else []
@@ -80,27 +75,6 @@ def read(settings: TrainSettings) -> Start:
             f"{path}: takes images of {spec.preprocess.channels} channels; leave out --channels"
         )
     return start
-
-
-def _exported(path: Path) -> Start:
-    """Read the weights of an ONNX file."""
-    if path.suffix.lower() != ".onnx":
-        raise ArtifactError(f"{path}: cannot be trained on; give a best.pt, or crack, the bundled model")
-    spec = read_spec(path)
-    if not spec.arch.startswith("fast") or spec.precision != "fp32":
-        raise ArtifactError(
-            f"{path}: an export of {spec.arch} in {spec.precision} cannot be trained on; give the "
-            "checkpoint that it was made from, its best.pt"
-        )
-    onnx = require("onnx", "train")
-    stored = onnx.load(path).graph.initializer
-    prefix = "model."
-    state = {
-        tensor.name.removeprefix(prefix): torch.tensor(onnx.numpy_helper.to_array(tensor))
-        for tensor in stored
-        if tensor.name.startswith(prefix)
-    }
-    return Start(path, spec, state, fused=True)
 
 
 @torch.no_grad()
