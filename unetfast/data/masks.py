@@ -46,7 +46,18 @@ def read_masks(sample: Sample) -> list[MaskFile]:
 
 
 # Field names of ground truth in .mat files, most likely first; lower case.
-_MAT_NAMES = ("segmentation", "groundtruth", "mask", "label", "labels", "gt", "annotation", "instance")
+_MAT_NAMES = (
+    "segmentation",
+    "groundtruth",
+    "mask",
+    "label",
+    "labels",
+    "gt",
+    "annotation",
+    "instance",
+    "type_map",
+    "inst_map",
+)
 
 
 def mat_arrays(ref: FileRef) -> list[tuple[str, NDArray[Any]]]:

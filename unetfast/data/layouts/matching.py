@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
-from unetfast.data.layouts.words import read_together, shorter_stems, strip_word
+from unetfast.data.layouts.words import (
+    is_secondary,
+    read_together,
+    role_of,
+    shorter_stems,
+    strip_word,
+    without_inner_words,
+)
 from unetfast.data.listing import composed
 
 __all__ = [
@@ -119,7 +126,9 @@ def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], li
         return [file for file in images if file.name not in names], masks, [note]
     folders: dict[str, list[File]] = defaultdict(list)
     for file in rest:
-        folders[file.name.rpartition("/")[0].rpartition("/")[2]].append(file)
+        folder = file.name.rpartition("/")[0].rpartition("/")[2]
+        if not is_secondary(folder):  # CoNSeP's overlays lie beside its .mat files
+            folders[folder].append(file)
     groups = [group for group in folders.values() if len({f.stem for f in group}) == len(group)]
     if len(groups) == 2:
         groups.sort(key=lambda group: (group[0].role == "image", _is_jpeg(group[0])), reverse=True)
@@ -130,7 +139,27 @@ def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], li
             folder = others[0].name.rpartition("/")[0]
             others = [File(f.name, f.split, photos[0].place, "mask", folder, f.stem) for f in others]
             return photos, others, [f"masks are in {folder}/, the only other folder with the same names"]
+    if (end := _added_end(images)) is not None:
+        masks = [file for file in images if file.stem.endswith(end)]
+        names = {file.name for file in masks}
+        note = f"masks are the files called as an image with {end} behind it"
+        return [file for file in images if file.name not in names], masks, [note]
     return images, [], []
+
+
+def _added_end(files: list[File]) -> str | None:
+    """Return what half of the files have behind the name of one beside them: ``x.jpg``, ``x_m.png``."""
+    stems = {(file.name.rpartition("/")[0], file.stem) for file in files}
+    ends = Counter(
+        file.stem.removeprefix(stem)
+        for file in files
+        for stem in shorter_stems(file.stem)[:1]
+        if (file.name.rpartition("/")[0], stem) in stems
+    )
+    if len(ends) != 1:
+        return None
+    [(end, count)] = ends.items()
+    return end if end[1:].isalpha() and 2 * count == len(files) else None
 
 
 def _is_jpeg(file: File) -> bool:
@@ -140,18 +169,123 @@ def _is_jpeg(file: File) -> bool:
 Matched = dict[File, dict[str, list[File]]]  # image -> name of a set of masks -> its masks
 
 
-def match_files(images: list[File], masks: list[File]) -> tuple[Matched, list[str]]:
-    """Return the masks of each image by sets, and the masks without an image."""
-    lookups = _Lookups(images)
+def match_files(images: list[File], masks: list[File]) -> tuple[Matched, list[str], list[str]]:
+    """Return the masks of each image by sets, the masks without an image, and what was decided.
+
+    First by the names as they are written. What is left is read with more freedom, and that is said.
+    """
+    found: list[tuple[File, File, str]] = []  # image, mask, and what the mask adds to the image's name
+    orphans = [(mask, "") for mask in masks]
+    notes: list[str] = []
+    for reading, what in _READINGS:
+        known = {image.name for image, _, _ in found}
+        spare = {reading(image, "image"): image for image in images if image.name not in known}
+        if not orphans or len(spare) < len(images) - len(known):
+            continue  # in this reading some images are called alike
+        if reading is _numbered and (found or not _same_numbers(images, masks)):
+            continue
+        lookups, before, left = _Lookups(list(spare)), len(found), []
+        for mask, doubt in orphans:
+            image, ending = lookups.of(reading(mask, "mask"))
+            if image is None:
+                left.append((mask, doubt or ending))
+            else:
+                found.append((spare[image], mask, ending))
+        orphans = left
+        if what and len(found) > before:
+            image, mask, _ = found[before]
+            notes.append(f"{len(found) - before} masks go by {what}: {mask.name} with {image.name}")
+    matched = _by_sets(images, found)
+    return matched, [mask.name + doubt for mask, doubt in orphans], notes
+
+
+def _as_written(file: File, role: str) -> File:
+    del role
+    return file
+
+
+def _unpadded(file: File, role: str) -> File:
+    del role
+    return replace(file, stem=re.sub(r"(?<!\d)0+(?=\d)", "", file.stem))
+
+
+def _by_folder(file: File, role: str) -> File:
+    """Read ``masks/x/1.png`` as ``x_1``, a mask of the image ``x``."""
+    return replace(file, stem=f"{file.place[-1]}_{file.stem}") if role == "mask" and file.place else file
+
+
+def _numbered(file: File, role: str) -> File:
+    del role
+    numbers = re.findall(r"\d+", file.stem)
+    return replace(file, stem=numbers[0].lstrip("0") or "0") if len(numbers) == 1 else file
+
+
+def _same_numbers(images: list[File], masks: list[File]) -> bool:
+    """Whether images and masks have the same numbers, each once, and each a word: not 0 .. 9 and 1 .. 10."""
+    words = [{re.sub(r"\d+", "#", file.stem) for file in files} for files in (images, masks)]
+    of = [sorted((file.split or "", _numbered(file, "").stem) for file in files) for files in (images, masks)]
+    alike = all(len(said) == 1 and next(iter(said)).count("#") == 1 for said in words)
+    return alike and of[0] == of[1] and len(set(of[0])) == len(of[0])
+
+
+_READINGS: tuple[tuple[Callable[[File, str], File], str], ...] = (
+    (_as_written, ""),
+    (_unpadded, "their names without leading zeros"),
+    (_by_folder, "the folder that is called as the image"),
+    (_numbered, "the number in their names"),
+)
+
+
+def _by_sets(images: list[File], found: list[tuple[File, File, str]]) -> Matched:
+    """Sort the masks of each image by what their names add to its own.
+
+    The image's name in a folder of the mask adds nothing (``GT/x_1/x_1_cup.png``), and neither do numbers
+    of folders of which no image is in two (``fold1``, ``fold2``).
+    """
+    plain = [(image, _without_name(mask, image), ending) for image, mask, ending in found]
+    numbered = [_set_name(image, mask, ending) for image, mask, ending in plain]
+    unnumbered = [_without_numbers(mask, image) for image, mask, _ in plain]
+    shorter = [
+        _set_name(image, mask, ending) for (image, _, ending), mask in zip(plain, unnumbered, strict=True)
+    ]
+    of_image: dict[tuple[File, str], set[str]] = defaultdict(set)
+    of_all: dict[str, set[str]] = defaultdict(set)
+    for (image, _, _), name, short in zip(plain, numbered, shorter, strict=True):
+        of_image[image, short].add(name)
+        of_all[short].add(name)
+    places = {short for short, names in of_all.items() if len(names) > 1}
+    places -= {short for (_, short), names in of_image.items() if len(names) > 1}
     matched: Matched = defaultdict(lambda: defaultdict(list))
-    orphans: list[str] = []
-    for mask in masks:
-        image, ending = lookups.of(mask)
-        if image is None:
-            orphans.append(mask.name + ending)
-        else:
-            matched[image][_set_name(image, mask, ending)].append(mask)
-    return {image: matched[image] for image in images if image in matched}, orphans
+    for (image, mask, _), other, name, short in zip(plain, unnumbered, numbered, shorter, strict=True):
+        matched[image][short if short in places else name].append(other if short in places else mask)
+    return {image: matched[image] for image in images if image in matched}
+
+
+def _without_name(mask: File, image: File) -> File:
+    if mask.place == image.place and not _called(mask.role_folder, image):
+        return mask
+    place = mask.place if mask.place == image.place else tuple(_rest(folder, image) for folder in mask.place)
+    return replace(mask, place=tuple(filter(None, place)), role_folder=_rest(mask.role_folder, image))
+
+
+def _called(folder: str, image: File) -> bool:
+    """Whether a folder is called as an image, alone or with a word behind it."""
+    end = folder[len(image.stem) :]
+    separated = not end or (end[0] in "_-" and not image.stem.isdigit())  # "1_crack" holds all cracks
+    return separated and folder.casefold().startswith(image.stem.casefold())
+
+
+def _rest(folder: str, image: File) -> str:
+    return folder[len(image.stem) :].strip("_-. ") if _called(folder, image) else folder
+
+
+def _without_numbers(mask: File, image: File) -> File:
+    """Leave out the numbers of a mask's folders, but for those of its image and 1st, 2nd and 3rd."""
+    folders = (mask.role_folder, *own_folders(image, mask))
+    if not any(map(re.compile(r"\d").search, folders)):
+        return mask
+    role_folder, *place = (re.sub(r"[\s_-]*\d+(?!st|nd|rd|\d)", "", folder) for folder in folders)
+    return replace(mask, role_folder=role_folder, place=tuple(place) or mask.place)
 
 
 def _set_name(image: File, mask: File, ending: str) -> str:
@@ -230,17 +364,28 @@ class _Lookups:
                 for key in self._keys(mask, stem):
                     found = table.get(key, [])
                     if len(found) == 1:
-                        return found[0], mask.stem.replace(stem, "", 1)
+                        return found[0], _added(mask.stem, stem)
                     several = several or found
         return None, f" (fits {some([file.name for file in several])})" if several else ""
 
     @staticmethod
     def _stems(mask: File) -> Iterator[str]:
         yield mask.stem
+        inner = without_inner_words(mask.stem)
+        yield from (stem for stem, word in inner if role_of([word]) == "mask")
         stripped = strip_word(mask.stem, "mask")
         if stripped is not None:
             yield stripped
         yield from shorter_stems(mask.stem)
+        yield from (stem for stem, _ in inner)
+
+
+def _added(longer: str, stem: str) -> str:
+    """Return what a mask's stem has besides its image's: an end, a start, or a word within."""
+    if stem in longer:
+        return longer.replace(stem, "", 1)
+    start = next(i for i, (a, b) in enumerate(zip(longer, stem, strict=False)) if a != b)
+    return longer[start : start + len(longer) - len(stem)].strip("_-. ")
 
 
 def some(names: list[str]) -> str:
