@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -110,13 +111,17 @@ class _Images:
     def __init__(self, listing: Listing) -> None:
         self._resolver = Resolver(listing)
         self._by_stem = {name.rpartition("/")[2].rpartition(".")[0]: name for name in listing.images}
-        self._by_place: dict[str, str | None] = {}
-        for (
-            name
-        ) in listing.images:  # UW-Madison: case1_day20_slice_0001 is case1_day20/scans/slice_0001_266.png
+        self._names = listing.images
+
+    @cached_property
+    def _by_place(self) -> dict[str, str | None]:
+        """UW-Madison: case1_day20_slice_0001 is case1_day20/scans/slice_0001_266_266.png."""
+        found: dict[str, str | None] = {}
+        for name in self._names:
             *folders, file = name.rpartition(".")[0].split("/")
             for key in {f"{folder}_{stem}" for folder in folders for stem in (file, *shorter_stems(file))}:
-                self._by_place[key] = None if key in self._by_place else name
+                found[key] = None if key in found else name
+        return found
 
     def called(self, text: str) -> tuple[str | None, str]:
         whole = self._one(text)
