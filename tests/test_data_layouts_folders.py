@@ -374,6 +374,7 @@ def test_names_that_nearly_fit_are_shown(tmp_path: Path) -> None:
         ("image_2/um_{:06}.png", "gt_image_2/um_road_{:06}.png", None),  # KITTI's roads
         ("tiles/t_{}.jpg", "tiles/t_{}_m.png", "masks are the files called as an image with _m behind it"),
         ("default/IMG_{}.png", "defaultannot/IMG_{}.png", None),  # CVAT's CamVid
+        ("IMG_{}.jpg", "IMG_{}.jpg___fuse.png", None),  # SuperAnnotate
     ],
 )
 def test_names_that_fit_with_some_freedom(images: str, masks: str, said: str | None, tmp_path: Path) -> None:

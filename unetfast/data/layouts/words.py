@@ -30,7 +30,7 @@ _MASK_RANKS = (
     "groundtruth groundtruths gt gts truth target targets lesion",
     "label labels lbl lbls lab labs labelled labeled",
     "annotation annotations annot annots anno annos ann annotated trimap trimaps",
-    "segmentation segmentations segmented seg segs segm semantic semantics bw binary",
+    "segmentation segmentations segmented seg segs segm semantic semantics bw binary fuse",
 )
 _RANK = {word: i for i, words in enumerate(_MASK_RANKS) for word in words.split()}
 _IMAGE_NAMES = (
