@@ -375,6 +375,7 @@ def test_names_that_nearly_fit_are_shown(tmp_path: Path) -> None:
         ("tiles/t_{}.jpg", "tiles/t_{}_m.png", "masks are the files called as an image with _m behind it"),
         ("default/IMG_{}.png", "defaultannot/IMG_{}.png", None),  # CVAT's CamVid
         ("IMG_{}.jpg", "IMG_{}.jpg___fuse.png", None),  # SuperAnnotate
+        ("train/images/P{}.png", "train/Semantic_masks/images/P{}_instance_color_RGB.png", None),  # iSAID
     ],
 )
 def test_names_that_fit_with_some_freedom(images: str, masks: str, said: str | None, tmp_path: Path) -> None:
@@ -413,10 +414,13 @@ def test_folders_called_as_the_image_and_numbers_of_folders_name_no_set_of_masks
     assert {len(s.masks) for s in open_dataset(tmp_path, mask_name="cup,disc").samples} == {2}
     for i in range(4):
         save(tmp_path / f"other/images/{i}.png", photo(i))
-        for part in ("heart", "left lung", "right lung"):
-            save(tmp_path / f"other/fold{i % 2}/masks/{part}/{i}.png", truth(i) * 255)
-    with pytest.raises(DatasetError, match=r"heart' \(4 images\), 'masks fold left lung' \(4 images\)"):
-        open_dataset(tmp_path / "other")
+        for k, part in enumerate(("heart", "left lung", "right lung"), 1):
+            mask = (truth(i, classes=4) == k).astype(np.uint8) * 255
+            save(tmp_path / f"other/fold{i % 2}/masks/{part}/{i}.png", mask)
+    found = open_dataset(tmp_path / "other")
+    assert found.classes == ("background", "heart", "left lung", "right lung")
+    for i, sample in enumerate(found.samples):
+        np.testing.assert_array_equal(read_pair(sample, found.encoding, 3)[1], truth(i, classes=4))
 
 
 def test_opinions_in_numbered_folders_stay_apart(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from unetfast.data.layouts.words import (
+    folder_parts,
     is_secondary,
     read_together,
     role_of,
@@ -114,7 +115,11 @@ def is_called(file: File, word: str) -> bool:
 
 
 def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], list[File], list[str]]:
-    """Find masks that no name gives away: twins beside the photos, or a second folder of equal stems."""
+    """Find masks that their own folder does not give away: one above, twins beside photos, and such."""
+    masks = [replace(file, role="mask", role_folder=top) for file in images if (top := _masks_above(file))]
+    if masks and len(masks) < len(images):
+        names = {file.name for file in masks}
+        return [file for file in images if file.name not in names], masks, []
     by_place: dict[tuple[str, str], list[File]] = defaultdict(list)
     for file in images:
         by_place[file.name.rpartition("/")[0], file.stem.casefold()].append(file)
@@ -145,6 +150,12 @@ def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], li
         note = f"masks are the files called as an image with {end} behind it"
         return [file for file in images if file.name not in names], masks, [note]
     return images, [], []
+
+
+def _masks_above(file: File) -> str | None:
+    """Return a folder of masks around a deeper one of images: iSAID's ``Semantic_masks/images``."""
+    folders = file.name.split("/")[:-1]
+    return next((folder for folder in folders if folder_parts(folder).role == "mask"), None)
 
 
 def _added_end(files: list[File]) -> str | None:
