@@ -5,68 +5,20 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from unetfast.data.layouts.files import File, is_called
+from unetfast.data.layouts.mask_sets import Matched, by_sets
 from unetfast.data.layouts.words import (
     folder_parts,
     is_secondary,
-    read_together,
     role_of,
     shorter_stems,
     strip_word,
     without_inner_words,
 )
-from unetfast.data.listing import composed
 
-__all__ = [
-    "File",
-    "Matched",
-    "is_called",
-    "match_files",
-    "own_folders",
-    "parsed",
-    "roles_of",
-    "some",
-    "without_channel",
-]
-
-
-@dataclass(frozen=True)
-class File:
-    """A picture of a data set, and what its path says."""
-
-    name: str
-    split: str | None
-    place: tuple[str, ...]  # folders that say neither split nor role
-    role: str | None
-    role_folder: str  # the folder that says it
-    stem: str
-
-
-def parsed(names: tuple[str, ...]) -> list[File]:
-    """Read the paths of all pictures of a data set together."""
-    # What all paths share says nothing about the role of one: "crack_masks_v2/images/…".
-    folders = [composed(name).split("/")[:-1] for name in names]
-    shared = 0
-    while (
-        folders and len({tuple(folder[: shared + 1]) for folder in folders}) == 1 and shared < len(folders[0])
-    ):
-        shared += 1
-    known = read_together({folder for parts in folders for folder in parts[shared:]})
-    files = []
-    for name, parts in zip(names, folders, strict=True):
-        role, role_folder, split = None, "", None
-        for folder in parts[shared:]:  # the deepest folder with a role decides, the first with a split
-            says = known[folder]
-            split = split or says.split
-            if says.role:
-                role, role_folder = says.role, folder
-        place = tuple(rest for folder in parts[shared:] if (rest := known[folder].rest))
-        stem = composed(name.rpartition("/")[2].rpartition(".")[0])
-        if stem.lower().endswith(".ome"):  # microscopes write x.ome.tif, whose mask is x.tif
-            stem = stem[:-4]
-        files.append(File(name, split, place, role, role_folder, stem))
-    return files
+__all__ = ["match_files", "roles_of", "some", "without_channel"]
 
 
 def roles_of(files: list[File], mask: str | None) -> tuple[list[File], list[File], list[str]]:
@@ -103,15 +55,6 @@ def roles_of(files: list[File], mask: str | None) -> tuple[list[File], list[File
         images, masks, found = _unnamed_masks(images, rest)
         notes += found
     return images, masks, notes
-
-
-def is_called(file: File, word: str) -> bool:
-    """Whether a user's word, in lower case, means this mask: a folder, or a start or end of its name."""
-    folders = [part.casefold() for part in file.name.split("/")[:-1]]
-    if word in folders or "/".join(folders) == word.strip("/"):
-        return True
-    stem = file.stem.casefold()
-    return any(stem.endswith(sep + word) or stem.startswith(word + sep) for sep in "_- .")
 
 
 def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], list[File], list[str]]:
@@ -177,9 +120,6 @@ def _is_jpeg(file: File) -> bool:
     return file.name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
 
 
-Matched = dict[File, dict[str, list[File]]]  # image -> name of a set of masks -> its masks
-
-
 def match_files(images: list[File], masks: list[File]) -> tuple[Matched, list[str], list[str]]:
     """Return the masks of each image by sets, the masks without an image, and what was decided.
 
@@ -206,7 +146,7 @@ def match_files(images: list[File], masks: list[File]) -> tuple[Matched, list[st
         if what and len(found) > before:
             image, mask, _ = found[before]
             notes.append(f"{len(found) - before} masks go by {what}: {mask.name} with {image.name}")
-    matched = _by_sets(images, found)
+    matched = by_sets(images, found)
     return matched, [mask.name + doubt for mask, doubt in orphans], notes
 
 
@@ -245,69 +185,6 @@ _READINGS: tuple[tuple[Callable[[File, str], File], str], ...] = (
     (_by_folder, "the folder that is called as the image"),
     (_numbered, "the number in their names"),
 )
-
-
-def _by_sets(images: list[File], found: list[tuple[File, File, str]]) -> Matched:
-    """Sort the masks of each image by what their names add to its own.
-
-    The image's name in a folder of the mask adds nothing (``GT/x_1/x_1_cup.png``), and neither do numbers
-    of folders of which no image is in two (``fold1``, ``fold2``).
-    """
-    plain = [(image, _without_name(mask, image), ending) for image, mask, ending in found]
-    numbered = [_set_name(image, mask, ending) for image, mask, ending in plain]
-    unnumbered = [_without_numbers(mask, image) for image, mask, _ in plain]
-    shorter = [
-        _set_name(image, mask, ending) for (image, _, ending), mask in zip(plain, unnumbered, strict=True)
-    ]
-    of_image: dict[tuple[File, str], set[str]] = defaultdict(set)
-    of_all: dict[str, set[str]] = defaultdict(set)
-    for (image, _, _), name, short in zip(plain, numbered, shorter, strict=True):
-        of_image[image, short].add(name)
-        of_all[short].add(name)
-    places = {short for short, names in of_all.items() if len(names) > 1}
-    places -= {short for (_, short), names in of_image.items() if len(names) > 1}
-    matched: Matched = defaultdict(lambda: defaultdict(list))
-    for (image, mask, _), other, name, short in zip(plain, unnumbered, numbered, shorter, strict=True):
-        matched[image][short if short in places else name].append(other if short in places else mask)
-    return {image: matched[image] for image in images if image in matched}
-
-
-def _without_name(mask: File, image: File) -> File:
-    if mask.place == image.place and not _called(mask.role_folder, image):
-        return mask
-    place = mask.place if mask.place == image.place else tuple(_rest(folder, image) for folder in mask.place)
-    return replace(mask, place=tuple(filter(None, place)), role_folder=_rest(mask.role_folder, image))
-
-
-def _called(folder: str, image: File) -> bool:
-    """Whether a folder is called as an image, alone or with a word behind it."""
-    end = folder[len(image.stem) :]
-    separated = not end or (end[0] in "_-" and not image.stem.isdigit())  # "1_crack" holds all cracks
-    return separated and folder.casefold().startswith(image.stem.casefold())
-
-
-def _rest(folder: str, image: File) -> str:
-    return folder[len(image.stem) :].strip("_-. ") if _called(folder, image) else folder
-
-
-def _without_numbers(mask: File, image: File) -> File:
-    """Leave out the numbers of a mask's folders, but for those of its image and 1st, 2nd and 3rd."""
-    folders = (mask.role_folder, *own_folders(image, mask))
-    if not any(map(re.compile(r"\d").search, folders)):
-        return mask
-    role_folder, *place = (re.sub(r"[\s_-]*\d+(?!st|nd|rd|\d)", "", folder) for folder in folders)
-    return replace(mask, role_folder=role_folder, place=tuple(place) or mask.place)
-
-
-def _set_name(image: File, mask: File, ending: str) -> str:
-    """Name a set of masks: its folders that are not the image's, and what it adds to the image's name."""
-    own = own_folders(image, mask)
-    return " ".join(filter(None, (mask.role_folder, *own, ending.rstrip("0123456789 _-.()"))))
-
-
-def own_folders(image: File, mask: File) -> tuple[str, ...]:
-    """Return the folders of a mask that its image does not lie in."""
-    return mask.place if mask.place != image.place else ()
 
 
 def without_channel(file: File) -> str | None:

@@ -13,18 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from unetfast.data.layouts.files import File, is_called, parsed
 from unetfast.data.layouts.found import Found, unique_ids
-from unetfast.data.layouts.matching import (
-    File,
-    Matched,
-    is_called,
-    match_files,
-    own_folders,
-    parsed,
-    roles_of,
-    some,
-    without_channel,
-)
+from unetfast.data.layouts.mask_sets import Matched, own_folders
+from unetfast.data.layouts.matching import match_files, roles_of, some, without_channel
 from unetfast.data.layouts.words import rank, read_together, shorter_stems
 from unetfast.data.listing import Listing, natural
 from unetfast.errors import DatasetError
