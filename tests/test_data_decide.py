@@ -347,3 +347,75 @@ def test_a_dark_colour_in_one_channel_stays_a_class_of_its_own(
     assert len(found.classes) == 3
     shown = [int(labels_of(found, i).max()) for i in range(2)]
     assert sorted(shown) == [1, 2]
+
+
+def _scenes(seed: int) -> Labels:
+    """Eight of a hundred classes, each in two pieces."""
+    labels = np.zeros((H, W), np.uint8)
+    for i, id_ in enumerate((7 * seed + 13 * np.arange(8)) % 100 + 1):
+        for top in (2, 26):
+            labels[top : top + 18, 8 * i : 8 * i + 6] = id_
+    return labels
+
+
+@pytest.mark.parametrize("void", [None, 255])
+def test_many_classes_that_recur_are_classes(void: int | None, tmp_path: Path) -> None:
+    """ADE20K has 150, COCO-Stuff 171 and 255 for what does not count."""
+
+    def draw(seed: int) -> Labels:
+        labels = _scenes(seed)
+        if void:
+            labels[:3] = void
+        return labels
+
+    found = open_dataset(mask_set(tmp_path, draw, count=60))
+    assert len(found.classes) == 101
+    ids = np.array([code for code, _ in found.encoding.table if code != void])
+    for i in range(3):
+        labels = labels_of(found, i).astype(int)
+        np.testing.assert_array_equal(
+            np.where(labels == IGNORE, void or 0, ids[np.minimum(labels, 100)]), draw(i)
+        )
+    told = f"1-254=object,{void}=ignore" if void else "1-65535=object"
+    assert any(f"--mask-values {told}" in text for _, text in found.decisions)
+
+
+def test_many_numbers_of_objects_in_slices_are_no_classes(tmp_path: Path) -> None:
+    """Of neurites in slices each is in many, in pieces; a slice shows most of them."""
+
+    def draw(seed: int) -> Labels:
+        numbers = np.random.default_rng(seed).permutation(np.arange(1, 97)).astype(np.uint8)
+        numbers[:32] = np.random.default_rng(seed + 99).choice(numbers[32:], 32)  # in two pieces
+        return np.kron(numbers.reshape(8, 12), np.ones((6, 5), np.uint8))
+
+    with pytest.raises(DatasetError, match="look like numbers of objects"):
+        open_dataset(mask_set(tmp_path, draw, count=12))
+
+
+def test_a_background_that_is_not_0_is_pointed_out(tmp_path: Path) -> None:
+    """REFUGE stores 255 around the disc, which is 128, and the cup, which is 0."""
+
+    def draw(seed: int) -> Labels:
+        labels = np.full((H, W), 255, np.uint8)
+        labels[10:40, 10 + seed : 40 + seed] = 128
+        labels[20:30, 20 + seed : 30 + seed] = 0
+        return labels
+
+    found = open_dataset(mask_set(tmp_path / "eyes", draw))
+    flag = "--mask-values 0=class_0,128=class_128,255=background"
+    assert any(flag in text for _, text in found.decisions)
+    told = open_dataset(tmp_path / "eyes", mask_values=flag.split()[1])
+    assert told.classes[0] == "background"
+    assert labels_of(told)[0, 0] == 0
+    assert not any("0 is called" in text for _, text in told.decisions)
+
+
+def test_cut_out_photographs_are_masks_by_their_alpha(tmp_path: Path) -> None:
+    """AISegment and what removes backgrounds: the photo itself, transparent around a person."""
+    for i in range(4):
+        save(tmp_path / f"clip/{i}.jpg", photo(i))
+        save(tmp_path / f"masks/{i}.png", np.dstack([photo(i) * truth(i)[..., None], truth(i) * 255]))
+    found = open_dataset(tmp_path)
+    assert any("two values of the alpha channel" in text for _, text in found.decisions)
+    for i in range(4):
+        np.testing.assert_array_equal(labels_of(found, i), truth(i))

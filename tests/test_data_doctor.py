@@ -241,3 +241,24 @@ def test_check_refuses_in_one_line(tmp_path: Path, unetfast_command: Run) -> Non
     assert done.stderr.startswith(f"unetfast: {root}: the masks can be read in more than one way")
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "page.html").exists()
+
+
+def test_outlines_whose_inside_is_background_are_pointed_out(tmp_path: Path) -> None:
+    """HC18 draws an ellipse around the head; cracks that enclose a piece of road are no such thing."""
+    for i in range(5):
+        for name in ("heads", "cracks", "filled"):
+            save(tmp_path / f"{name}/images/{i}.png", photo(i))
+        ellipse = np.zeros((H, W), np.uint8)
+        cv2.ellipse(ellipse, (30, 24), (20 + i, 15), 10, 0, 360, 255, 1)
+        save(tmp_path / f"heads/masks/{i}.png", ellipse)
+        cv2.line(ellipse, (30, 9), (30, 39), 255, 1)
+        save(tmp_path / f"cracks/masks/{i}.png", ellipse)
+        save(tmp_path / f"filled/masks/{i}.png", truth(i) * 255)
+    said = {
+        name: [finding for finding in inspect(open_dataset(tmp_path / name)) if finding.topic == "unfilled"]
+        for name in ("heads", "cracks", "filled")
+    }
+    assert "5 of 5 masks draw a closed line" in str(said["heads"][0])
+    assert said["heads"][0].severity == "warning"
+    assert not said["cracks"]
+    assert not said["filled"]

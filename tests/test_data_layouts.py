@@ -150,7 +150,7 @@ def test_nothing_found_says_what_is_there_and_what_was_looked_for(tmp_path: Path
 
 FOREIGN = {
     "a.xml": ("<annotation><object><bndbox/></object></annotation>", "holds boxes, as for detection"),
-    "project.json": ('[{"id": 1, "data": {}, "annotations": []}]', "holds outlines of Label Studio"),
+    "project.json": ('[{"id": 1, "data": {}, "annotations": []}]', "holds tasks of Label Studio"),
     "CT/I0001": ("\0" * 128 + "DICM", "is one of volumes: save their slices as PNG or TIFF"),
     "data/train-0.parquet": ("PAR1", "is one of tables of Hugging Face: write out their pictures"),
     "a.geojson": ('{"type": "FeatureCollection", "features": []}', "holds outlines as GeoJSON"),

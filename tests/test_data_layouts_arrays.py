@@ -259,3 +259,22 @@ def test_real_photos_as_a_notebook_keeps_them(shared_data: Path, tmp_path: Path)
         image, labels = read_pair(sample, found.encoding, 3)
         np.testing.assert_array_equal(image, images[i])
         np.testing.assert_array_equal(labels, masks[i])
+
+
+def test_a_channel_of_numbers_for_each_class(tmp_path: Path) -> None:
+    """PanNuke: five channels with the numbers of nuclei, and a sixth that is 1 where there is none."""
+    images = np.stack([photo(i) for i in range(4)]).astype(float)
+    labels = np.stack([truth(i, classes=6) for i in range(4)])
+    masks = np.zeros((*labels.shape, 6))
+    for k in range(1, 6):
+        masks[..., k - 1] = (labels == k) * (10.0 + k)
+    masks[..., 5] = labels == 0
+    for name, array in (("images", images), ("masks", masks)):
+        (tmp_path / f"Fold 1/{name}/fold1").mkdir(parents=True)
+        np.save(tmp_path / f"Fold 1/{name}/fold1/{name}.npy", array)
+    found = open_dataset(tmp_path)
+    told = next(text for _, text in found.decisions if "if that is the background" in text)
+    found = open_dataset(tmp_path, mask_values=told.rpartition("--mask-values ")[2])
+    assert found.classes[0] == "background"
+    for i, sample in enumerate(found.samples):
+        np.testing.assert_array_equal(read_pair(sample, found.encoding, 3)[1], labels[i])

@@ -108,3 +108,29 @@ def test_an_image_that_lacks_a_band_is_named(tmp_path: Path) -> None:
     (tmp_path / "images/1_B03.tif").unlink()
     with pytest.raises(DatasetError, match=r"images/1\.tif \(has B02, B08 alone\)"):
         open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "bands"),
+    [
+        ("BraTS_{i}/BraTS_{i}_{band}.tif", "BraTS_{i}/BraTS_{i}_seg.png", ("flair", "t1", "t1ce", "t2")),
+        ("images/pos{i}_{band}.tif", "masks/pos{i}.png", ("ch00", "ch01")),  # Leica
+        ("s{i}_{band}.tif", "s{i}_mask.png", ("w1", "w2")),  # MetaMorph
+    ],
+)
+def test_sequences_and_channels_of_microscopes(
+    image: str, mask: str, bands: tuple[str, ...], tmp_path: Path
+) -> None:
+    for i in range(3):
+        for k, band in enumerate(bands):
+            _tiff(tmp_path / image.format(i=i, band=band), _band(i, k % 3))
+        save(tmp_path / mask.format(i=i), truth(i) * 255)
+    found = open_dataset(tmp_path)
+    assert (found.layout, found.channels, len(found.samples)) == ("bands", len(bands), 3)
+    order = next(text for _, text in found.decisions if "in this order" in text)
+    for i, sample in enumerate(found.samples):
+        pixels, labels = read_pair(sample, found.encoding, found.channels)
+        np.testing.assert_array_equal(labels, truth(i))
+        for k, band in enumerate(bands):
+            at = order.partition("order: ")[2].partition(";")[0].split(", ").index(band)
+            np.testing.assert_allclose(pixels[..., at].astype(float), np.rint(_band(i, k % 3) / 257), atol=1)

@@ -151,3 +151,33 @@ def test_real_roads_of_three_classes(shared_data: Path) -> None:
         assert (cracks[labels == 1] == 1).all()
         total += int((labels == 1).sum())
     assert total > 1000
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "names", "auto"),
+    [
+        ("masks/fold/left lung/{}.png", "masks/fold/heart/{}.png", ("heart", "left lung"), True),  # JSRT
+        ("Manual/leftMask/{}.png", "Manual/rightMask/{}.png", ("leftMask", "rightMask"), False),  # Montgomery
+        ("GT/{0}/soft/{0}_cup.png", "GT/{0}/soft/{0}_disc.png", ("cup", "disc"), False),  # Drishti-GS
+    ],
+)
+def test_classes_are_named_by_what_tells_them_apart(
+    left: str, right: str, names: tuple[str, ...], auto: bool, tmp_path: Path
+) -> None:
+    for i in range(4):
+        save(tmp_path / f"images/{i}.png", photo(i))
+        save(tmp_path / left.format(i), (truth(i, classes=3) == 1).astype(np.uint8) * 255)
+        save(tmp_path / right.format(i), (truth(i, classes=3) == 2).astype(np.uint8) * 255)
+    if not auto:
+        with pytest.raises(DatasetError, match=r"several sets of masks: .*--layout classes"):
+            open_dataset(tmp_path)
+    found = open_dataset(tmp_path, layout="auto" if auto else "classes")
+    assert found.classes == ("background", *names)
+    for i, sample in enumerate(found.samples):
+        labels = read_pair(sample, found.encoding, 3)[1]
+        ids = np.array([0, *(1 + names.index(name) for name in _left_right(left, right, names))])
+        np.testing.assert_array_equal(labels, ids[truth(i, classes=3)])
+
+
+def _left_right(left: str, right: str, names: tuple[str, ...]) -> list[str]:
+    return [next(name for name in names if name in file) for file in (left, right)]

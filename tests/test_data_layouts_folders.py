@@ -247,7 +247,9 @@ def test_frames_are_no_channels(tmp_path: Path) -> None:
 def test_a_folder_called_as_the_one_above_is_named(tmp_path: Path) -> None:
     """COCO-Stuff: train2017/1.jpg and stuffthingmaps/train2017/1.png."""
     pairs(tmp_path, 4, "train2017/{}.png", "stuffthingmaps/train2017/{}.png")
-    with pytest.raises(DatasetError, match=r"stuffthingmaps/ and the folder above .*--mask stuffthingmaps"):
+    with pytest.raises(
+        DatasetError, match=r"2017/ and stuffthingmaps/train2017/ hold .*--mask stuffthingmaps"
+    ):
         open_dataset(tmp_path)
     assert len(open_dataset(tmp_path, mask_name="stuffthingmaps").samples) == 4
 
@@ -355,9 +357,140 @@ def test_labelme_exports_take_the_label(tmp_path: Path) -> None:
 
 
 def test_names_that_nearly_fit_are_shown(tmp_path: Path) -> None:
-    pairs(tmp_path, masks="masks/00{}.png")
-    with pytest.raises(DatasetError, match=r"4 files are images, such as images/0\.jpg.*masks/000\.png"):
+    for i in range(4):
+        save(tmp_path / f"images/{i}.jpg", photo(i))
+        save(tmp_path / f"masks/cell{i + 1}.png", truth(i) * 255)  # 1 .. 4 beside 0 .. 3: which is which?
+    with pytest.raises(DatasetError, match=r"4 files are images, such as images/0\.jpg.*masks/cell1\.png"):
         open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "said"),
+    [
+        ("images/{}.png", "masks/{:03}.png", "their names without leading zeros"),
+        ("Polyps/{}.tif", "Ground Truth/p{}.tif", "the number in their names"),  # ETIS-Larib
+        ("images/x{}a.png", "masks/x{}a/mask.png", "the folder that is called as the image"),
+        ("images/frame_{:04}.png", "masks/frame_mask_{:04}.png", None),
+        ("image_2/um_{:06}.png", "gt_image_2/um_road_{:06}.png", None),  # KITTI's roads
+        ("tiles/t_{}.jpg", "tiles/t_{}_m.png", "masks are the files called as an image with _m behind it"),
+        ("default/IMG_{}.png", "defaultannot/IMG_{}.png", None),  # CVAT's CamVid
+        ("IMG_{}.jpg", "IMG_{}.jpg___fuse.png", None),  # SuperAnnotate
+        ("train/images/P{}.png", "train/Semantic_masks/images/P{}_instance_color_RGB.png", None),  # iSAID
+    ],
+)
+def test_names_that_fit_with_some_freedom(images: str, masks: str, said: str | None, tmp_path: Path) -> None:
+    for i in range(12):
+        save(tmp_path / images.format(i), photo(i))
+        save(tmp_path / masks.format(i), truth(i) * 255)
+    found = open_dataset(tmp_path)
+    assert len(found.samples) == 12
+    for i, sample in enumerate(found.samples):
+        assert sample.image.path == tmp_path / images.format(i)
+        assert [mask.path for mask in sample.masks] == [tmp_path / masks.format(i)]
+    texts = [text for topic, text in found.decisions if topic == "files"]
+    assert [said in text for text in texts] == [True] if said else not texts
+
+
+def test_names_as_written_come_before_all_freedom(tmp_path: Path) -> None:
+    pairs(tmp_path, 4, "images/{}.png", "masks/{}.png")
+    pairs(tmp_path, 4, "images/0{}.png", "masks/0{}.png")
+    for sample in open_dataset(tmp_path).samples:
+        assert [mask.name for mask in sample.masks] == [sample.image.name]
+    (tmp_path / "images/03.png").unlink()
+    with pytest.raises(DatasetError, match=r"1 masks have no image: masks/03\.png"):
+        open_dataset(tmp_path)
+
+
+def test_folders_called_as_the_image_and_numbers_of_folders_name_no_set_of_masks(tmp_path: Path) -> None:
+    """Drishti-GS keeps the masks of an image in its own folder, JSRT those of two halves in two."""
+    for i in range(4):
+        save(tmp_path / f"Images/eye_{i}.png", photo(i))
+        for part in ("cup", "disc"):
+            save(tmp_path / f"GT/eye_{i}/soft/eye_{i}_{part}.png", truth(i) * 255)
+    with pytest.raises(
+        DatasetError, match=r"'GT soft _cup' \(4 images\).*--mask cup; --mask cup,disc merges"
+    ):
+        open_dataset(tmp_path)
+    assert {len(s.masks) for s in open_dataset(tmp_path, mask_name="cup,disc").samples} == {2}
+    for i in range(4):
+        save(tmp_path / f"other/images/{i}.png", photo(i))
+        for k, part in enumerate(("heart", "left lung", "right lung"), 1):
+            mask = (truth(i, classes=4) == k).astype(np.uint8) * 255
+            save(tmp_path / f"other/fold{i % 2}/masks/{part}/{i}.png", mask)
+    found = open_dataset(tmp_path / "other")
+    assert found.classes == ("background", "heart", "left lung", "right lung")
+    for i, sample in enumerate(found.samples):
+        np.testing.assert_array_equal(read_pair(sample, found.encoding, 3)[1], truth(i, classes=4))
+
+
+def test_opinions_in_numbered_folders_stay_apart(tmp_path: Path) -> None:
+    pairs(tmp_path, 4, "images/{}.png", "masks1/{}.png")
+    for i in range(4):
+        save(tmp_path / f"masks2/{i}.png", truth(i + 1) * 255)
+    with pytest.raises(DatasetError, match=r"--mask masks1; --mask masks1,masks2 merges two"):
+        open_dataset(tmp_path)
+
+
+def test_masks_of_all_classes_come_before_folders_of_single_ones(tmp_path: Path) -> None:
+    """SUIM: masks/x.bmp, and of some images also masks/RI/x.bmp."""
+    pairs(tmp_path, 4, "images/{}.png", "masks/{}.png")
+    for i in range(2):
+        save(tmp_path / f"masks/RI/{i}.png", truth(i) * 255)
+        save(tmp_path / f"masks/FV/{i}.png", truth(i) * 255)
+    found = open_dataset(tmp_path)
+    assert {sample.masks[0].path.parent.name for sample in found.samples} == {"masks"}
+    assert any("took 'masks'" in text for _, text in found.decisions)
+
+
+@pytest.mark.parametrize("png", ["SegmentationClassPNG", "SegmentationClass"])
+def test_arrays_and_pictures_of_the_masks_of_labelme(png: str, tmp_path: Path) -> None:
+    """labelme2voc, of versions 4 and 5, writes the same masks as PNG and .npy, and drawn on the photo."""
+    pairs(tmp_path, 4, "JPEGImages/{}.jpg", png + "/{}.png")
+    arrays = tmp_path / ("SegmentationClassNpy" if png == "SegmentationClass" else "SegmentationClass")
+    for i in range(4):
+        arrays.mkdir(exist_ok=True)
+        np.save(arrays / f"{i}.npy", truth(i).astype(np.int32))
+        save(tmp_path / f"SegmentationClassVisualization/{i}.jpg", photo(i))
+    found = open_dataset(tmp_path)
+    assert {sample.masks[0].path.parent.name for sample in found.samples} == {png}
+
+
+def test_the_masks_of_segments_ai_are_no_images(tmp_path: Path) -> None:
+    for i in range(4):
+        save(tmp_path / f"cell{i}.png", photo(i))
+        for end in ("", "_colored", "_semantic", "_semantic_colored"):
+            save(tmp_path / f"cell{i}_label_ground-truth{end}.png", truth(i))
+    with pytest.raises(DatasetError, match=r"several sets of masks: '_label_ground-truth'.*--mask truth"):
+        open_dataset(tmp_path)
+    for sample in open_dataset(tmp_path, mask_name="semantic").samples:
+        assert sample.image.name == f"{sample.id}.png"
+        assert [mask.name for mask in sample.masks] == [f"{sample.id}_label_ground-truth_semantic.png"]
+
+
+def test_overlays_are_no_masks_and_several_folders_are_named(tmp_path: Path) -> None:
+    for folder in ("Images", "Overlay"):
+        pairs(tmp_path / "one", 3, folder + "/{}.png", "x/{}.md.png")
+    with pytest.raises(DatasetError, match="no images with masks"):
+        open_dataset(tmp_path / "one")
+    for folder in ("images", "rater_a", "rater_b"):
+        for i in range(3):
+            save(tmp_path / f"two/{folder}/{i}.png", truth(i) * 255)
+    with pytest.raises(DatasetError, match="images/, rater_a/ and rater_b/ hold files of the same names"):
+        open_dataset(tmp_path / "two")
+
+
+def test_a_folder_of_two_splits_says_none(tmp_path: Path) -> None:
+    """LIP: TrainVal_images/val_images is not for training."""
+    for split in ("train", "val"):
+        _ = pairs(
+            tmp_path,
+            3,
+            f"TrainVal_images/{split}_images/{{}}.png",
+            f"TrainVal_parsing_annotations/{split}_seg/{{}}.png",
+        )
+    assert (
+        sorted(str(sample.split) for sample in open_dataset(tmp_path).samples) == ["train"] * 3 + ["val"] * 3
+    )
 
 
 def test_folders_that_could_be_classes_are_said_to_be_places(tmp_path: Path) -> None:

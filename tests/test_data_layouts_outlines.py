@@ -466,6 +466,61 @@ def test_run_lengths_as_on_kaggle(style: str, tmp_path: Path) -> None:
         assert open_dataset(tmp_path, mask_name=name).classes == ("background", names[0])
 
 
+def _flat_runs(mask: NDArray[np.uint8], order: str) -> str:
+    """Runs of the flattened mask, down its columns (F) or along its rows (C), as notebooks write them."""
+    edges = np.flatnonzero(np.diff(mask.flatten(order), prepend=0, append=0)) + 1  # type: ignore[arg-type]
+    edges[1::2] -= edges[::2]
+    return " ".join(map(str, edges))
+
+
+@pytest.mark.parametrize("order", ["F", "C"])
+@pytest.mark.parametrize("column", ["encoding", "annotation", "rle_mask"])
+def test_the_direction_of_runs_is_told_from_how_lines_fit(order: str, column: str, tmp_path: Path) -> None:
+    """Carvana, Sartorius and UW-Madison count along the rows, most others down the columns."""
+    rows = [f"id,{column}"]
+    for i in range(3):
+        save(tmp_path / f"train/{i}.png", photo(i))
+        rows.append(f"{i},{_flat_runs(truth(i), order)}")
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    found = open_dataset(tmp_path)
+    for i, sample in enumerate(found.samples):
+        np.testing.assert_array_equal(read_pair(sample, found.encoding, 3)[1], truth(i))
+    assert any("along the rows" in text for _, text in found.decisions) == (order == "C")
+
+
+def test_runs_that_do_not_tell_their_direction_go_down_the_columns(tmp_path: Path) -> None:
+    rows = ["id,rle_mask"]
+    for i, (height, width) in enumerate([(48, 48), (200, 40)]):
+        line = np.zeros((height, width), np.uint8)
+        line[4:-4, 10] = 1  # longer than the image is wide
+        save(tmp_path / f"train/{i}.png", photo(i, height, width))
+        rows.append(f"{i},{_flat_runs(line, 'F')}")
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    found = open_dataset(tmp_path)
+    assert any("mirrored along the diagonal" in text for _, text in found.decisions)
+    for sample in found.samples:
+        labels = read_pair(sample, found.encoding, 3)[1]
+        assert np.flatnonzero(labels.any(axis=0)).tolist() == [10]
+
+
+def test_runs_of_images_that_folders_and_names_call_together(tmp_path: Path) -> None:
+    """UW-Madison: case1_day20_slice_0001 is case1/case1_day20/scans/slice_0001_64_48_1.50.png."""
+    rows = ["id,class,segmentation"]
+    for day in (20, 22):
+        for i in range(2):
+            save(tmp_path / f"train/case1/case1_day{day}/scans/slice_000{i}_64_48_1.50.png", photo(day + i))
+            rows.append(f"case1_day{day}_slice_000{i},stomach,{_flat_runs(truth(day + i), 'C')}")
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    found = open_dataset(tmp_path)
+    assert found.classes == ("background", "stomach")
+    for sample, seed in zip(found.samples, (20, 21, 22, 23), strict=True):
+        np.testing.assert_array_equal(read_pair(sample, found.encoding, 3)[0], photo(seed))
+        np.testing.assert_array_equal(read_pair(sample, found.encoding, 3)[1], truth(seed))
+    (tmp_path / "train.csv").write_text("id,class,segmentation\nelse_1,stomach,1 4\n")
+    with pytest.raises(DatasetError, match="no image is called as its id says, such as else_1"):
+        open_dataset(tmp_path)
+
+
 def test_damaged_runs_are_named(tmp_path: Path) -> None:
     save(tmp_path / "images/a.png", photo(0))
     (tmp_path / "train.csv").write_text("ImageId,EncodedPixels\na.png,1 9999999\n")

@@ -1,4 +1,4 @@
-"""What annotation tools write: CVAT, Supervisely, the VGG Image Annotator, ImageScope."""
+"""What annotation tools write: CVAT, Supervisely, the VGG Image Annotator, Label Studio, ImageScope."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_data import H, W, photo, png, save
+from drawn_data import H, W, photo, png, save, truth
 from numpy.typing import NDArray
 
 from unetfast.data import open_dataset
@@ -273,3 +273,87 @@ def test_outlines_of_another_size_of_image_are_refused(make: Callable[[Path], Pa
     save(image, photo(0)[::2, ::2])
     with pytest.raises(DatasetError, match=rf"0\.png: {W // 2}x{H // 2} px, but .* drawn on {W}x{H} px"):
         _labels(tmp_path)
+
+
+def _packed(mask: NDArray[np.uint8]) -> list[int]:
+    """Pack an RGBA picture of a mask as Label Studio's brush does: runs of equal bytes, and of others."""
+    data = np.repeat(mask.ravel() * 255, 4)
+    bits = f"{data.size:032b}{7:05b}{2:04b}{3:04b}{7:04b}{15:04b}"
+    starts = [0, *(np.flatnonzero(np.diff(data)) + 1).tolist()]
+    for start, end in zip(starts, [*starts[1:], data.size], strict=True):
+        for at in range(start, end, 256):
+            length = min(256, end - at)
+            if length <= 8:
+                bits += f"000{length - 1:03b}" + f"{data[at]:08b}" * length  # word by word
+            else:
+                bits += f"110{length - 1:08b}{data[at]:08b}"
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
+
+
+def _task(number: int, shapes: list[dict[str, object]], image: str) -> dict[str, object]:
+    size = {"original_width": W, "original_height": H, "image_rotation": 0}
+    results = [{**size, "type": "x", "value": shape} for shape in shapes]
+    return {"id": number, "annotations": [{"id": 9, "result": results}], "data": {"image": image}}
+
+
+def test_label_studio(tmp_path: Path) -> None:
+    brush = truth(1)
+    square: dict[str, object] = {
+        "points": [[100 * x / W, 100 * y / H] for x, y in ((10, 5), (30, 5), (30, 20), (10, 20))],
+        "polygonlabels": ["crack"],
+    }
+    box: dict[str, object] = {"x": 0, "y": 0, "width": 50, "height": 25, "rectanglelabels": ["plate"]}
+    oval: dict[str, object] = {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "ellipselabels": ["crack"]}
+    stroke: dict[str, object] = {"format": "rle", "rle": _packed(brush), "brushlabels": ["crack"]}
+    tasks = [
+        _task(1, [square, {"choices": ["good"]}], "/data/upload/1/0a1b2c3d-IMG%200.jpg"),
+        _task(2, [stroke], "/data/local-files/?d=photos/IMG 1.jpg"),
+        _task(3, [box, oval], "https://bucket/x/IMG 2.jpg?token=1"),
+        _task(4, [], "IMG 3.jpg"),
+        {"id": 5, "annotations": [], "data": {"image": "IMG 4.jpg"}},  # not annotated yet
+    ]
+    for i in range(5):
+        save(tmp_path / f"photos/IMG {i}.jpg", photo(i))
+    (tmp_path / "project-1.json").write_text(json.dumps(tasks))
+    found = open_dataset(tmp_path)
+    assert found.classes == ("background", "crack", "plate")
+    labels = [read_pair(sample, found.encoding, 3)[1] for sample in found.samples]
+    assert len(labels) == 4
+    assert labels[0].sum() == labels[0][5:20, 10:30].sum() == 15 * 20
+    np.testing.assert_array_equal(labels[1], brush)
+    assert (labels[2] == 2).sum() == (labels[2][: H // 4, : W // 2] == 2).sum() == H // 4 * W // 2
+    assert labels[2][H // 2, W // 2] == 1
+    assert not labels[3].any()
+    assert any("1 pictures without annotations are left out" in text for _, text in found.decisions)
+
+
+def test_label_studio_json_min_and_several_annotators(tmp_path: Path) -> None:
+    save(tmp_path / "0.jpg", photo(0))
+    ring = [[0, 0], [50, 0], [50, 50]]
+    shape = {"points": ring, "polygonlabels": ["crack"], "original_width": W, "original_height": H}
+    path = tmp_path / "min.json"
+    path.write_text(json.dumps([{"image": "/data/upload/1/12345678-0.jpg", "id": 1, "label": [shape]}]))
+    assert open_dataset(path).classes == ("background", "crack")
+    task = _task(1, [shape], "0.jpg")
+    other = {"id": 10, "result": [], "was_cancelled": True}
+    path.write_text(json.dumps([task | {"annotations": [other, *task["annotations"], *task["annotations"]]}]))  # type: ignore[misc]
+    found = open_dataset(path)
+    assert len(found.samples[0].polygons) == 1
+    assert any("1 tasks have several annotations" in text for _, text in found.decisions)
+    turned = _task(1, [shape], "0.jpg")
+    turned["annotations"][0]["result"][0]["image_rotation"] = 90  # type: ignore[index]
+    path.write_text(json.dumps([turned]))
+    with pytest.raises(DatasetError, match="turned by 90 degrees in Label Studio"):
+        open_dataset(path)
+    path.write_text(json.dumps([_task(1, [{"format": "rle", "rle": [1], "brushlabels": ["a"]}], "0.jpg")]))
+    with pytest.raises(DatasetError, match="cut off"):
+        open_dataset(path)
+
+
+def test_brushes_of_label_studio_need_its_json(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"images/IMG_{i}.jpg", photo(i))
+        save(tmp_path / f"masks/task-{i}-annotation-{i + 4}-by-1-tag-crack-0.png", truth(i) * 255)
+    with pytest.raises(DatasetError, match=r"carries the number of a task .* export the project as JSON"):
+        open_dataset(tmp_path)

@@ -76,8 +76,8 @@ REFUSED: dict[str, tuple[Callable[[int], Any], str]] = {
         "others 0 and 65535.*255=foreground,65535=foreground",
     ),
     "two ways": (_opaque_or_alpha, "3 masks are drawn in the alpha channel alone, 2 are opaque"),
-    "photographs cut out": (
-        lambda i: np.dstack([np.random.default_rng(i).integers(0, 256, (H, W, 3), np.uint8), truth(i) * 255]),
+    "photographs in colour": (
+        lambda i: np.random.default_rng(i).integers(0, 256, (H, W, 3), np.uint8),
         "none of which stands out: these are photographs",
     ),
     "a channel per class": (lambda i: np.eye(3, dtype=np.uint8)[truth(i, classes=3)], "one for each class"),
@@ -85,7 +85,7 @@ REFUSED: dict[str, tuple[Callable[[int], Any], str]] = {
     "0, 1 and 65535": (_one_and_65535, "65535 may mean.*1=foreground,65535=ignore, or 1=fore"),
     "objects and what does not count": (_instances_with_rims, "numbers of obj.*1-254=object,255=ignore"),
     "objects": (instances, "numbers of objects.*--mask-values 1-65535=object"),
-    "objects of which some are gone": (_pieces, "each is one connected piece.*1-65535=object"),
+    "objects of which some are gone": (_pieces, "few masks share one.*1-65535=object"),
     "objects in colours": (
         lambda i: (np.arange(256)[:, None] * [37, 91, 53] % 256).astype(np.uint8)[_pieces(i)],
         "each is one connected piece.* '#000000=background,[*]=object'",

@@ -13,7 +13,7 @@ from unetfast.data.decide import decide
 from unetfast.data.encoding import LabelEncoding
 from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
 from unetfast.data.layers import with_readings
-from unetfast.data.layouts import IN_ONE_FILE, LAYOUTS, Found, coco, paired
+from unetfast.data.layouts import IN_ONE_FILE, LAYOUTS, Found, coco, labelstudio, paired, rle
 from unetfast.data.layouts.foreign import REGIONS, foreign
 from unetfast.data.legend import legend
 from unetfast.data.listing import Listing, list_files
@@ -241,7 +241,13 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
             return name, found
     looked = "\n".join(f"  {name:11} {_looks_for(name)}" for name in named)
     mask = f" called {mask_name!r}" if mask_name else ""
-    close = paired.near_miss(listing, mask_name) or coco.near_miss(listing) or foreign(listing)
+    close = (
+        rle.near_miss(listing)
+        or labelstudio.near_miss(listing)
+        or paired.near_miss(listing, mask_name)
+        or coco.near_miss(listing)
+        or foreign(listing)
+    )
     raise DatasetError(
         f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close}\n"
         f"Looked for:\n{looked}\n"

@@ -72,7 +72,7 @@ def decide(
     reasons: list[str] = []
     if any(stat.one_hot for stat in found.stats):
         reasons.append(
-            "one-hot, a channel for each class: the number of the channel that is 1 is the class id"
+            "one-hot, a channel for each class: the number of the channel that is not 0 is the class id"
         )
     if ignore_label is not None:
         if ignore_label not in counts:
@@ -165,15 +165,17 @@ class _Decider:
         self.refuse.mixed_depths(values)
         void = void_of(values)
         ids = [value for value in values if value != void]
-        is_ids = max(ids) < MOST_CLASSES and not self.levels.smeared
+        is_ids = (max(ids) < MOST_CLASSES or len(ids) > MOST_CLASSES) and not self.levels.smeared
         self.refuse.objects(values)
         if is_ids and void in values:
             voc = any(stat.palette.get(255) == _VOC_VOID for stat in self.found.stats)
             if len(ids) == 2 and not voc:
                 self.refuse.one_and_void(ids, void)
+            told = f"; if they are numbers of objects: --mask-values 1-{void - 1}=object,{void}=ignore"
             self.reasons.append(
                 f"class ids {_listed(ids)}; {void} does not count, as is usual beside ids"
                 f" (otherwise: --mask-values {void}=NAME and the others)"
+                + (told if len(ids) > MOST_CLASSES else "")
             )
             values = ids
             ignored: tuple[tuple[int, int], ...] = ((void, IGNORE),)
@@ -190,6 +192,7 @@ class _Decider:
                 {str(void): "ignore"} if ignored else {}
             )
             self._say_what_is_0("0", flags)
+        self._say_what_surrounds(values)
         if self.levels.smeared:
             self.reasons.append(
                 "their edges are smeared; such pixels take the class of the nearest clear pixel"
@@ -202,8 +205,21 @@ class _Decider:
             names = ("background", self.name)
         return LabelEncoding(self.domain, self._rule(), table, None, names)
 
+    def _say_what_surrounds(self, values: list[int]) -> None:
+        """Say so where another value than 0 looks like the background: REFUGE stores 255 around 128 and 0."""
+        frame = self.found.frame
+        total = sum(frame.values())
+        around = max(frame, key=frame.__getitem__, default=0)
+        if values[0] == 0 and around in values[1:] and frame[around] > total / 2 and frame[0] < total / 10:
+            told = ",".join(f"{v}={'background' if v == around else f'class_{v}'}" for v in values)
+            self.reasons.append(
+                f"0 is called background, but {frame[around] / total:.0%} of the masks' sides are {around}: "
+                f"if that is the background: --mask-values {told}"
+            )
+
     def _may_be_objects(self, values: list[int]) -> bool:
-        return values[0] == 0 and len(values) > 8 and are_pieces(self.found.stats)
+        many = len(values) > MOST_CLASSES
+        return values[0] == 0 and (many or (len(values) > 8 and are_pieces(self.found.stats)))
 
     def _say_what_is_0(self, usual: str, names: dict[str, str]) -> None:
         """Name the value that becomes class 0 where no mask holds the usual one, and how to take another."""
@@ -327,6 +343,8 @@ def _share_above(middle: int, counts: Mapping[int, int]) -> float:
 def _listed(values: list[int]) -> str:
     if len(values) > 3 and values == list(range(values[0], values[-1] + 1)):
         return f"{values[0]} .. {values[-1]}"
+    if len(values) > 20:
+        return f"{', '.join(map(str, values[:3]))} .. {values[-1]} ({len(values)} of them)"
     return ", ".join(map(str, values))
 
 

@@ -102,6 +102,7 @@ def inspect(
         *_unknown_values(dataset),
         *_sizes(dataset, looks),
         *_lost_outlines(dataset, looks),
+        *_unfilled(dataset),
         *_copies(dataset, looks),
         *_lookalikes(dataset, looks),
         *_empty(dataset, looks),
@@ -192,7 +193,11 @@ _SIZES = {
         "warning",
         "masks are a pixel or two larger or smaller than their images; both are cropped to what they share",
     ),
-    "unrelated": ("error", "masks and their images differ in size and neither is a multiple of the other"),
+    "unrelated": (
+        "error",
+        "masks and their images differ in size and neither is a multiple of the other; if they show the "
+        "same, resize the masks to the size of their images, by nearest neighbour",
+    ),
 }
 
 
@@ -231,6 +236,19 @@ def _lost_outlines(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]
             "pixel, or lie outside the image"
         )
         yield Finding("warning", "outlines", text, tuple(f"{sample.id} ({count})" for sample, count in lost))
+
+
+def _unfilled(dataset: DataSet) -> Iterable[Finding]:
+    """Find masks that draw a line around what is meant, as HC18 has them: the inside would be background."""
+    stats = dataset.survey.stats if dataset.survey and len(dataset.classes) == 2 else []
+    marked = [stat for stat in stats if len(stat.counts) == 2]
+    rings = [s.id for s, stat in zip(dataset.samples, stats, strict=False) if stat.ring]
+    if len(rings) >= 3 and len(rings) >= 0.8 * len(marked):
+        text = (
+            f"{len(rings)} of {len(marked)} masks draw a closed line and leave its inside as background; if "
+            "the inside is meant, fill them first (scipy.ndimage.binary_fill_holes)"
+        )
+        yield Finding("warning", "unfilled", text, tuple(rings))
 
 
 def _copies(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:

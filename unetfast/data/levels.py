@@ -70,7 +70,7 @@ class Levels:
         self.share = 1.0
         ids = [code for code in counts if code != void_of(counts)]
         small_ids = domain != "colour" and bool(ids) and max(ids) < MOST_CLASSES and not lossy
-        if len(counts) <= 2 or domain == "index" or small_ids:
+        if len(counts) <= 2 or domain == "index" or small_ids or (not lossy and self._all_fill(flat)):
             return
         centres = self._heavy(flat, lossy)
         odd = len(counts) - len(centres)
@@ -92,6 +92,13 @@ class Levels:
     def clear(self) -> bool:
         """Whether nearly all pixels lie near a few levels, as in masks and not in photographs."""
         return self.share >= 0.8 and 2 <= len(self.centres) <= MOST_CLASSES
+
+    def _all_fill(self, flat: Counter[int]) -> bool:
+        """Whether nearly all of many greys fill areas: ADE20K has 150 classes, and smear fills none."""
+        if self.domain == "colour" or len(self.counts) <= MOST_CLASSES:
+            return False
+        filling = sum(10 * flat[code] >= count for code, count in self.counts.items())
+        return filling >= 0.9 * len(self.counts)
 
     def _heavy(self, flat: Counter[int], lossy: bool) -> list[int]:
         least = max(16, (5e-4 if lossy else 1e-5) * sum(flat.values()))

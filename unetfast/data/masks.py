@@ -46,7 +46,18 @@ def read_masks(sample: Sample) -> list[MaskFile]:
 
 
 # Field names of ground truth in .mat files, most likely first; lower case.
-_MAT_NAMES = ("segmentation", "groundtruth", "mask", "label", "labels", "gt", "annotation", "instance")
+_MAT_NAMES = (
+    "segmentation",
+    "groundtruth",
+    "mask",
+    "label",
+    "labels",
+    "gt",
+    "annotation",
+    "instance",
+    "type_map",
+    "inst_map",
+)
 
 
 def mat_arrays(ref: FileRef) -> list[tuple[str, NDArray[Any]]]:
@@ -121,11 +132,20 @@ def kind_of(mask: MaskFile) -> str:
     if mask.values.ndim == 2:
         return "grey"
     colour, alpha = _split_alpha(mask)
-    if alpha is not None and alpha.min() != alpha.max() and plain_colour(mask) is not None:
+    if (
+        alpha is not None
+        and alpha.min() != alpha.max()
+        and (plain_colour(mask) is not None or _is_photo(colour))
+    ):
         return "alpha"
     if _is_grey(colour):
         return "grey"
     return "colour" if _numbers(colour) is None else "numbers"
+
+
+def _is_photo(colour: NDArray[Any]) -> bool:
+    """Whether there are far more colours than of classes: a photograph, of which alpha cuts something out."""
+    return colour.shape[2] == 3 and len(np.unique(pack(colour))) > 256
 
 
 def plain_colour(mask: MaskFile) -> int | None:

@@ -33,7 +33,7 @@ def number_objects(stats: Sequence[MaskStats], values: Sequence[int], levels: Le
     if _count_up(ids_of):
         return "each mask counts up from 1"
     many = len(values) > MOST_CLASSES and not levels.smeared
-    if many or _are_scattered(stats, ids_of):
+    if (many and not _recur(stats, ids_of)) or _are_scattered(stats, ids_of):
         return "few masks share one"
     return "each is one connected piece" if not levels.clear and are_pieces(stats) else None
 
@@ -51,6 +51,18 @@ def _count_up(ids_of: Sequence[set[int]]) -> bool:
     few = len(ids_of) < 4  # of few masks, 1, 2 and 1 .. 4 may well be classes
     enough = min(3, len(ids_of)) if len(ids_of) < 10 else max(3, len(ids_of) // 10)
     return counting >= 0.9 * len(ids_of) > 1 and len(sizes) >= enough and max(sizes) > (8 if few else 3)
+
+
+def _recur(stats: Sequence[MaskStats], ids_of: Sequence[set[int]]) -> bool:
+    """Whether values are classes, of which there may be many: each in many masks, a few in each, in pieces.
+
+    Of neurites, which recur from slice to slice and come in pieces, too, a slice shows a large part.
+    """
+    shared = Counter(id_ for ids in ids_of for id_ in ids)
+    usual = float(np.median(list(shared.values()))) if shared else 0.0
+    in_one = float(np.median([len(ids) for ids in ids_of])) if ids_of else 0.0
+    often = usual >= max(3.0, 0.02 * len(ids_of)) and in_one <= 0.25 * len(shared)
+    return often and not are_pieces(stats)
 
 
 def _are_scattered(stats: Sequence[MaskStats], ids_of: Sequence[set[int]]) -> bool:

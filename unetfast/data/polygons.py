@@ -50,9 +50,13 @@ class Runs:
 
 @dataclass(frozen=True, slots=True)
 class Starts:
-    """Start and length of each run of the object, in turn, counted from 1 down the image's columns."""
+    """Start and length of each run of the object, in turn, counted from 1 down the image's columns.
+
+    Or along its rows, where `by_rows` says so.
+    """
 
     runs: tuple[int, ...]
+    by_rows: bool = False
 
 
 Outline = Rings | Runs | Starts
@@ -118,7 +122,7 @@ def _shape(outline: Outline, picture: Picture, source: str) -> _Polygons | _Mask
     """Return an outline ready to be drawn on its image."""
     height, width = picture.pixels.shape[:2]
     if isinstance(outline, Starts):
-        return _Mask((height, width), _counts(outline.runs, height * width), source)
+        return _Mask((height, width), _counts(outline.runs, height * width), source, by_rows=outline.by_rows)
     sizes = ((height, width), (width, height)) if picture.orientation >= 5 else ((height, width),)
     if outline.size and outline.size not in sizes:  # before memory is taken for a mask
         raise DatasetError(
@@ -160,9 +164,13 @@ class _Polygons:
 class _Mask:
     """The pixels of a run-length encoding."""
 
-    def __init__(self, size: tuple[int, int], counts: str | Sequence[int], source: str) -> None:
+    def __init__(
+        self, size: tuple[int, int], counts: str | Sequence[int], source: str, *, by_rows: bool = False
+    ) -> None:
         self.source = source
-        self.inside = decode_runs(*size, counts, source)
+        self.inside = (
+            decode_runs(*size[::-1], counts, source).T if by_rows else decode_runs(*size, counts, source)
+        )
         self.reach = (float(size[1]), float(size[0]))
         self.area = float(self.inside.sum())
 

@@ -80,7 +80,7 @@ class Refusals:
         if sum(np.array(list(others.values()))[near]) < 0.1 * sum(others.values()):
             raise DatasetError(
                 f"{self.root}: {len(codes)} colours, none of which stands out: these are photographs, not "
-                "masks. (Another folder: --mask NAME; of cut-out photos, save the alpha channel as the mask)"
+                "masks. (Another folder: --mask NAME)"
             )
         return f"{colour_text(found)}=foreground"
 

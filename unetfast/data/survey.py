@@ -44,6 +44,8 @@ class MaskStats:
     objects : bool or None
         Each code but 0 is one connected piece, as numbers of objects are (the eight largest are looked at).
         None where there are fewer than three.
+    ring : bool
+        Of two codes the larger one draws closed lines around far larger areas.
     palette : dict of int to int
         Packed colour of each index in use.
     plain : int or None
@@ -63,6 +65,7 @@ class MaskStats:
     between: dict[int, int] = field(default_factory=dict)
     frame: dict[int, int] = field(default_factory=dict)
     objects: bool | None = None
+    ring: bool = False
     palette: dict[int, int] = field(default_factory=dict)
     plain: int | None = None
     lossy: bool = False
@@ -178,6 +181,7 @@ def _looked_at(sample: Sample, domain: str | None = None, own_kind: str = "grey"
         _between(found) if kind != "colour" and 3 <= len(counts) <= 8 else {},
         _frame(found) if kind != "colour" and len(counts) <= 256 else {},
         _are_pieces(found, counts),
+        _is_ring(found, counts),
         palette,
         plain_colour(masks[0]),
         lossy,
@@ -228,6 +232,19 @@ def _are_pieces(found: NDArray[np.int32], counts: dict[int, int]) -> bool | None
     return counts[ids[-1]] > 8 and all(
         cv2.connectedComponents((found == id_).astype(np.uint8))[0] == 2 for id_ in ids[-8:]
     )
+
+
+def _is_ring(found: NDArray[np.int32], counts: dict[int, int]) -> bool:
+    """Whether each piece of what is marked has one hole, which takes most of it."""
+    if len(counts) != 2:
+        return False
+    marked = (found == max(counts)).astype(np.uint8)
+    rings, tree = cv2.findContours(marked, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    parents = tree[0, :, 3]
+    outer = [ring for ring, parent in zip(rings, parents, strict=True) if parent < 0]
+    holes = sorted(parent for parent in parents.tolist() if parent >= 0)
+    each = holes == [i for i, parent in enumerate(parents.tolist()) if parent < 0]
+    return each and counts[max(counts)] < 0.2 * sum(map(cv2.contourArea, outer))
 
 
 def _palette(mask: MaskFile) -> dict[int, int]:

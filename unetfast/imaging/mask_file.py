@@ -107,11 +107,11 @@ def _npy_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
     """Read label ids of any type that NumPy has: training code keeps masks of 0.0, 1.0, 2.0 and of int64."""
     values = stack.npy_array(data, name, max_pixels)
     if values.shape[2] > 1 and _is_one_hot(values):
-        return MaskFile(values.argmax(axis=2).astype(np.uint8), None, "one-hot")
+        return MaskFile((values != 0).argmax(axis=2).astype(np.uint8), None, "one-hot")
     if values.shape[2] > 4:
         raise ImageError(
-            f"{name}: a mask of {values.shape[2]} channels, of which not just one is 1 at each pixel and the "
-            "others 0; save class ids, or one mask per class"
+            f"{name}: a mask of {values.shape[2]} channels, of which not just one is other than 0 at each "
+            "pixel; save class ids, or one mask per class"
         )
     if values.shape[2] != 1 or values.dtype.kind not in "iuf" or not _are_whole(values):
         return None  # several channels, booleans, fractions
@@ -119,7 +119,12 @@ def _npy_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
 
 
 def _is_one_hot(values: NDArray[Any]) -> bool:
-    """Whether each pixel has 1 in one channel and 0 in the others, as ``to_categorical`` of Keras has it."""
+    """Whether each pixel has 1 in one channel and 0 in the others, as ``to_categorical`` of Keras has it.
+
+    Of more than four channels, which are no colours, also another number: PanNuke keeps those of its nuclei.
+    """
+    if values.shape[2] > 4:
+        return bool((np.count_nonzero(values, axis=2) == 1).all() and _are_whole(values))
     on = values == 1
     return bool((on.sum(axis=2, dtype=np.uint8) == 1).all() and (on | (values == 0)).all())
 
@@ -162,7 +167,10 @@ def _stored(picture: Picture) -> MaskFile:
     if one_bit:
         return MaskFile((values != 0).astype(np.uint8), None, "1")
     if picture.stack:
-        raise ImageError(f"{picture.name}: a mask has 1 to 4 channels; this file has {channels}")
+        raise ImageError(
+            f"{picture.name}: a mask has one channel, or is a picture in colours; this file has {channels} "
+            "channels: save the one that is meant"
+        )
     if values.dtype == np.float32:
         parts = values[values != np.rint(values)]
         if parts.size:

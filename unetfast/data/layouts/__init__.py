@@ -34,6 +34,7 @@ LAYOUTS = Registry(
         "supervisely": "unetfast.data.layouts.supervisely:find",
         "cvat": "unetfast.data.layouts.cvat:find",
         "via": "unetfast.data.layouts.via:find",
+        "labelstudio": "unetfast.data.layouts.labelstudio:find",
         "imagescope": "unetfast.data.layouts.imagescope:find",
     },
 )
@@ -43,7 +44,7 @@ IN_ONE_FILE = {
     ".csv": ("rle", "via", "csv"),
     ".tsv": ("csv",),
     ".jsonl": ("csv",),
-    ".json": ("coco", "labelme", "via"),
+    ".json": ("coco", "labelme", "via", "labelstudio"),
     ".xml": ("cvat", "imagescope"),
     ".txt": ("list",),
     ".lst": ("list",),

@@ -9,8 +9,9 @@ import re
 from dataclasses import replace
 
 from unetfast.data.layouts import paired
+from unetfast.data.layouts.files import parsed
 from unetfast.data.layouts.found import Found, file_ids
-from unetfast.data.layouts.matching import parsed, some
+from unetfast.data.layouts.matching import some
 from unetfast.data.layouts.paths import split_in
 from unetfast.data.listing import Listing
 from unetfast.spec import Sample

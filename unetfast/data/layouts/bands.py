@@ -1,7 +1,8 @@
 """Images whose channels are separate files: Sentinel's ``x_B02.tif``, ``x_B03.tif`` for ``masks/x.tif``.
 
-Also colours (``train_red/red_1.tif``), nnU-Net's ``x_0000.png``, a folder an image (``x/B02.tif``), and
-two times of one place in the folders ``A`` and ``B`` (LEVIR-CD): all become the channels of one image.
+Also colours (``train_red/red_1.tif``), nnU-Net's ``x_0000.png``, BraTS' ``x_flair.png``, a folder an image
+(``x/B02.tif``), and two times of one place in the folders ``A`` and ``B`` (LEVIR-CD): all become the channels
+of one image.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from unetfast.spec import FileRef
 __all__ = ["find"]
 
 _COLOURS = "red green blue nir rededge red_edge swir swir1 swir2 vv vh hh hv"
-# A number of Sentinel-2 or Landsat, a colour, or a polarisation, between separators.
+_SEQUENCES = "flair t1 t1c t1ce t1gd t1n t2 t2f t2w adc dwi"  # of MRI, as BraTS calls them
+# Sentinel-2's or Landsat's number, a colour, a polarisation, a sequence, a microscope's channel (w1, ch00).
 _BAND = re.compile(
-    rf"(?:(?<=[_.-])|^)(?:B(?:0?[1-9]|1[0-2]|8A)|{'|'.join(_COLOURS.split())})(?=[_.-]|$)", re.IGNORECASE
+    rf"(?:(?<=[_.-])|^)(?:B(?:0?[1-9]|1[0-2]|8A)|w[1-9]|ch\d\d?|"
+    rf"{'|'.join((_COLOURS + ' ' + _SEQUENCES).split())})(?=[_.-]|$)",
+    re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<=_)00\d\d$")  # of nnU-Net
 # Folders of change detection, the earlier first.

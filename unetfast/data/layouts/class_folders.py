@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import takewhile
 
 from unetfast.data.layouts import paired, variants
 from unetfast.data.layouts.found import Found
@@ -63,10 +64,10 @@ def _by_folders(listing: Listing, asked: bool) -> Found | None:
     sets = paired.sets_of_masks(listing)
     if sets is None or len(sets.names) < 2:
         return None
-    classes = {name: _class(*where) for name, where in sets.names.items()}
+    classes = _names(sets, asked)
     if not asked and not (_differ_in_folders_alone(sets) and all(map(_may_be_class, classes.values()))):
         return None
-    if len(set(classes.values())) < len(classes) or "" in classes.values():
+    if not _tell_apart(classes):
         return None
     found = sets.merged()
     if not asked and not any(len(names) > 1 for names in sets.of.values()):
@@ -86,11 +87,24 @@ def _differ_in_folders_alone(sets: paired.SetsOfMasks) -> bool:
     return all(folders) and len(set(folders)) == len(folders) and len(sets.role_folders) == 1
 
 
-def _class(folders: tuple[str, ...], ending: str) -> str:
-    """Name a class after its folder, without a number in front ("1. Microaneurysms"), or a file's end."""
-    if folders:
-        return re.sub(r"^\s*\d+[.)_\s-]+(?=\D)", "", " ".join(folders))
-    return ending.strip(" _-.")
+def _names(sets: paired.SetsOfMasks, asked: bool) -> dict[str, str]:
+    """Name the class of each set after its folders but for those that all share, without a number in front.
+
+    Where they are asked for, otherwise after the ends of files, or after the whole set (``leftMask``).
+    """
+    levels = zip(*(folders for folders, _ in sets.names.values()), strict=False)
+    shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, levels))
+    by_folder = {
+        name: re.sub(r"^\s*\d+[.)_\s-]+(?=\D)", "", " ".join(folders[shared:])) or ending.strip(" _-.")
+        for name, (folders, ending) in sets.names.items()
+    }
+    by_end = {name: ending.strip(" _-.") for name, (_, ending) in sets.names.items()}
+    readings = (by_folder, by_end, {name: name for name in sets.names}) if asked else (by_folder,)
+    return next(filter(_tell_apart, readings), by_folder)
+
+
+def _tell_apart(classes: Mapping[str, str]) -> bool:
+    return len(set(classes.values())) == len(classes) and "" not in classes.values()
 
 
 def _may_be_class(name: str) -> bool:

@@ -86,8 +86,6 @@ def _tool(content: Any) -> str | None:
     first = content[0] if isinstance(content, list) and content else content
     if not isinstance(first, dict):
         return None
-    if "data" in first and ("annotations" in first or "completions" in first):
-        return "outlines of Label Studio: export it as COCO, or brush labels as PNG with a .csv of pairs"
     if first.get("type") in ("FeatureCollection", "Feature"):
         return (
             "outlines as GeoJSON: of QuPath, export labelled tiles (LabeledImageServer); of maps, as of "

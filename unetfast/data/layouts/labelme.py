@@ -59,7 +59,8 @@ def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
 def _image(listing: Listing, resolver: Resolver, name: str, content: Mapping[str, Any]) -> str | None:
     stem = name.rpartition(".")[0]
     beside = next((stem + ending for ending in IMAGE_ENDINGS if stem + ending in listing), None)
-    return beside or resolver.name(str(content.get("imagePath") or ""), name)
+    written = content.get("imagePath") or content.get("imageName")  # as in dacl10k
+    return beside or resolver.name(str(written or ""), name)
 
 
 def _outline(shape: Mapping[str, Any], size: tuple[int, int]) -> Outline | None:

@@ -3,62 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from unetfast.data.layouts.words import read_together, shorter_stems, strip_word
-from unetfast.data.listing import composed
+from unetfast.data.layouts.files import File, is_called
+from unetfast.data.layouts.mask_sets import Matched, by_sets
+from unetfast.data.layouts.words import (
+    folder_parts,
+    is_secondary,
+    role_of,
+    shorter_stems,
+    strip_word,
+    without_inner_words,
+)
 
-__all__ = [
-    "File",
-    "Matched",
-    "is_called",
-    "match_files",
-    "own_folders",
-    "parsed",
-    "roles_of",
-    "some",
-    "without_channel",
-]
-
-
-@dataclass(frozen=True)
-class File:
-    """A picture of a data set, and what its path says."""
-
-    name: str
-    split: str | None
-    place: tuple[str, ...]  # folders that say neither split nor role
-    role: str | None
-    role_folder: str  # the folder that says it
-    stem: str
-
-
-def parsed(names: tuple[str, ...]) -> list[File]:
-    """Read the paths of all pictures of a data set together."""
-    # What all paths share says nothing about the role of one: "crack_masks_v2/images/…".
-    folders = [composed(name).split("/")[:-1] for name in names]
-    shared = 0
-    while (
-        folders and len({tuple(folder[: shared + 1]) for folder in folders}) == 1 and shared < len(folders[0])
-    ):
-        shared += 1
-    known = read_together({folder for parts in folders for folder in parts[shared:]})
-    files = []
-    for name, parts in zip(names, folders, strict=True):
-        role, role_folder, split = None, "", None
-        for folder in parts[shared:]:  # the deepest folder with a role decides, the first with a split
-            says = known[folder]
-            split = split or says.split
-            if says.role:
-                role, role_folder = says.role, folder
-        place = tuple(rest for folder in parts[shared:] if (rest := known[folder].rest))
-        stem = composed(name.rpartition("/")[2].rpartition(".")[0])
-        if stem.lower().endswith(".ome"):  # microscopes write x.ome.tif, whose mask is x.tif
-            stem = stem[:-4]
-        files.append(File(name, split, place, role, role_folder, stem))
-    return files
+__all__ = ["match_files", "roles_of", "some", "without_channel"]
 
 
 def roles_of(files: list[File], mask: str | None) -> tuple[list[File], list[File], list[str]]:
@@ -97,17 +57,12 @@ def roles_of(files: list[File], mask: str | None) -> tuple[list[File], list[File
     return images, masks, notes
 
 
-def is_called(file: File, word: str) -> bool:
-    """Whether a user's word, in lower case, means this mask: a folder, or a start or end of its name."""
-    folders = [part.casefold() for part in file.name.split("/")[:-1]]
-    if word in folders or "/".join(folders) == word.strip("/"):
-        return True
-    stem = file.stem.casefold()
-    return any(stem.endswith(sep + word) or stem.startswith(word + sep) for sep in "_- .")
-
-
 def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], list[File], list[str]]:
-    """Find masks that no name gives away: twins beside the photos, or a second folder of equal stems."""
+    """Find masks that their own folder does not give away: one above, twins beside photos, and such."""
+    masks = [replace(file, role="mask", role_folder=top) for file in images if (top := _masks_above(file))]
+    if masks and len(masks) < len(images):
+        names = {file.name for file in masks}
+        return [file for file in images if file.name not in names], masks, []
     by_place: dict[tuple[str, str], list[File]] = defaultdict(list)
     for file in images:
         by_place[file.name.rpartition("/")[0], file.stem.casefold()].append(file)
@@ -119,7 +74,9 @@ def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], li
         return [file for file in images if file.name not in names], masks, [note]
     folders: dict[str, list[File]] = defaultdict(list)
     for file in rest:
-        folders[file.name.rpartition("/")[0].rpartition("/")[2]].append(file)
+        folder = file.name.rpartition("/")[0].rpartition("/")[2]
+        if not is_secondary(folder):  # CoNSeP's overlays lie beside its .mat files
+            folders[folder].append(file)
     groups = [group for group in folders.values() if len({f.stem for f in group}) == len(group)]
     if len(groups) == 2:
         groups.sort(key=lambda group: (group[0].role == "image", _is_jpeg(group[0])), reverse=True)
@@ -130,39 +87,104 @@ def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], li
             folder = others[0].name.rpartition("/")[0]
             others = [File(f.name, f.split, photos[0].place, "mask", folder, f.stem) for f in others]
             return photos, others, [f"masks are in {folder}/, the only other folder with the same names"]
+    if (end := _added_end(images)) is not None:
+        masks = [file for file in images if file.stem.endswith(end)]
+        names = {file.name for file in masks}
+        note = f"masks are the files called as an image with {end} behind it"
+        return [file for file in images if file.name not in names], masks, [note]
     return images, [], []
+
+
+def _masks_above(file: File) -> str | None:
+    """Return a folder of masks around a deeper one of images: iSAID's ``Semantic_masks/images``."""
+    folders = file.name.split("/")[:-1]
+    return next((folder for folder in folders if folder_parts(folder).role == "mask"), None)
+
+
+def _added_end(files: list[File]) -> str | None:
+    """Return what half of the files have behind the name of one beside them: ``x.jpg``, ``x_m.png``."""
+    stems = {(file.name.rpartition("/")[0], file.stem) for file in files}
+    ends = Counter(
+        file.stem.removeprefix(stem)
+        for file in files
+        for stem in shorter_stems(file.stem)[:1]
+        if (file.name.rpartition("/")[0], stem) in stems
+    )
+    if len(ends) != 1:
+        return None
+    [(end, count)] = ends.items()
+    return end if end[1:].isalpha() and 2 * count == len(files) else None
 
 
 def _is_jpeg(file: File) -> bool:
     return file.name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif"))
 
 
-Matched = dict[File, dict[str, list[File]]]  # image -> name of a set of masks -> its masks
+def match_files(images: list[File], masks: list[File]) -> tuple[Matched, list[str], list[str]]:
+    """Return the masks of each image by sets, the masks without an image, and what was decided.
+
+    First by the names as they are written. What is left is read with more freedom, and that is said.
+    """
+    found: list[tuple[File, File, str]] = []  # image, mask, and what the mask adds to the image's name
+    orphans = [(mask, "") for mask in masks]
+    notes: list[str] = []
+    for reading, what in _READINGS:
+        known = {image.name for image, _, _ in found}
+        spare = {reading(image, "image"): image for image in images if image.name not in known}
+        if not orphans or len(spare) < len(images) - len(known):
+            continue  # in this reading some images are called alike
+        if reading is _numbered and (found or not _same_numbers(images, masks)):
+            continue
+        lookups, before, left = _Lookups(list(spare)), len(found), []
+        for mask, doubt in orphans:
+            image, ending = lookups.of(reading(mask, "mask"))
+            if image is None:
+                left.append((mask, doubt or ending))
+            else:
+                found.append((spare[image], mask, ending))
+        orphans = left
+        if what and len(found) > before:
+            image, mask, _ = found[before]
+            notes.append(f"{len(found) - before} masks go by {what}: {mask.name} with {image.name}")
+    matched = by_sets(images, found)
+    return matched, [mask.name + doubt for mask, doubt in orphans], notes
 
 
-def match_files(images: list[File], masks: list[File]) -> tuple[Matched, list[str]]:
-    """Return the masks of each image by sets, and the masks without an image."""
-    lookups = _Lookups(images)
-    matched: Matched = defaultdict(lambda: defaultdict(list))
-    orphans: list[str] = []
-    for mask in masks:
-        image, ending = lookups.of(mask)
-        if image is None:
-            orphans.append(mask.name + ending)
-        else:
-            matched[image][_set_name(image, mask, ending)].append(mask)
-    return {image: matched[image] for image in images if image in matched}, orphans
+def _as_written(file: File, role: str) -> File:
+    del role
+    return file
 
 
-def _set_name(image: File, mask: File, ending: str) -> str:
-    """Name a set of masks: its folders that are not the image's, and what it adds to the image's name."""
-    own = own_folders(image, mask)
-    return " ".join(filter(None, (mask.role_folder, *own, ending.rstrip("0123456789 _-.()"))))
+def _unpadded(file: File, role: str) -> File:
+    del role
+    return replace(file, stem=re.sub(r"(?<!\d)0+(?=\d)", "", file.stem))
 
 
-def own_folders(image: File, mask: File) -> tuple[str, ...]:
-    """Return the folders of a mask that its image does not lie in."""
-    return mask.place if mask.place != image.place else ()
+def _by_folder(file: File, role: str) -> File:
+    """Read ``masks/x/1.png`` as ``x_1``, a mask of the image ``x``."""
+    return replace(file, stem=f"{file.place[-1]}_{file.stem}") if role == "mask" and file.place else file
+
+
+def _numbered(file: File, role: str) -> File:
+    del role
+    numbers = re.findall(r"\d+", file.stem)
+    return replace(file, stem=numbers[0].lstrip("0") or "0") if len(numbers) == 1 else file
+
+
+def _same_numbers(images: list[File], masks: list[File]) -> bool:
+    """Whether images and masks have the same numbers, each once, and each a word: not 0 .. 9 and 1 .. 10."""
+    words = [{re.sub(r"\d+", "#", file.stem) for file in files} for files in (images, masks)]
+    of = [sorted((file.split or "", _numbered(file, "").stem) for file in files) for files in (images, masks)]
+    alike = all(len(said) == 1 and next(iter(said)).count("#") == 1 for said in words)
+    return alike and of[0] == of[1] and len(set(of[0])) == len(of[0])
+
+
+_READINGS: tuple[tuple[Callable[[File, str], File], str], ...] = (
+    (_as_written, ""),
+    (_unpadded, "their names without leading zeros"),
+    (_by_folder, "the folder that is called as the image"),
+    (_numbered, "the number in their names"),
+)
 
 
 def without_channel(file: File) -> str | None:
@@ -230,17 +252,28 @@ class _Lookups:
                 for key in self._keys(mask, stem):
                     found = table.get(key, [])
                     if len(found) == 1:
-                        return found[0], mask.stem.replace(stem, "", 1)
+                        return found[0], _added(mask.stem, stem)
                     several = several or found
         return None, f" (fits {some([file.name for file in several])})" if several else ""
 
     @staticmethod
     def _stems(mask: File) -> Iterator[str]:
         yield mask.stem
+        inner = without_inner_words(mask.stem)
+        yield from (stem for stem, word in inner if role_of([word]) == "mask")
         stripped = strip_word(mask.stem, "mask")
         if stripped is not None:
             yield stripped
         yield from shorter_stems(mask.stem)
+        yield from (stem for stem, _ in inner)
+
+
+def _added(longer: str, stem: str) -> str:
+    """Return what a mask's stem has besides its image's: an end, a start, or a word within."""
+    if stem in longer:
+        return longer.replace(stem, "", 1)
+    start = next(i for i, (a, b) in enumerate(zip(longer, stem, strict=False)) if a != b)
+    return longer[start : start + len(longer) - len(stem)].strip("_-. ")
 
 
 def some(names: list[str]) -> str:

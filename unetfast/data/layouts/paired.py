@@ -13,18 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from unetfast.data.layouts.files import File, is_called, parsed
 from unetfast.data.layouts.found import Found, unique_ids
-from unetfast.data.layouts.matching import (
-    File,
-    Matched,
-    is_called,
-    match_files,
-    own_folders,
-    parsed,
-    roles_of,
-    some,
-    without_channel,
-)
+from unetfast.data.layouts.mask_sets import Matched, own_folders
+from unetfast.data.layouts.matching import match_files, roles_of, some, without_channel
 from unetfast.data.layouts.words import rank, read_together, shorter_stems
 from unetfast.data.listing import Listing, natural
 from unetfast.errors import DatasetError
@@ -100,7 +92,7 @@ class SetsOfMasks:
 def sets_of_masks(listing: Listing) -> SetsOfMasks | None:
     """Return the sets of masks that images have, or None where no image has a mask."""
     images, masks, notes = roles_of(parsed(listing.images), None)
-    matched, orphans = match_files(images, masks) if images and masks else ({}, [])
+    matched, orphans, freely = match_files(images, masks) if images and masks else ({}, [], [])
     if not matched:
         return None
     names: dict[str, tuple[tuple[str, ...], str]] = {}
@@ -119,7 +111,7 @@ def sets_of_masks(listing: Listing) -> SetsOfMasks | None:
         chosen = {
             image: [file for files in sets.values() for file in files] for image, sets in matched.items()
         }
-        return _assembled(listing, images, chosen, orphans, notes)
+        return _assembled(listing, images, chosen, orphans, notes + freely)
 
     return SetsOfMasks(names, {mask.role_folder for mask in masks}, of, merged)
 
@@ -127,7 +119,7 @@ def sets_of_masks(listing: Listing) -> SetsOfMasks | None:
 def _paired(listing: Listing, images: list[File], masks: list[File], *, merge: bool) -> Found | None:
     if not images or not masks:
         return None
-    matched, orphans = match_files(images, masks)
+    matched, orphans, freely = match_files(images, masks)
     if not matched:
         return None
     if further := _further_channel(images, matched):
@@ -138,7 +130,7 @@ def _paired(listing: Listing, images: list[File], masks: list[File], *, merge: b
             "use --layout bands"
         )
     chosen, notes = _choose_set(listing, matched, merge)
-    return _assembled(listing, images, chosen, orphans, notes)
+    return _assembled(listing, images, chosen, orphans, freely + notes)
 
 
 def _assembled(
@@ -169,7 +161,7 @@ def _assembled(
 def near_miss(listing: Listing, mask: str | None) -> str:
     """Say why no image has a mask, where some files are images and others masks by their names."""
     images, masks, _ = roles_of(parsed(listing.images), mask)
-    matched, orphans = match_files(images, masks) if images and masks else ({}, [])
+    matched, orphans, _ = match_files(images, masks) if images and masks else ({}, [], [])
     if not masks:
         return _alike_folders(listing)
     if matched or not orphans:
@@ -185,18 +177,20 @@ def _alike_folders(listing: Listing) -> str:
     folders = {name: name.split("/")[:-1] for name in listing.images}
     says = read_together({folder for parts in folders.values() for folder in parts})
     stems: dict[str, set[str]] = defaultdict(set)
+    example: dict[str, str] = {}
     for name, parts in folders.items():
         place = "/".join(folder for folder in parts if says[folder].rest)
+        example.setdefault(place, "/".join(parts))
         stems[place].add(name.rpartition("/")[2].rpartition(".")[0])
-    if len(stems) != 2:
+    # Of more than two, those that hold as many files with the same names.
+    largest = max(stems.values(), key=len, default=set())
+    alike = [place for place, of_place in sorted(stems.items()) if 2 * len(of_place & largest) > len(largest)]
+    if len(alike) < 2:
         return ""
-    a, b = sorted(stems)
-    if 2 * len(stems[a] & stems[b]) < max(len(stems[a]), len(stems[b])):
-        return ""
-    others = f"{a}/ and {b}/ hold" if a else f"{b}/ and the folder above hold"
+    shown = [f"{example[place]}/" if example[place] else "the folder itself" for place in alike]
     return (
-        f" {others} files of the same names: say which holds the masks, such as "
-        f"--mask {shlex.quote(b.rpartition('/')[2])}."
+        f" {', '.join(shown[:-1])} and {shown[-1]} hold files of the same names: say which holds the masks, "
+        f"such as --mask {shlex.quote(alike[-1].rpartition('/')[2])}."
     )
 
 
@@ -232,32 +226,56 @@ def _choose_set(listing: Listing, matched: Matched, merge: bool) -> tuple[dict[F
         return chosen, [note] if several else []
     counts = Counter(name for sets in matched.values() for name in sets)
     table = ", ".join(f"{name!r} ({counts[name]} images)" for name in sorted(sorted(counts), key=rank))
+    files = {name: masks[0].name for sets in matched.values() for name, masks in sets.items()}
+
+    def key(name: str) -> float:
+        """Rank a set; pictures come before arrays, which LabelMe keeps of the same masks."""
+        return rank(name) + files[name].lower().endswith(".npy")
+
     beaten: set[str] = set()
     for together in {frozenset(sets) for sets in matched.values() if len(sets) > 1}:
-        first, second, *_ = best, *others = sorted(sorted(together), key=rank)
-        if round(rank(first), 1) == round(rank(second), 1):
-            example = shlex.quote(_telling(matched, best, second) or "NAME")
-            raise DatasetError(
-                f"{listing.root}: images have several sets of masks: {table}; say which with --mask, "
-                f"such as --mask {example}; --mask A,B merges two, --layout classes takes each as a class"
-            )
+        best, *others = sorted(sorted(together), key=key)
+        # SUIM's masks/ holds what masks/RI/ and others hold one by one.
+        rivals = [name for name in others if round(key(name), 1) == round(key(best), 1)]
+        plainest = all(name.startswith(f"{best} ") for name in rivals)
+        if not plainest:
+            raise DatasetError(_asked(listing, matched, best, rivals[0], table))
         beaten |= set(others)
     # An image that has a beaten set alone (DRIVE's test images: what the camera saw) has no mask.
-    best_of = {image: min(sets, key=rank) for image, sets in matched.items() if set(sets) - beaten}
+    best_of = {image: min(sets, key=key) for image, sets in matched.items() if set(sets) - beaten}
     taken = sorted(sorted(set(best_of.values())), key=rank)
     notes = [f"sets of masks: {table}; took {', '.join(map(repr, taken))}; another: --mask NAME"]
     return {image: matched[image][name] for image, name in best_of.items()}, notes
 
 
-def _telling(matched: Matched, first: str, second: str) -> str | None:
-    """Return a word for --mask that means one set of masks and not another."""
-    of = {name: [m for sets in matched.values() for m in sets.get(name, [])] for name in (first, second)}
-    file = of[first][0]
-    words = [*file.name.split("/")[:-1], *re.split(r"[\s_.-]+", file.stem)[::-1]]
+def _asked(listing: Listing, matched: Matched, first: str, second: str, table: str) -> str:
+    """Ask which of the sets of masks is meant, with words for --mask that mean one each."""
+    words = [_telling(matched, name) for name in (first, second)]
+    known = [word for word in words if word]
+    several = f"{listing.root}: images have several sets of masks: {table}"
+    if not known:
+        return f"{several}; list the pairs that are meant in a .csv with the columns image,mask and pass that"
+    merged = shlex.quote(",".join(known)) if len(known) == 2 else "A,B"
+    return (
+        f"{several}; say which with --mask, such as --mask {shlex.quote(known[0])}; --mask {merged} merges "
+        "two, --layout classes takes each as a class"
+    )
+
+
+def _telling(matched: Matched, wanted: str) -> str | None:
+    """Return a word for --mask that means one set of masks and no other: a folder, or the end of a name."""
+    mine = [mask for sets in matched.values() for mask in sets.get(wanted, [])]
+    others = [m for sets in matched.values() for name, masks in sets.items() for m in masks if name != wanted]
+    cuts = [match.end() for match in re.finditer(r"[\s_.-]+", mine[0].stem)]
+    words = [*mine[0].name.split("/")[:-1], *(mine[0].stem[cut:] for cut in reversed(cuts))]
 
     def fits(word: str) -> bool:
-        mine, other = ([is_called(f, word.casefold()) for f in of[name]] for name in (first, second))
-        return not word.isdigit() and all(mine) and not any(other)
+        said = word.casefold()
+        return (
+            not word.isdigit()
+            and all(is_called(mask, said) for mask in mine)
+            and not any(is_called(mask, said) for mask in others)
+        )
 
     return next(filter(fits, words), None)
 

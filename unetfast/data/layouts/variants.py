@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.paths import split_in
-from unetfast.data.layouts.words import folder_parts, rank, read_together, role_of, tokens
+from unetfast.data.layouts.words import folder_parts, rank, read_together, role_of, strip_word, tokens
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
@@ -100,7 +100,8 @@ def _common_starts(folders: dict[str, dict[str, str]]) -> Groups:
             if cut > 0 and stem[cut + 1 :].isalpha():
                 groups[folder, stem[:cut]][stem[cut + 1 :]] = name
         for stem, name in files.items():
-            if (folder, stem) in groups:
+            # Of x_label and x_label_colour, the first is no image: Segments.ai has x beside them.
+            if (folder, stem) in groups and strip_word(stem, "mask") is None:
                 groups[folder, stem][""] = name
     total = sum(map(len, folders.values()))
     large = {key: group for key, group in groups.items() if len(group) >= 3}

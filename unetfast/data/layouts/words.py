@@ -19,6 +19,7 @@ __all__ = [
     "split_of",
     "strip_word",
     "tokens",
+    "without_inner_words",
 ]
 
 # Mask words in order of preference, where an image has several masks and nobody said which.
@@ -29,7 +30,7 @@ _MASK_RANKS = (
     "groundtruth groundtruths gt gts truth target targets lesion",
     "label labels lbl lbls lab labs labelled labeled",
     "annotation annotations annot annots anno annos ann annotated trimap trimaps",
-    "segmentation segmentations segmented seg segs segm semantic semantics bw binary",
+    "segmentation segmentations segmented seg segs segm semantic semantics bw binary fuse",
 )
 _RANK = {word: i for i, words in enumerate(_MASK_RANKS) for word in words.split()}
 _IMAGE_NAMES = (
@@ -40,7 +41,8 @@ _IMAGE_NAMES = (
 # A set so named is a picture of the masks, or something else than classes.
 _SECONDARY_NAMES = (
     "color colour colors colours colored coloured vis viz visual visibility visualization visualisation "
-    "overlay overlays preview instance instances object objects polygon polygons boundary boundaries edge "
+    "visualized visualised overlay overlays preview instance instances object objects polygon polygons "
+    "boundary boundaries edge "
     "edges contour contours derived depth superpixels superpixel heatmap skeleton human rgb colormap "
     "colormaps cutout pseudo blend"
 )
@@ -112,7 +114,8 @@ def folder_parts(name: str) -> NameParts:
     """Read a folder's name."""
     words = tokens(re.sub(r"^\s*\w[.)]\s+", "", name))  # "a. Training Set"
     role = role_of(words)
-    split = next((split for word in words if (split := split_of(word))), None)
+    splits = {split for word in words if (split := split_of(word))}
+    split = splits.pop() if len(splits) == 1 else None  # LIP's TrainVal_images holds both
     if role and split is None:  # nnU-Net's imagesTr and labelsTs
         split = next((_SHORT_SPLITS[word] for word in words if word in _SHORT_SPLITS), None)
     if (
@@ -141,7 +144,18 @@ def read_together(names: Iterable[str]) -> dict[str, NameParts]:
     told = {"image", "mask"} <= {says.role for says in parts.values()}
     letters = {} if told else {name: said for name, said in words.items() if _says_letter(said)}
     splits = {name: said for name, said in words.items() if name not in letters}
-    return parts | _by_letters(letters) | _by_splits(splits)
+    return parts | _by_letters(letters) | _by_splits(splits) | _glued(parts)
+
+
+def _glued(parts: dict[str, NameParts]) -> dict[str, NameParts]:
+    """Read ``defaultannot`` beside ``default``, as CVAT exports CamVid: what the other says, and masks."""
+    by_name = {name.casefold(): says for name, says in parts.items() if says.role is None}
+    found = {}
+    for name in by_name:
+        for cut in range(1, len(name)):
+            if name[cut:] in _RANK and name[:cut] in by_name:
+                found[name] = replace(by_name[name[:cut]], role="mask")
+    return {name: found[name.casefold()] for name in parts if name.casefold() in found}
 
 
 def _says_letter(words: list[str]) -> bool:
@@ -220,7 +234,7 @@ def rank(set_name: str) -> float:
     best = min((_RANK[word] for word in words if word in _RANK), default=len(_MASK_RANKS))
     second = "vk" in words or ({"2", "3"}.intersection(words) and _ORDINAL.search(set_name))
     later = 0.2 if second else 0.0
-    return best + 0.01 * len(words) + later + (10 if _SECONDARY.intersection(words) else 0)
+    return best + 0.001 * len(words) + later + (10 if _SECONDARY.intersection(words) else 0)
 
 
 _AFFIXES = {"mask": frozenset(_RANK), "image": _IMAGE_WORDS | {"training", "test"}}
@@ -258,3 +272,13 @@ def shorter_stems(stem: str) -> list[str]:
     """Return the stem without its last word, its last two words and so on."""
     cuts = [match.start() for match in re.finditer(r"[\s_.-]+", stem)]
     return [stem[:cut] for cut in reversed(cuts) if cut]
+
+
+def without_inner_words(stem: str) -> list[tuple[str, str]]:
+    """Return the stem without each word inside it, and that word in lower case: ``um_road_000000``."""
+    pieces = re.split(r"([\s_.-]+)", stem)
+    return [
+        ("".join(pieces[:i] + pieces[i + 2 :]), pieces[i].lower())
+        for i in range(2, len(pieces) - 2, 2)
+        if pieces[i].isalpha()
+    ]

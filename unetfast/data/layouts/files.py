@@ -1,0 +1,57 @@
+"""The pictures of a data set, and what their paths say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unetfast.data.layouts.words import read_together
+from unetfast.data.listing import composed
+
+__all__ = ["File", "is_called", "parsed"]
+
+
+@dataclass(frozen=True)
+class File:
+    """A picture of a data set, and what its path says."""
+
+    name: str
+    split: str | None
+    place: tuple[str, ...]  # folders that say neither split nor role
+    role: str | None
+    role_folder: str  # the folder that says it
+    stem: str
+
+
+def parsed(names: tuple[str, ...]) -> list[File]:
+    """Read the paths of all pictures of a data set together."""
+    # What all paths share says nothing about the role of one: "crack_masks_v2/images/…".
+    folders = [composed(name).split("/")[:-1] for name in names]
+    shared = 0
+    while (
+        folders and len({tuple(folder[: shared + 1]) for folder in folders}) == 1 and shared < len(folders[0])
+    ):
+        shared += 1
+    known = read_together({folder for parts in folders for folder in parts[shared:]})
+    files = []
+    for name, parts in zip(names, folders, strict=True):
+        role, role_folder, split = None, "", None
+        for folder in parts[shared:]:  # the deepest folder with a role decides, the first with a split
+            says = known[folder]
+            split = split or says.split
+            if says.role:
+                role, role_folder = says.role, folder
+        place = tuple(rest for folder in parts[shared:] if (rest := known[folder].rest))
+        stem = composed(name.rpartition("/")[2].rpartition(".")[0])
+        if stem.lower().endswith(".ome"):  # microscopes write x.ome.tif, whose mask is x.tif
+            stem = stem[:-4]
+        files.append(File(name, split, place, role, role_folder, stem))
+    return files
+
+
+def is_called(file: File, word: str) -> bool:
+    """Whether a user's word, in lower case, means this mask: a folder, or a start or end of its name."""
+    folders = [part.casefold() for part in file.name.split("/")[:-1]]
+    if word in folders or "/".join(folders) == word.strip("/"):
+        return True
+    stem = file.stem.casefold()
+    return any(stem.endswith(sep + word) or stem.startswith(word + sep) for sep in "_- .")
