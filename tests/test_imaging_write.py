@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import struct
@@ -13,11 +14,12 @@ import tifffile
 from coefficients import coefficient_difference
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import GOOD, RGB, SMOOTH, encoded, tiff
+from kept_files import png
+from pictures import GOOD, RGB, RNG, SMOOTH, encoded, tiff
 from PIL import Image
 
 from unetfast import imaging
-from unetfast.errors import ImageError
+from unetfast.errors import ImageError, InputError
 from unetfast.imaging import metadata
 
 
@@ -217,6 +219,27 @@ def test_tiff_patches(
         assert old.byteorder == new.byteorder
 
 
+def test_a_tiff_smaller_than_its_tiles_is_cleaned() -> None:
+    """The check after writing took the pixels of the picture for the limit, and a tile of it for a bomb."""
+    data = tiff(SMOOTH, photometric="rgb", tile=(256, 256), compression="zlib")
+    picture = imaging.read(data)
+    mask = np.zeros(SMOOTH.shape[:2], bool)
+    mask[3:9, 3:9] = True
+    cleaned = picture.pixels.copy()
+    cleaned[mask] = 7
+    assert np.array_equal(imaging.read(imaging.patched(picture, cleaned, mask).data).pixels, cleaned)
+
+
+def test_a_quantisation_table_with_a_zero_is_named() -> None:
+    data = bytearray(GOOD["rgb.jpg"])
+    data[data.index(b"\xff\xdb") + 9] = 0
+    picture = imaging.read(bytes(data))
+    mask = np.zeros(SMOOTH.shape[:2], bool)
+    mask[3:9, 3:9] = True
+    with pytest.raises(ImageError, match=r"^<bytes>: damaged: a quantisation table holds a zero$"):
+        imaging.patched(picture, picture.pixels, mask)
+
+
 def test_lossy_tiff_is_refused_not_silently_changed() -> None:
     data = tiff(SMOOTH, photometric="rgb", compression="jpeg2000")
     picture = imaging.read(data)
@@ -259,6 +282,38 @@ def test_formats_say_what_they_cannot_hold(tmp_path: Path) -> None:
         imaging.write(tmp_path / "a.jpg", clear)
     with pytest.raises(ImageError, match="unknown image ending"):
         imaging.write(tmp_path / "a.gif", clear)
+
+
+def test_what_a_1_bit_png_becomes_holds_its_pixels() -> None:
+    """Transparency and shades do not go into 1 bit: the first made no PNG at all, the others were lost."""
+    bits = RNG.integers(0, 2, (23, 37, 1)).astype(np.uint8)
+    clear = imaging.read(png(bits, 1, 0, (b"tRNS", b"\0\1")))
+    assert clear.pixels.shape == (23, 37, 2)
+    assert np.array_equal(imaging.read(imaging.encode(clear)).pixels, clear.pixels)
+    plain = imaging.read(png(bits, 1, 0))
+    for pixels in (plain.pixels, plain.pixels // 3, np.repeat(plain.pixels, 3, axis=2)):
+        data = imaging.encode(dataclasses.replace(plain, pixels=pixels))
+        assert np.array_equal(imaging.read(data).pixels, pixels)
+        assert (data[24] == 1) == (pixels is plain.pixels)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_a_stack_is_written_as_channels_none_of_which_is_alpha(channels: int) -> None:
+    stack = imaging.Picture(RNG.integers(0, 2, (9, 8, channels)).astype(np.uint8), "npy", stack=True)
+    again = imaging.read(imaging.encode(stack, "tiff"))
+    assert again.stack
+    assert again.blank is None
+    assert np.array_equal(again.pixels, stack.pixels)
+    if channels > 4:
+        for format in ("png", "jpeg", "webp", "bmp"):
+            with pytest.raises(InputError, match="holds up to 4 channels; the picture has 5: write TIFF"):
+                imaging.encode(stack, format)
+
+
+def test_a_bmp_of_no_sensible_resolution_is_written() -> None:
+    data = bytearray(GOOD["rgb.bmp"])
+    struct.pack_into("<ii", data, 38, -5000, 5000)
+    assert np.array_equal(imaging.read(imaging.encode(imaging.read(bytes(data)))).pixels, RGB)
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.errors import ImageError, InputError, require
+from unetfast.errors import ImageError, InputError, UnetfastError, one_line, require
 from unetfast.imaging import bmp, jpeg, metadata, png, tiff_patch
 from unetfast.imaging.convert import orient, unorient
 from unetfast.imaging.picture import Picture
-from unetfast.imaging.read import read
+from unetfast.imaging.read import decode
 from unetfast.imaging.write import encode, jpeg_settings
 
 __all__ = ["Patched", "patched"]
@@ -71,10 +72,12 @@ def patched(
         return Patched(picture.source, "unchanged: copied byte for byte")
     try:
         made, lossless = _encoded(picture, cleaned, mask, jpeg_mode)
-    except ImageError:
+    except (UnetfastError, MemoryError):
         raise
     except ValueError as exc:
-        raise ImageError(f"{picture.name}: {exc}") from exc
+        raise ImageError(f"{picture.name}: {one_line(exc)}") from exc
+    except Exception as exc:  # of a file that is damaged where its pixels do not show it
+        raise ImageError(f"{picture.name}: damaged, cannot be cleaned: {one_line(exc)}") from exc
     if verify and lossless:
         _prove(picture, made.data, mask)
     return made
@@ -132,7 +135,8 @@ def _prove(picture: Picture, data: bytes, mask: NDArray[np.bool_]) -> None:
         if picture.format == "tiff":
             stored_mask = unorient(mask, picture.orientation)
             mask = orient(tiff_patch.reach(picture.source, stored_mask, picture.name), picture.orientation)
-        again = read(data, max_pixels=mask.size)
+        # No limit: it is as large as the original, or as the tiles of that.
+        again = decode(data, picture.name, max_pixels=sys.maxsize)
         problem = ""
         before, after = picture.samples, again.samples
         if after.shape != before.shape or after.dtype != before.dtype:

@@ -22,7 +22,7 @@ from unetfast.errors import ImageError
 from unetfast.imaging import tiff_jpeg
 from unetfast.imaging.low_bits import from_8_bits, packed
 from unetfast.imaging.palette import nearest
-from unetfast.imaging.tiff import colours_of, layout_of, opened, remarks
+from unetfast.imaging.tiff import colours_of, layout_of, opened, remarks, segment_count
 
 __all__ = ["Box", "Segments", "boxes", "patch", "reach"]
 
@@ -184,7 +184,8 @@ def _refuse_unpatchable(page: Any, name: str) -> None:
             f"{name}: a palette TIFF of {page.bitspersample} bits can be segmented, not cleaned; "
             "convert it to RGB first"
         )
-    if not page.dataoffsets or len(page.dataoffsets) != len(page.databytecounts):
+    listed = len(page.dataoffsets)
+    if listed < max(1, segment_count(page)) or listed != len(page.databytecounts):
         raise ImageError(f"{name}: damaged: its strips and their sizes do not match")
 
 

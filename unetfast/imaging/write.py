@@ -67,6 +67,8 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
         format != "bmp" and metadata.exif_orientation(picture.exif) == picture.orientation
     )
     pixels = unorient(picture.pixels, picture.orientation) if turned else picture.pixels
+    if format != "tiff" and pixels.shape[2] > 4:
+        raise InputError(f"{format} holds up to 4 channels; the picture has {pixels.shape[2]}: write TIFF")
     picture = dataclasses.replace(picture, icc=None) if picture.inks is not None else picture
     if format == "png":
         return _encode_png(pixels, picture)
@@ -178,11 +180,14 @@ def _encode_tiff(pixels: NDArray[Any], picture: Picture) -> bytes:
         tags.append((274, "H", 1, picture.orientation, True))
     out = io.BytesIO()
     channels = pixels.shape[2]
+    photometric, extra = "rgb" if channels >= 3 else "minisblack", ["unassalpha"] * (channels in (2, 4))
+    if picture.stack:
+        photometric, extra = "minisblack", ["unspecified"] * (channels - 1)
     tifffile.imwrite(
         out,
         _flat(pixels),
-        photometric="rgb" if channels >= 3 else "minisblack",
-        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        photometric=photometric,
+        extrasamples=extra or None,
         planarconfig="contig" if channels > 1 else None,
         compression="zlib",
         predictor=True,
@@ -200,7 +205,8 @@ def _encode_bmp(pixels: NDArray[np.uint8], picture: Picture) -> bytes:
     settings: dict[str, Any] = {}
     if picture.source is not None and picture.format == "bmp" and picture.source[14] >= 40:
         per_m = struct.unpack_from("<ii", picture.source, 38)
-        settings["dpi"] = tuple(value / 39.3701 for value in per_m)
+        if min(per_m) > 0:
+            settings["dpi"] = tuple(value / 39.3701 for value in per_m)
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(_flat(pixels))).save(out, "BMP", **settings)
     return out.getvalue()
