@@ -80,8 +80,9 @@ BitMask build_mask(const unetfast_inpaint_job &job, Team &team) {
     });
     if (!job.dilate_px) return masked;
     BitMask grown(job.height, job.width);
+    const ptrdiff_t radius = std::min(job.dilate_px, job.height + job.width);  // its square does not overflow
     over_strips(job, team, [&](Strip &strip) {
-        strip.dilate(masked, job.dilate_px);
+        strip.dilate(masked, radius);
         finish(grown, strip);
     });
     return grown;

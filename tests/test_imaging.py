@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -45,7 +46,8 @@ def test_reads_what_pillow_reads(name: str) -> None:
     ("data", "wanted"),
     [
         (b"P1\n# by hand\n3 2\n1 0 1\n010\n", [[0, 255, 0], [255, 0, 255]]),
-        (b"P2 2 1 300 7 # seven\n 299", [[7, 299]]),
+        (b"P2 2 1 300 7 # seven\n 299", [[1529, 65317]]),
+        (b"P2 3 1 4 0 1 4", [[0, 64, 255]]),
         (b"P3\n1 1\n255\n1 2 3", [[1, 2, 3]]),
         (b"P5\n2 1\n#\n65535\n\x01\x00\x00\x02", [[256, 2]]),
     ],
@@ -53,6 +55,14 @@ def test_reads_what_pillow_reads(name: str) -> None:
 def test_portable_pixmaps_written_as_text_or_in_16_bits(data: bytes, wanted: list[list[int]]) -> None:
     pixels = imaging.read(data).pixels
     assert pixels.reshape(pixels.shape[0], -1).tolist() == wanted
+
+
+def test_what_a_pixmap_calls_largest_is_white_but_masks_hold_numbers() -> None:
+    """A camera of 12 bits writes 4095 for white; class ids of a mask are no shades."""
+    data = b"P5 2 1 4095\n" + np.array([1234, 4095], ">u2").tobytes()
+    assert imaging.read(data).pixels.ravel().tolist() == [19749, 65535]
+    assert imaging.read_mask(data).values.tolist() == [[1234, 4095]]
+    assert imaging.read_mask(b"P2 3 1 4 0 1 4").values.tolist() == [[0, 1, 4]]
 
 
 @pytest.mark.parametrize("data", [b"P5 2 2 10\n\x0b\0\0\0", b"P2 2 2 9 1 2 3", b"P5 2 2 0\n\0\0\0\0"])
@@ -291,6 +301,18 @@ def test_what_is_not_an_image_is_named(data: bytes, words: str, tmp_path: Path) 
     path.write_bytes(data)
     with pytest.raises(ImageError, match=words):
         imaging.read(path)
+
+
+@pytest.mark.parametrize("what", [None, 3, ["a.jpg"], np.zeros((4, 4), np.uint8)])
+def test_what_is_no_file_is_refused_with_what_to_do(what: Any) -> None:
+    for function in (imaging.read, imaging.read_mask, imaging.read_bytes):
+        with pytest.raises(
+            InputError, match="a picture is read from a path, the bytes of a file, or a FileRef"
+        ):
+            function(what)
+    for decode in (imaging.decode, imaging.header):
+        with pytest.raises(InputError, match=r"^a\.jpg: a file's bytes are wanted; got \w+"):
+            decode(what, "a.jpg")
 
 
 def test_missing_folder_and_pipe(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pictures import GOOD, RGB, RNG, SMOOTH, encoded, tiff
 from PIL import Image
 
 from unetfast import imaging
-from unetfast.errors import ImageError, InputError
+from unetfast.errors import ConfigError, ImageError, InputError
 from unetfast.imaging import metadata
 
 
@@ -295,6 +295,35 @@ def test_what_a_1_bit_png_becomes_holds_its_pixels() -> None:
         data = imaging.encode(dataclasses.replace(plain, pixels=pixels))
         assert np.array_equal(imaging.read(data).pixels, pixels)
         assert (data[24] == 1) == (pixels is plain.pixels)
+
+
+def test_what_cannot_be_written_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"a\.png: what is written is a Picture; got ndarray"):
+        imaging.write(tmp_path / "a.png", RGB)  # type: ignore[arg-type]
+    for pixels in (RGB[..., 0], RGB[:0], RGB.astype(np.int64), None):
+        for format in ("png", "tiff", "jpeg"):
+            with pytest.raises(InputError, match=r"pixels must be \(H, W, C\) of uint8, .*; got "):
+                imaging.encode(imaging.Picture(pixels, format))
+    for format in ("jpeg", "webp"):
+        with pytest.raises(InputError, match=rf"^{format}: .*(65500|16383) pixels"):
+            imaging.encode(imaging.Picture(np.zeros((1, 66_000, 3), np.uint8), format))
+    for mask in (None, [[1]], np.zeros((0, 4), bool), RGB):
+        with pytest.raises(InputError, match=r"a mask must be \(H, W\) bool or uint8"):
+            imaging.encode_mask(mask)
+
+
+def test_what_does_not_fit_a_picture_is_not_patched_into_it() -> None:
+    """A mask of 3 x 3 was taken for one of the whole picture."""
+    picture = imaging.read(GOOD["rgb.png"])
+    mask = np.ones(RGB.shape[:2], bool)
+    for cleaned in (RGB[:3], RGB.astype(np.uint16)):
+        with pytest.raises(InputError, match=r"cleaned pixels must be \(24, 37, 3\) uint8, .*; got"):
+            imaging.patched(picture, cleaned, mask)
+    for wrong in (mask[:3, :3], mask.astype(np.uint8)):
+        with pytest.raises(InputError, match=r"mask must be \(24, 37\) bool; got"):
+            imaging.patched(picture, RGB, wrong)
+    with pytest.raises(ConfigError, match=r"jpeg_mode must be one of auto, .*; got 'fast'"):
+        imaging.patched(picture, RGB, mask, jpeg_mode="fast")
 
 
 @pytest.mark.parametrize("channels", [2, 4, 5])

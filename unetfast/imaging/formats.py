@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from unetfast.errors import ImageError
+from unetfast.errors import ImageError, InputError
 from unetfast.imaging import pnm
 from unetfast.imaging.metadata import PNG_SIGNATURE, is_frame
 from unetfast.spec import MAX_PIXELS
@@ -75,7 +75,11 @@ def header(data: bytes, name: str) -> Header:
     ------
     ImageError
         When it is none of the formats, or its header is damaged.
+    InputError
+        When `data` is not bytes.
     """
+    if not isinstance(data, bytes):
+        raise InputError(f"{name}: a file's bytes are wanted; got {type(data).__name__}")
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes)")
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
-from unetfast.imaging import metadata, pillow, stack, tiff
+from unetfast.imaging import metadata, pillow, pnm, stack, tiff
 from unetfast.imaging.convert import orient
 from unetfast.imaging.decoding import decoding
 from unetfast.imaging.formats import MAX_PIXELS, check_pixels, header
@@ -71,6 +71,9 @@ def _decoded(data: bytes, name: str, max_pixels: int) -> MaskFile:
     if (head.format == "png" and data[25:26] == b"\x03") or head.format == "bmp":
         check_pixels(head.width, head.height, name, max_pixels)
         return _read_indexed(data, head.format)
+    if head.format == "pnm":
+        check_pixels(head.width, head.height, name, max_pixels)
+        return _stored(Picture(pnm.decode(data, stored=True), "pnm", name=name))
     return _stored(decode(data, name, max_pixels=max_pixels))
 
 

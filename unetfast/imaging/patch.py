@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.errors import ImageError, InputError, UnetfastError, one_line, require
+from unetfast.errors import ConfigError, ImageError, InputError, UnetfastError, one_line, require
 from unetfast.imaging import bmp, jpeg, metadata, png, tiff_patch
 from unetfast.imaging.convert import orient, unorient
 from unetfast.imaging.picture import Picture
@@ -17,6 +17,9 @@ from unetfast.imaging.read import decode
 from unetfast.imaging.write import encode, jpeg_settings
 
 __all__ = ["Patched", "patched"]
+
+
+_JPEG_MODES = ("auto", "lossless-blocks", "re-encode")
 
 
 class Patched(NamedTuple):
@@ -61,6 +64,8 @@ def patched(
 
     Raises
     ------
+    InputError, ConfigError
+        For arguments that do not fit the picture; for an unknown `jpeg_mode`.
     ImageError
         When the format cannot hold the result, or the comparison fails.
     MissingDependencyError
@@ -68,6 +73,14 @@ def patched(
     """
     if picture.source is None:
         raise InputError("a picture without its source cannot be patched")
+    before = picture.samples
+    if cleaned.shape != before.shape or cleaned.dtype != before.dtype:
+        wanted, got = f"{before.shape} {before.dtype}", f"{cleaned.shape} {cleaned.dtype}"
+        raise InputError(f"the cleaned pixels must be {wanted}, as the picture's samples; got {got}")
+    if mask.shape != before.shape[:2] or mask.dtype != np.bool_:
+        raise InputError(f"the mask must be {before.shape[:2]} bool; got {mask.shape} {mask.dtype}")
+    if jpeg_mode not in _JPEG_MODES:
+        raise ConfigError(f"jpeg_mode must be one of {', '.join(_JPEG_MODES)}; got {jpeg_mode!r}")
     if not mask.any():
         return Patched(picture.source, "unchanged: copied byte for byte")
     try:

@@ -85,6 +85,8 @@ def _full_size(handle: tifffile.TiffFile, name: str) -> list[Any]:
     if not every:
         raise ImageError(f"{name}: damaged, cut off or never finished: a TIFF file without a page")
     pages: list[Any] = [page for page in every if not _reduced(page)]
+    for page in pages:
+        decoded_sides(page)  # raises for what is no number
     if _truncated(handle, pages):
         raise ImageError(
             f"{name}: a stack of which only the first picture has a page of its own; "
