@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import os
 import struct
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from PIL import Image
 from unetfast import imaging
 from unetfast.errors import ConfigError, ImageError, InputError
 from unetfast.imaging import metadata
+from unetfast.imaging import tiff as tiff_pages
+from unetfast.imaging.tiff_patch import Segments, boxes
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**32))
@@ -228,6 +231,20 @@ def test_a_tiff_smaller_than_its_tiles_is_cleaned() -> None:
     cleaned = picture.pixels.copy()
     cleaned[mask] = 7
     assert np.array_equal(imaging.read(imaging.patched(picture, cleaned, mask).data).pixels, cleaned)
+
+
+def test_a_tiff_that_grows_over_4_gb_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(SMOOTH * 0, photometric="rgb", rowsperstrip=60, compression="zlib"))
+    os.truncate(path, 2**32 - 100)  # takes no room on the disk
+    with path.open("r+b") as file, tiff_pages.opened(file, "a.tif") as page:
+        segments = Segments(file, page, "a.tif")
+        for box in boxes(page):
+            segments.replace(box, SMOOTH[box.top : box.bottom], np.ones((60, 160), bool))
+        with pytest.raises(
+            ImageError, match=r"^a\.tif: the result would be larger than a TIFF can be \(4 GB"
+        ):
+            segments.finish()
 
 
 def test_a_quantisation_table_with_a_zero_is_named() -> None:

@@ -101,6 +101,7 @@ def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
         if kind.kind not in "iuf" or kind in (np.uint8, np.uint16) or page.samplesperpixel != 1:
             return None
         check_pixels(*tiff.decoded_sides(page), name, max_pixels)
+        tiff.check_structure(page, name)
         values = page.asarray(maxworkers=1).reshape(page.imagelength, page.imagewidth)
         orientation = tiff.orientation_of(page)
         white_is_0 = page.photometric == 0

@@ -26,6 +26,7 @@ from unetfast.imaging.stack import MAX_CHANNELS
 __all__ = [
     "blank_of",
     "check_kind",
+    "check_structure",
     "colours_of",
     "decoded_sides",
     "holes",
@@ -255,13 +256,7 @@ def check_kind(page: Any, name: str) -> None:
             f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); "
             "8 and 16 bit unsigned, float in 0..1, and grey or a palette of 1, 2 and 4 bits are read"
         )
-    if page.planarconfig not in (1, 2) or not page.imagewidth or not page.imagelength:
-        raise ImageError(
-            f"{name}: damaged: {page.imagewidth}x{page.imagelength} px, planar configuration "
-            f"{page.planarconfig:d}"
-        )
-    if not page.is_contiguous and (missing := segment_count(page) - len(page.dataoffsets)) > 0:
-        raise ImageError(f"{name}: damaged: {missing} of its strips or tiles are in no table of the file")
+    check_structure(page, name)
     # GDAL leaves out tiles that hold nothing, of a label that marks nothing all of them (SPARSE_OK).
     gdal = page.is_geotiff or page.is_gdal or _NO_DATA in page.tags
     if page.dataoffsets and _empty(page) == len(page.dataoffsets) and not gdal:
@@ -275,6 +270,17 @@ def check_kind(page: Any, name: str) -> None:
         )
     if page.photometric == 6 and page.compression not in (6, 7):
         raise ImageError(f"{name}: TIFF with YCbCr samples; convert it to RGB first")
+
+
+def check_structure(page: Any, name: str) -> None:
+    """Refuse a page that does not say where each of its pixels is: it would be read as zeros, or others'."""
+    if page.planarconfig not in (1, 2) or not page.imagewidth or not page.imagelength:
+        raise ImageError(
+            f"{name}: damaged: {page.imagewidth}x{page.imagelength} px, planar configuration "
+            f"{page.planarconfig:d}"
+        )
+    if not page.is_contiguous and (missing := segment_count(page) - len(page.dataoffsets)) > 0:
+        raise ImageError(f"{name}: damaged: {missing} of its strips or tiles are in no table of the file")
 
 
 def normal_values(page: Any, values: NDArray[Any], name: str) -> NDArray[Any]:

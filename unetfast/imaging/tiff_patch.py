@@ -275,6 +275,10 @@ def _write_tables(file: BinaryIO, page: Any, offsets: list[int], counts: list[in
     """Write the tables of segment offsets and sizes at the end, and point the page's tags there."""
     tiff = page.parent
     big = tiff.is_bigtiff
+    if not big and file.seek(0, io.SEEK_END) + 8 * len(offsets) + 1 >= 2**32:
+        raise ImageError(
+            f"{name}: the result would be larger than a TIFF can be (4 GB); convert it to BigTIFF"
+        )
     for code, table in ((324 if page.is_tiled else 273, offsets), (325 if page.is_tiled else 279, counts)):
         tag = page.tags.get(code)
         if tag is None:
@@ -284,10 +288,6 @@ def _write_tables(file: BinaryIO, page: Any, offsets: list[int], counts: list[in
         place = 0 if inline else _end(file)
         if not inline:
             file.write(packed)
-        if not big and place + len(packed) >= 2**32:
-            raise ImageError(
-                f"{name}: the result would be larger than a TIFF can be (4 GB); convert it to BigTIFF"
-            )
         value = packed if inline else struct.pack(tiff.byteorder + ("Q" if big else "I"), place)
         file.seek(tag.offset + 2)
         # field type LONG8 (16) or LONG (4), count, value or place
