@@ -160,7 +160,7 @@ def _png(data: bytes) -> Header:
     if data[12:16] != b"IHDR":
         raise ValueError("no PNG header chunk")
     width, height = struct.unpack_from(">II", data, 16)
-    return Header("png", width, height, animated=0 <= data.find(b"acTL") < data.find(b"IDAT"))
+    return Header("png", width, height, animated=data.find(b"acTL", 0, data.find(b"IDAT") + 1) >= 0)
 
 
 def _bmp(data: bytes) -> Header:
