@@ -80,8 +80,9 @@ BitMask build_mask(const unetfast_inpaint_job &job, Team &team) {
     });
     if (!job.dilate_px) return masked;
     BitMask grown(job.height, job.width);
+    const ptrdiff_t radius = std::min(job.dilate_px, job.height + job.width);  // its square does not overflow
     over_strips(job, team, [&](Strip &strip) {
-        strip.dilate(masked, job.dilate_px);
+        strip.dilate(masked, radius);
         finish(grown, strip);
     });
     return grown;
@@ -142,7 +143,9 @@ int inpaint(const unetfast_inpaint_job &job, const Level &level) {
     scene.job = job;
     scene.in_place = scene.copied = job.source == job.target;
     const unsigned processors = std::max(1u, std::thread::hardware_concurrency());
-    Team team(job.threads ? job.threads : static_cast<int>(processors));
+    const ptrdiff_t wanted = job.threads ? job.threads : static_cast<ptrdiff_t>(processors);
+    // There are no more bands than rows of tiles: of a small image further threads would only be started.
+    Team team(static_cast<int>(std::min(wanted, (job.height + tile_rows - 1) / tile_rows)));
 
     scene.masked = build_mask(job, team);
     if (scene.masked.count() == job.height * job.width) return UNETFAST_NO_INTACT_PIXEL;

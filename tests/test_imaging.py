@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -20,6 +21,11 @@ from PIL import Image, ImageOps
 from unetfast import imaging
 from unetfast.errors import ImageError, InputError
 from unetfast.imaging import metadata
+from unetfast.imaging import tiff as tiff_pages
+from unetfast.imaging.convert import orient
+from unetfast.imaging.decoding import decoding
+from unetfast.imaging.formats import TIFF_SIGNATURES, check_pixels
+from unetfast.imaging.tiff_rows import Rows
 from unetfast.spec import FileRef
 
 
@@ -40,7 +46,8 @@ def test_reads_what_pillow_reads(name: str) -> None:
     ("data", "wanted"),
     [
         (b"P1\n# by hand\n3 2\n1 0 1\n010\n", [[0, 255, 0], [255, 0, 255]]),
-        (b"P2 2 1 300 7 # seven\n 299", [[7, 299]]),
+        (b"P2 2 1 300 7 # seven\n 299", [[1529, 65317]]),
+        (b"P2 3 1 4 0 1 4", [[0, 64, 255]]),
         (b"P3\n1 1\n255\n1 2 3", [[1, 2, 3]]),
         (b"P5\n2 1\n#\n65535\n\x01\x00\x00\x02", [[256, 2]]),
     ],
@@ -48,6 +55,14 @@ def test_reads_what_pillow_reads(name: str) -> None:
 def test_portable_pixmaps_written_as_text_or_in_16_bits(data: bytes, wanted: list[list[int]]) -> None:
     pixels = imaging.read(data).pixels
     assert pixels.reshape(pixels.shape[0], -1).tolist() == wanted
+
+
+def test_what_a_pixmap_calls_largest_is_white_but_masks_hold_numbers() -> None:
+    """A camera of 12 bits writes 4095 for white; class ids of a mask are no shades."""
+    data = b"P5 2 1 4095\n" + np.array([1234, 4095], ">u2").tobytes()
+    assert imaging.read(data).pixels.ravel().tolist() == [19749, 65535]
+    assert imaging.read_mask(data).values.tolist() == [[1234, 4095]]
+    assert imaging.read_mask(b"P2 3 1 4 0 1 4").values.tolist() == [[0, 1, 4]]
 
 
 @pytest.mark.parametrize("data", [b"P5 2 2 10\n\x0b\0\0\0", b"P2 2 2 9 1 2 3", b"P5 2 2 0\n\0\0\0\0"])
@@ -160,6 +175,122 @@ def test_damaged_files_are_read_or_refused_never_crash(
             assert str(exc).startswith("<bytes>: ")  # noqa: PT017
 
 
+def npy(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+def gif(side: int, frame: int) -> bytes:
+    """A GIF file of that side whose one frame says that it has another."""
+    head = b"GIF89a" + struct.pack("<HH", side, side) + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
+    return head + b"\x2c" + struct.pack("<HHHH", 0, 0, frame, frame) + b"\0\x02\x02\x44\x01\0;"
+
+
+IN_HEADERS = {
+    **GOOD,
+    "tiles.tif": tiff(SMOOTH, photometric="rgb", tile=(32, 48), compression="zlib", predictor=True),
+    "planes.tif": tiff(np.moveaxis(SMOOTH, 2, 0), photometric="rgb", planarconfig="separate", rowsperstrip=9),
+    "jpeg.tif": tiff(SMOOTH, photometric="ycbcr", tile=(32, 48), compression="jpeg"),
+    "big.tif": tiff(RGB, photometric="rgb", bigtiff=True, compression="lzw", rowsperstrip=5),
+    "palette.tif": tiff(
+        RGB[..., 0], photometric="palette", colormap=np.arange(768, dtype=np.uint16).reshape(3, 256)
+    ),
+    "mask.gif": encoded(Image.fromarray(RGB[..., 0] > 99), "GIF"),
+    "array.npy": npy(RGB.astype(np.int64)),
+}
+
+
+@given(
+    name=st.sampled_from(sorted(IN_HEADERS)),
+    edits=st.lists(st.tuples(st.integers(0, 400), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4),
+)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.filterwarnings("ignore")
+def test_what_headers_claim_is_doubted(name: str, edits: list[tuple[int, bytes]]) -> None:
+    """As it is read, as a mask, row by row, and as it is written again: the package's own errors alone."""
+    data = bytearray(IN_HEADERS[name])
+    for place, value in edits:
+        start = place % len(data)
+        data[start : start + len(value)] = value
+    changed = bytes(data)
+    for function in (imaging.read_mask, clean_a_corner, read_by_rows):
+        try:
+            function(changed)
+        except ImageError as exc:
+            assert str(exc).startswith("<bytes>: ")  # noqa: PT017
+            assert "\n" not in str(exc)  # noqa: PT017
+
+
+def clean_a_corner(data: bytes) -> None:
+    picture = imaging.read(data, max_pixels=10**6)
+    mask = np.zeros(picture.pixels.shape[:2], bool)
+    mask[:5, :5] = True
+    cleaned = picture.samples.copy()
+    cleaned[mask] = cleaned[-1, -1]
+    imaging.patched(picture, cleaned, mask)
+
+
+def read_by_rows(data: bytes) -> None:
+    """Read a TIFF file so, and compare where it can be read as a whole too."""
+    if data[:4] not in TIFF_SIGNATURES:
+        return
+    with tiff_pages.opened(io.BytesIO(data), "<bytes>") as page:
+        check_pixels(*tiff_pages.decoded_sides(page), "<bytes>", 10**6)
+        rows = Rows(io.BytesIO(data), page, "<bytes>")
+        rows.blank(0, rows.height)
+        pixels = rows.read(0, rows.height)
+    picture = imaging.read(data)
+    assert np.array_equal(orient(pixels, picture.orientation), picture.pixels)
+
+
+def test_a_damaged_mask_is_named() -> None:
+    """NumPy reads its header with Python's tokenizer, tifffile its pages one by one: both raise their own."""
+    array = npy(RGB).replace(b"'fortran_order': False", b"'fortran_order': [[[[[")
+    pages = bytearray(IN_HEADERS["tiles.tif"])
+    pages[4:8] = b"\xff\xff\0\0"
+    for data in (array, bytes(pages)):
+        with pytest.raises(ImageError, match=r"^<bytes>: damaged, [^\n]*$"):
+            imaging.read_mask(data)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])  # wide integers are the labels of a mask
+def test_tiff_tables_without_all_strips_are_no_black_rows(dtype: type, tmp_path: Path) -> None:
+    """A table of 2 strips where 5 are needed: what is in none of them was read as zeros."""
+    grey = RGB[..., 0].astype(dtype)
+    data = bytearray(tiff(grey, bigtiff=True, compression="lzw", rowsperstrip=5))
+    series = FileRef(tmp_path / "a.tif", index=0)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        for code in (273, 279):
+            struct.pack_into("<Q", data, file.pages[0].tags[code].offset + 4, 2)
+    (tmp_path / "a.tif").write_bytes(data)
+    functions = [imaging.read_mask, lambda _: imaging.read(series)]
+    functions += [imaging.read, read_by_rows] if dtype is np.uint8 else []
+    for function in functions:
+        with pytest.raises(ImageError, match=r"damaged: 3 of its strips or tiles are in no table"):
+            function(bytes(data))
+
+
+def test_a_tiff_whose_planes_lie_nobody_knows_how_is_refused() -> None:
+    """With 3 in place of 1 (together) or 2 (apart) the samples came out as other pixels."""
+    data = bytearray(IN_HEADERS["tiles.tif"])
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        struct.pack_into("<H", data, file.pages[0].tags[284].valueoffset, 3)
+    with pytest.raises(ImageError, match="damaged: 160x120 px, planar configuration 3"):
+        imaging.read(bytes(data))
+
+
+def test_a_frame_larger_than_its_gif_is_limited_too() -> None:
+    with pytest.raises(ImageError, match=r"8000x8000 is 64 megapixels, over the limit"):
+        imaging.read_mask(gif(10, 8000), max_pixels=10**6)
+
+
+def test_want_of_memory_is_not_called_damage() -> None:
+    short = r"^a\.tif: not enough memory to decode it: Unable to allocate"
+    with pytest.raises(ImageError, match=short), decoding("a.tif"):
+        np.zeros((10**7, 10**7, 10))
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -176,6 +307,18 @@ def test_what_is_not_an_image_is_named(data: bytes, words: str, tmp_path: Path) 
     path.write_bytes(data)
     with pytest.raises(ImageError, match=words):
         imaging.read(path)
+
+
+@pytest.mark.parametrize("what", [None, 3, ["a.jpg"], np.zeros((4, 4), np.uint8)])
+def test_what_is_no_file_is_refused_with_what_to_do(what: Any) -> None:
+    for function in (imaging.read, imaging.read_mask, imaging.read_bytes):
+        with pytest.raises(
+            InputError, match="a picture is read from a path, the bytes of a file, or a FileRef"
+        ):
+            function(what)
+    for decode in (imaging.decode, imaging.header):
+        with pytest.raises(InputError, match=r"^a\.jpg: a file's bytes are wanted; got \w+"):
+            decode(what, "a.jpg")
 
 
 def test_missing_folder_and_pipe(tmp_path: Path) -> None:

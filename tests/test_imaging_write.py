@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
+import os
 import struct
 from pathlib import Path
 
@@ -13,12 +15,15 @@ import tifffile
 from coefficients import coefficient_difference
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import GOOD, RGB, SMOOTH, encoded, tiff
+from kept_files import png
+from pictures import GOOD, RGB, RNG, SMOOTH, encoded, tiff
 from PIL import Image
 
 from unetfast import imaging
-from unetfast.errors import ImageError
+from unetfast.errors import ConfigError, ImageError, InputError
 from unetfast.imaging import metadata
+from unetfast.imaging import tiff as tiff_pages
+from unetfast.imaging.tiff_patch import Segments, boxes
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**32))
@@ -217,6 +222,41 @@ def test_tiff_patches(
         assert old.byteorder == new.byteorder
 
 
+def test_a_tiff_smaller_than_its_tiles_is_cleaned() -> None:
+    """The check after writing took the pixels of the picture for the limit, and a tile of it for a bomb."""
+    data = tiff(SMOOTH, photometric="rgb", tile=(256, 256), compression="zlib")
+    picture = imaging.read(data)
+    mask = np.zeros(SMOOTH.shape[:2], bool)
+    mask[3:9, 3:9] = True
+    cleaned = picture.pixels.copy()
+    cleaned[mask] = 7
+    assert np.array_equal(imaging.read(imaging.patched(picture, cleaned, mask).data).pixels, cleaned)
+
+
+def test_a_tiff_that_grows_over_4_gb_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(SMOOTH * 0, photometric="rgb", rowsperstrip=60, compression="zlib"))
+    os.truncate(path, 2**32 - 100)  # takes no room on the disk
+    with path.open("r+b") as file, tiff_pages.opened(file, "a.tif") as page:
+        segments = Segments(file, page, "a.tif")
+        for box in boxes(page):
+            segments.replace(box, SMOOTH[box.top : box.bottom], np.ones((60, 160), bool))
+        with pytest.raises(
+            ImageError, match=r"^a\.tif: the result would be larger than a TIFF can be \(4 GB"
+        ):
+            segments.finish()
+
+
+def test_a_quantisation_table_with_a_zero_is_named() -> None:
+    data = bytearray(GOOD["rgb.jpg"])
+    data[data.index(b"\xff\xdb") + 9] = 0
+    picture = imaging.read(bytes(data))
+    mask = np.zeros(SMOOTH.shape[:2], bool)
+    mask[3:9, 3:9] = True
+    with pytest.raises(ImageError, match=r"^<bytes>: damaged: a quantisation table holds a zero$"):
+        imaging.patched(picture, picture.pixels, mask)
+
+
 def test_lossy_tiff_is_refused_not_silently_changed() -> None:
     data = tiff(SMOOTH, photometric="rgb", compression="jpeg2000")
     picture = imaging.read(data)
@@ -259,6 +299,67 @@ def test_formats_say_what_they_cannot_hold(tmp_path: Path) -> None:
         imaging.write(tmp_path / "a.jpg", clear)
     with pytest.raises(ImageError, match="unknown image ending"):
         imaging.write(tmp_path / "a.gif", clear)
+
+
+def test_what_a_1_bit_png_becomes_holds_its_pixels() -> None:
+    """Transparency and shades do not go into 1 bit: the first made no PNG at all, the others were lost."""
+    bits = RNG.integers(0, 2, (23, 37, 1)).astype(np.uint8)
+    clear = imaging.read(png(bits, 1, 0, (b"tRNS", b"\0\1")))
+    assert clear.pixels.shape == (23, 37, 2)
+    assert np.array_equal(imaging.read(imaging.encode(clear)).pixels, clear.pixels)
+    plain = imaging.read(png(bits, 1, 0))
+    for pixels in (plain.pixels, plain.pixels // 3, np.repeat(plain.pixels, 3, axis=2)):
+        data = imaging.encode(dataclasses.replace(plain, pixels=pixels))
+        assert np.array_equal(imaging.read(data).pixels, pixels)
+        assert (data[24] == 1) == (pixels is plain.pixels)
+
+
+def test_what_cannot_be_written_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"a\.png: what is written is a Picture; got ndarray"):
+        imaging.write(tmp_path / "a.png", RGB)  # type: ignore[arg-type]
+    for pixels in (RGB[..., 0], RGB[:0], RGB.astype(np.int64), None):
+        for format in ("png", "tiff", "jpeg"):
+            with pytest.raises(InputError, match=r"pixels must be \(H, W, C\) of uint8, .*; got "):
+                imaging.encode(imaging.Picture(pixels, format))
+    for format in ("jpeg", "webp"):
+        with pytest.raises(InputError, match=rf"^{format}: .*(65500|16383) pixels"):
+            imaging.encode(imaging.Picture(np.zeros((1, 66_000, 3), np.uint8), format))
+    for mask in (None, [[1]], np.zeros((0, 4), bool), RGB):
+        with pytest.raises(InputError, match=r"a mask must be \(H, W\) bool or uint8"):
+            imaging.encode_mask(mask)
+
+
+def test_what_does_not_fit_a_picture_is_not_patched_into_it() -> None:
+    """A mask of 3 x 3 was taken for one of the whole picture."""
+    picture = imaging.read(GOOD["rgb.png"])
+    mask = np.ones(RGB.shape[:2], bool)
+    for cleaned in (RGB[:3], RGB.astype(np.uint16)):
+        with pytest.raises(InputError, match=r"cleaned pixels must be \(24, 37, 3\) uint8, .*; got"):
+            imaging.patched(picture, cleaned, mask)
+    for wrong in (mask[:3, :3], mask.astype(np.uint8)):
+        with pytest.raises(InputError, match=r"mask must be \(24, 37\) bool; got"):
+            imaging.patched(picture, RGB, wrong)
+    with pytest.raises(ConfigError, match=r"jpeg_mode must be one of auto, .*; got 'fast'"):
+        imaging.patched(picture, RGB, mask, jpeg_mode="fast")
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_a_stack_is_written_as_channels_none_of_which_is_alpha(channels: int) -> None:
+    stack = imaging.Picture(RNG.integers(0, 2, (9, 8, channels)).astype(np.uint8), "npy", stack=True)
+    again = imaging.read(imaging.encode(stack, "tiff"))
+    assert again.stack
+    assert again.blank is None
+    assert np.array_equal(again.pixels, stack.pixels)
+    if channels > 4:
+        for format in ("png", "jpeg", "webp", "bmp"):
+            with pytest.raises(InputError, match="holds up to 4 channels; the picture has 5: write TIFF"):
+                imaging.encode(stack, format)
+
+
+def test_a_bmp_of_no_sensible_resolution_is_written() -> None:
+    data = bytearray(GOOD["rgb.bmp"])
+    struct.pack_into("<ii", data, 38, -5000, 5000)
+    assert np.array_equal(imaging.read(imaging.encode(imaging.read(bytes(data)))).pixels, RGB)
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,20 @@ def test_in_place_equals_out_of_place(threads: int, window_px: int) -> None:
     assert same_bits(image, expected)
 
 
+@pytest.mark.parametrize("method", ["native", "reference"])
+def test_numbers_beyond_the_image_are_as_good_as_the_whole_image(method: str) -> None:
+    """The kernel squared the radius: from 2**32 on nothing grew, and larger ones had Python's TypeError."""
+    image = np.arange(108, dtype=np.uint8).reshape(9, 12, 1)
+    mask = np.zeros((9, 12), bool)
+    mask[4, 5] = True
+    for beyond in (2**32, 2**62, 2**70):
+        with pytest.raises(InputError, match="every pixel is masked"):
+            inpaint(image, mask, 3, dilate_px=beyond, method=method)
+        assert same_bits(
+            inpaint(image, mask, beyond + 1, method=method), inpaint(image, mask, 25, method=method)
+        )
+
+
 def test_a_blob_larger_than_any_window_takes_its_rim() -> None:
     rng = np.random.default_rng(8)
     image = make_image(rng, (150, 170, 3), "uint8", 1000)

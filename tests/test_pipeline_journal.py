@@ -244,6 +244,18 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytes
     assert not list(tmp_path.glob(".unetfast*"))
 
 
+def test_nothing_new_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run over a million photos waited for the disk a million times, with nothing to write."""
+    waits: list[int] = []
+    monkeypatch.setattr(os, "fsync", waits.append)
+    with Journal(tmp_path, "results.jsonl") as journal:
+        unchanged = [entry("a", "unchanged")]
+        assert journal.record(unchanged) == unchanged
+        assert waits == []
+        journal.record([*unchanged, entry("b")])
+        assert len(waits) == 1
+
+
 def test_the_table_has_a_row_a_photo_and_no_formulas(tmp_path: Path) -> None:
     import csv
 
@@ -251,10 +263,12 @@ def test_the_table_has_a_row_a_photo_and_no_formulas(tmp_path: Path) -> None:
         journal.append(
             [entry("=cmd.jpg", outputs={"mask": "masks/x.png"}), entry("b", "failed", reason="why, so")]
         )
+        journal.append([entry("\t=cmd.jpg", outputs={"mask": "masks/y.png"})])
         journal.append([entry("b", "done")])
         write_csv(journal, tmp_path / "results.csv")
     rows = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
     assert [(row["input"], row["status"], row["mask"]) for row in rows] == [
         ("'=cmd.jpg", "done", "masks/x.png"),
+        ("'\t=cmd.jpg", "done", "masks/y.png"),
         ("b", "done", ""),
     ]

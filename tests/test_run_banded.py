@@ -304,6 +304,21 @@ def test_a_page_that_cannot_be_read_is_named(tmp_path: Path, model: Path) -> Non
     assert f"{path}: page 2: TIFF samples of 32 bits" in entries(tmp_path / "out")["a.tif"]["reason"]
 
 
+def test_a_page_that_no_library_understands_stops_no_dry_run(tmp_path: Path, model: Path) -> None:
+    path = book(tmp_path / "in" / "a.tif", (photo(), {}))
+    with tifffile.TiffFile(path) as file:
+        width = file.pages[0].tags[256].offset
+    data = bytearray(path.read_bytes())
+    data[width + 4] = 3  # three widths
+    path.write_bytes(data)
+    where = [str(path)], str(tmp_path / "out"), settings()
+    assert [step.what for step in plan(*where, Found(), model=model)] == ["new"]
+    run(*where, model=model)
+    entry = entries(tmp_path / "out")["a.tif"]
+    assert entry["reason"].startswith(f"{path}: damaged, cannot be decoded: ")
+    assert "traceback" not in entry
+
+
 def test_a_dry_run_names_what_a_file_of_several_pages_becomes(tmp_path: Path, model: Path) -> None:
     path = book(tmp_path / "in" / "a.tif", (photo(0), {}), (photo(1), {}))
     (planned,) = plan([str(path)], str(tmp_path / "out"), settings(overlay=True), Found(), model=model)

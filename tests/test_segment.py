@@ -210,6 +210,13 @@ def test_bad_model_arguments(tmp_path: Path, model: Path) -> None:
             unetfast.load(model, **{name: 0.5})
     with pytest.raises(ConfigError, match=r"^memory_bytes must be at least 0; got -1$"):
         unetfast.load(model, memory_bytes=-1)
+    for what in (None, "", 3, b"crack", np.zeros(3)):
+        with pytest.raises(InputError, match=r"^a model is the name of a bundled one, such as 'crack', or"):
+            unetfast.load(what)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="unknown backend None"):
+        unetfast.load(model, backend=None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"device must be .*; got 0"):
+        unetfast.load(model, device=0)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"made by unetfast\.load\(model\); got 'crack'"):
         Segmenter("crack")  # type: ignore[arg-type]
     assert repr(unetfast.load(model)).startswith("<Segmenter of background, ")
@@ -232,6 +239,10 @@ def test_what_is_no_array_is_refused_with_what_to_do(model: Path, what: Any) -> 
                 segment(np.zeros((0, 8, 3), np.uint8))
         with pytest.raises(InputError, match="several images; this seems to be one"):
             segmenter.segment_all(np.zeros((8, 8, 3), np.uint8))
+        with pytest.raises(InputError, match="several images, such as a list; got int"):
+            segmenter.segment_all(3)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=r"the scale must be in 0\.05 \.\. 1; got None"):
+            segmenter.segment_scaled(np.zeros((8, 8, 3), np.uint8), None)  # type: ignore[arg-type]
     with pytest.raises(BackendError, match="closed"):  # at the end of the block
         segmenter.segment(np.zeros((8, 8, 3), np.uint8))
 

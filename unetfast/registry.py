@@ -43,7 +43,7 @@ class Registry(Mapping[str, Any]):
         if name not in self._entries:
             known = list(self._entries)
             raise ConfigError(
-                f"unknown {self.noun} {name!r}{did_you_mean(name, known)} (known: {', '.join(known)})"
+                f"unknown {self.noun} {name!r}{did_you_mean(str(name), known)} (known: {', '.join(known)})"
             )
         module, _, attribute = self._entries[name].partition(":")
         return getattr(importlib.import_module(module), attribute)

@@ -58,8 +58,8 @@ def segment_rows(
     -------
     (rows, W) uint8
     """
-    if not 0.05 <= scale <= 1:
-        raise ConfigError(f"the scale must be in 0.05 .. 1; got {scale}")
+    if not isinstance(scale, (int, float, np.number)) or not 0.05 <= scale <= 1:
+        raise ConfigError(f"the scale must be in 0.05 .. 1; got {scale!r}")
     smaller = _Smaller(*shape, scale)
     (top, bottom), reach = rows, smaller.reach
     first, last = max(0, top - reach), min(shape[0], bottom + reach)

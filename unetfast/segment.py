@@ -83,6 +83,8 @@ def load(
     ------
     ArtifactError, ConfigError, MissingDependencyError, BackendError
         As :func:`unetfast.backends.load`.
+    InputError
+        When `model` is neither a name nor a path.
 
     Examples
     --------
@@ -125,6 +127,10 @@ def load(
 
 
 def _path(model: str | Path) -> Path:
+    if not isinstance(model, (str, Path)) or not str(model):
+        raise InputError(
+            f"a model is the name of a bundled one, such as 'crack', or an artifact's path; got {model!r}"
+        )
     path = bundled(model) or Path(model)
     if str(model).isidentifier() and not path.exists():
         known = ", ".join(sorted(file.stem for file in ASSETS.glob("*.onnx")))
@@ -244,6 +250,8 @@ class Segmenter:
         shape: tuple[int, ...] = getattr(images, "shape", ())
         if len(shape) == 3 and shape[2] <= 4:  # its rows would be taken for images
             raise InputError(f"segment_all takes several images; this seems to be one: {shape}")
+        if not isinstance(images, Iterable):
+            raise InputError(f"segment_all takes several images, such as a list; got {type(images).__name__}")
         inputs = [network_input(image, self.spec.preprocess.channels) for image in images]
         with self._calling():
             return self._tried(inputs)

@@ -24,7 +24,7 @@ def parse_device(device: str, *kinds: str) -> tuple[str, int | None]:
     ConfigError
         For another kind, or a number that is not one.
     """
-    kind, _, index = device.partition(":")
+    kind, _, index = str(device).partition(":")
     if kind not in kinds or (index and not index.isdigit()):
         names = [name for kind in kinds for name in ((kind, f"{kind}:N") if kind in _NUMBERED else (kind,))]
         raise ConfigError(f"device must be {', '.join(names[:-1])} or {names[-1]}; got {device!r}")

@@ -29,9 +29,6 @@ IMAGE_ENDINGS = (
 )
 _MASK_ENDINGS = (".gif",)  # of masks alone; photos are never stored so
 
-# layouts.IN_ONE_FILE says which layouts they may hold.
-_LISTS = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".txt", ".lst")
-
 _MAX_MEMBERS = 5_000_000
 _MAX_TOTAL_BYTES = 2 * 2**40
 _SKIPPED = {"thumbs.db", "desktop.ini", "__macosx", "__pycache__"}
@@ -161,14 +158,16 @@ def list_files(root: Path) -> Listing:
         raise DatasetError(f"{root}: no such file or folder")
     if not root.is_file():
         raise DatasetError(f"{root}: not a folder, and not a regular file")
-    if root.suffix.lower() in _LISTS:
+    from unetfast.data.layouts import IN_ONE_FILE  # which read listings themselves
+
+    if root.suffix.lower() in IN_ONE_FILE:
         return _around(root)
     if zipfile.is_zipfile(root):
         return _listed(root, _members(root), zipped=True)
     if root.suffix.lower() == ".zip":
         raise DatasetError(f"{root}: not a whole .zip archive; copy or download it again")
     raise DatasetError(
-        f"{root}: a data set is a folder, a .zip archive, or a file that lists one: {', '.join(_LISTS)}"
+        f"{root}: a data set is a folder, a .zip archive, or a file that lists one: {', '.join(IN_ONE_FILE)}"
     )
 
 

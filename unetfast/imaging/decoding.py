@@ -16,7 +16,7 @@ _UNKNOWN_KIND = ("nsupported", "codec configuration", "exceeds limit", "subsampl
 
 @contextlib.contextmanager
 def decoding(name: str) -> Iterator[None]:
-    """Say of whatever a decoder raises which file it is, and whether the file is damaged.
+    """Say of whatever a decoder raises which file it is, and whether the file is damaged or memory short.
 
     Parameters
     ----------
@@ -32,6 +32,8 @@ def decoding(name: str) -> Iterator[None]:
         yield
     except ImageError:
         raise
+    except MemoryError as exc:
+        raise ImageError(f"{name}: not enough memory to decode it: {one_line(exc)}") from exc
     except Exception as exc:  # decoders raise anything: OSError, KeyError, struct.error, IndexError...
         damaged = "" if any(word in str(exc) for word in _UNKNOWN_KIND) else "damaged, "
         raise ImageError(f"{name}: {damaged}cannot be decoded: {one_line(exc)}") from exc

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from unetfast.errors import ImageError
+from unetfast.errors import ImageError, InputError
 from unetfast.imaging import pnm
 from unetfast.imaging.metadata import PNG_SIGNATURE, is_frame
 from unetfast.spec import MAX_PIXELS
@@ -75,7 +75,11 @@ def header(data: bytes, name: str) -> Header:
     ------
     ImageError
         When it is none of the formats, or its header is damaged.
+    InputError
+        When `data` is not bytes.
     """
+    if not isinstance(data, bytes):
+        raise InputError(f"{name}: a file's bytes are wanted; got {type(data).__name__}")
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes)")
     try:
@@ -156,7 +160,7 @@ def _png(data: bytes) -> Header:
     if data[12:16] != b"IHDR":
         raise ValueError("no PNG header chunk")
     width, height = struct.unpack_from(">II", data, 16)
-    return Header("png", width, height, animated=0 <= data.find(b"acTL") < data.find(b"IDAT"))
+    return Header("png", width, height, animated=data.find(b"acTL", 0, data.find(b"IDAT") + 1) >= 0)
 
 
 def _bmp(data: bytes) -> Header:

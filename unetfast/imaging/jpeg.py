@@ -80,6 +80,8 @@ def _tables(body: bytes) -> dict[int, NDArray[np.float32]]:
         wide, slot = body[0] >> 4, body[0] & 15
         count = 128 if wide else 64
         values = np.frombuffer(body[1 : 1 + count], ">u2" if wide else np.uint8)
+        if not values.all():
+            raise ValueError("damaged: a quantisation table holds a zero")
         table = np.zeros(64, np.float32)
         table[_ZIGZAG] = values
         found[slot] = table.reshape(8, 8)

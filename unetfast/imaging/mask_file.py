@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
-from unetfast.imaging import metadata, pillow, stack, tiff
+from unetfast.imaging import metadata, pillow, pnm, stack, tiff
 from unetfast.imaging.convert import orient
 from unetfast.imaging.decoding import decoding
 from unetfast.imaging.formats import MAX_PIXELS, check_pixels, header
@@ -56,6 +56,11 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
         As :func:`read`.
     """
     name, data = name_of(source), read_bytes(source)
+    with decoding(name):
+        return _decoded(data, name, max_pixels)
+
+
+def _decoded(data: bytes, name: str, max_pixels: int) -> MaskFile:
     if data[:4] == b"GIF8":
         return _read_gif(data, name, max_pixels)
     head = header(data, name)
@@ -65,19 +70,21 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
         return labels
     if (head.format == "png" and data[25:26] == b"\x03") or head.format == "bmp":
         check_pixels(head.width, head.height, name, max_pixels)
-        return _read_indexed(data, name, head.format)
+        return _read_indexed(data, head.format)
+    if head.format == "pnm":
+        check_pixels(head.width, head.height, name, max_pixels)
+        return _stored(Picture(pnm.decode(data, stored=True), "pnm", name=name))
     return _stored(decode(data, name, max_pixels=max_pixels))
 
 
-def _read_indexed(data: bytes, name: str, format: str) -> MaskFile:
+def _read_indexed(data: bytes, format: str) -> MaskFile:
     """Read a file that may have a palette: Pillow leaves indices and single bits as they are."""
-    with decoding(name):
-        if format == "png":
-            metadata.png_chunks(data)  # raises where the file is cut off, which Pillow may pass over
-        with pillow.opened(data, format) as image:
-            palette = image.getpalette("RGB") if image.mode == "P" else None
-            mode, values = image.mode, np.array(image)
-            exif = image.info.get("exif")
+    if format == "png":
+        metadata.png_chunks(data)  # raises where the file is cut off, which Pillow may pass over
+    with pillow.opened(data, format) as image:
+        palette = image.getpalette("RGB") if image.mode == "P" else None
+        mode, values = image.mode, np.array(image)
+        exif = image.info.get("exif")
     if values.dtype == np.bool_:
         values = values.astype(np.uint8)
     return MaskFile(orient(values, metadata.exif_orientation(exif)), _colours(palette), mode)
@@ -94,8 +101,8 @@ def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
         if kind.kind not in "iuf" or kind in (np.uint8, np.uint16) or page.samplesperpixel != 1:
             return None
         check_pixels(*tiff.decoded_sides(page), name, max_pixels)
-        with decoding(name):
-            values = page.asarray(maxworkers=1).reshape(page.imagelength, page.imagewidth)
+        tiff.check_structure(page, name)
+        values = page.asarray(maxworkers=1).reshape(page.imagelength, page.imagewidth)
         orientation = tiff.orientation_of(page)
         white_is_0 = page.photometric == 0
     if kind.kind == "f" and (white_is_0 or not _are_whole(values)):
@@ -147,14 +154,11 @@ def _labels(values: NDArray[Any], name: str) -> MaskFile:
 
 def _read_gif(data: bytes, name: str, max_pixels: int) -> MaskFile:
     """Read a mask of Carvana or DRIVE: well-known data sets keep theirs as GIF, and photos never."""
-    if len(data) < 10:
-        raise ImageError(f"{name}: damaged or cut off in its header")
-    check_pixels(int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"), name, max_pixels)
-    with decoding(name), pillow.opened(data, "gif") as image:
-        frames = getattr(image, "n_frames", 1)
+    with pillow.opened(data, "gif") as image:
+        check_pixels(*image.size, name, max_pixels)  # not the header's: a frame may be larger
+        if getattr(image, "n_frames", 1) != 1:
+            raise ImageError(f"{name}: an animation; only still pictures are read")
         palette, mode, values = image.getpalette("RGB"), image.mode, np.array(image)
-    if frames != 1:
-        raise ImageError(f"{name}: an animation; only still pictures are read")
     return MaskFile(values, _colours(palette) if mode == "P" else None, mode)
 
 

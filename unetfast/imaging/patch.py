@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.errors import ImageError, InputError, require
+from unetfast.errors import ConfigError, ImageError, InputError, UnetfastError, one_line, require
 from unetfast.imaging import bmp, jpeg, metadata, png, tiff_patch
 from unetfast.imaging.convert import orient, unorient
 from unetfast.imaging.picture import Picture
-from unetfast.imaging.read import read
+from unetfast.imaging.read import decode
 from unetfast.imaging.write import encode, jpeg_settings
 
 __all__ = ["Patched", "patched"]
+
+
+_JPEG_MODES = ("auto", "lossless-blocks", "re-encode")
 
 
 class Patched(NamedTuple):
@@ -60,6 +64,8 @@ def patched(
 
     Raises
     ------
+    InputError, ConfigError
+        For arguments that do not fit the picture; for an unknown `jpeg_mode`.
     ImageError
         When the format cannot hold the result, or the comparison fails.
     MissingDependencyError
@@ -67,14 +73,24 @@ def patched(
     """
     if picture.source is None:
         raise InputError("a picture without its source cannot be patched")
+    before = picture.samples
+    if cleaned.shape != before.shape or cleaned.dtype != before.dtype:
+        wanted, got = f"{before.shape} {before.dtype}", f"{cleaned.shape} {cleaned.dtype}"
+        raise InputError(f"the cleaned pixels must be {wanted}, as the picture's samples; got {got}")
+    if mask.shape != before.shape[:2] or mask.dtype != np.bool_:
+        raise InputError(f"the mask must be {before.shape[:2]} bool; got {mask.shape} {mask.dtype}")
+    if jpeg_mode not in _JPEG_MODES:
+        raise ConfigError(f"jpeg_mode must be one of {', '.join(_JPEG_MODES)}; got {jpeg_mode!r}")
     if not mask.any():
         return Patched(picture.source, "unchanged: copied byte for byte")
     try:
         made, lossless = _encoded(picture, cleaned, mask, jpeg_mode)
-    except ImageError:
+    except (UnetfastError, MemoryError):
         raise
     except ValueError as exc:
-        raise ImageError(f"{picture.name}: {exc}") from exc
+        raise ImageError(f"{picture.name}: {one_line(exc)}") from exc
+    except Exception as exc:  # of a file that is damaged where its pixels do not show it
+        raise ImageError(f"{picture.name}: damaged, cannot be cleaned: {one_line(exc)}") from exc
     if verify and lossless:
         _prove(picture, made.data, mask)
     return made
@@ -132,7 +148,8 @@ def _prove(picture: Picture, data: bytes, mask: NDArray[np.bool_]) -> None:
         if picture.format == "tiff":
             stored_mask = unorient(mask, picture.orientation)
             mask = orient(tiff_patch.reach(picture.source, stored_mask, picture.name), picture.orientation)
-        again = read(data, max_pixels=mask.size)
+        # No limit: it is as large as the original, or as the tiles of that.
+        again = decode(data, picture.name, max_pixels=sys.maxsize)
         problem = ""
         before, after = picture.samples, again.samples
         if after.shape != before.shape or after.dtype != before.dtype:

@@ -20,11 +20,10 @@ _READERS: dict[str, type[ImageFile.ImageFile]] = {
 
 @contextlib.contextmanager
 def opened(data: bytes, format: str) -> Iterator[Image.Image]:
-    """Open and decode a file whose size has been checked (``formats.check_pixels``).
+    """Open a file; its pixels are decoded when they are first asked for, its size is to be checked before.
 
     Not by ``Image.open``, which has a limit of its own, 179 megapixels, that no option raises; the
     reader of WebP has it too.
     """
     with _READERS[format](io.BytesIO(data)) as image:
-        image.load()
         yield image

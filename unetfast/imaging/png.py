@@ -46,8 +46,9 @@ def encode(
     icc, exif : bytes or None
         What goes with them where there is no such file.
     """
-    bit = source is not None and source[24:26] == b"\x01\0"
     height, width, channels = pixels.shape
+    stored_bit = source is not None and source[24:26] == b"\x01\0" and channels == 1
+    bit = stored_bit and bool(((pixels == 0) | (pixels == 255)).all())
     depth = 1 if bit else 8 * pixels.dtype.itemsize
     head = struct.pack(">IIBBBBB", width, height, depth, _COLOUR_TYPES[channels], 0, 0, 0)
     if source is not None:

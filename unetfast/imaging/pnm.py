@@ -23,8 +23,15 @@ def sides(data: bytes) -> tuple[int, int] | None:
     return (int(head[2]), int(head[3])) if head else None
 
 
-def decode(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return the pixels as they are stored, (H, W, 1 or 3); of bitmaps 0 and 255.
+def decode(data: bytes, *, stored: bool = False) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Return the pixels, (H, W, 1 or 3); of bitmaps 0 and 255.
+
+    Parameters
+    ----------
+    data : bytes
+    stored : bool
+        The numbers as they are, such as class ids; otherwise the header's largest is white: 255 or, of 16
+        bits, 65535.
 
     Raises
     ------
@@ -42,6 +49,7 @@ def decode(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
             raise ValueError("no largest value in the header")
         largest, end = int(found[1]), found.end()
     count = width * height * channels
+    values: NDArray[Any]
     if kind == b"P4":
         across = (width + 7) // 8
         packed = np.frombuffer(data, np.uint8, across * height, end + 1).reshape(height, across)
@@ -52,8 +60,11 @@ def decode(data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
         values = _written(re.sub(rb"#[^\r\n]*", b" ", data[end:]), count, digits=kind == b"P1")
     if int(values.max(initial=0)) > largest:
         raise ValueError(f"a value above {largest}, the largest by its header")
+    white = 65535 if largest > 255 else 255
     if kind in _BITS:
         values = 255 * (1 - values)
+    elif largest != white and not stored:
+        values = (values.astype(np.uint32) * white + largest // 2) // largest
     pixels = values.reshape(height, width, channels)
     return pixels.astype(np.uint16) if largest > 255 else pixels.astype(np.uint8)
 

@@ -155,6 +155,9 @@ def _tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
     if pages:
         with tiff.pages_of(io.BytesIO(data), name) as found:
             if len(found) > 1:
+                for page in found:
+                    check_pixels(*tiff.decoded_sides(page), name, max_pixels)
+                    tiff.check_structure(page, name)
                 pixels = stack.pages_to_pixels(found, name, max_pixels)
                 return Picture(pixels, "tiff", name=name, source=data, stack=True)
     with tiff.opened(io.BytesIO(data), name) as page:

@@ -20,10 +20,11 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.errors import ImageError
+from unetfast.errors import ImageError, one_line
 from unetfast.imaging import tiff
+from unetfast.imaging.formats import check_pixels
 from unetfast.imaging.stack import npy_header
-from unetfast.spec import FileRef
+from unetfast.spec import MAX_PIXELS, FileRef
 
 __all__ = ["array_shape", "picture_bytes"]
 
@@ -67,7 +68,7 @@ def picture_bytes(ref: FileRef) -> bytes:
     except ImageError:
         raise
     except Exception as exc:  # as decoders do: zlib.error, DeflateError, TokenError...
-        raise ImageError(f"{ref}: cannot be read: {exc}") from exc
+        raise ImageError(f"{ref}: cannot be read: {one_line(exc)}") from exc
     if series.stored is not None:
         picture = np.rint(picture).clip(0, np.iinfo(series.stored).max).astype(series.stored)
     file = io.BytesIO()
@@ -92,6 +93,9 @@ def _series(path: Path, member: str | None, modified_ns: int) -> _Series:
         if ref.name.lower().endswith(_TIFF):
             with tiff.pages_of(file, str(ref)) as pages:
                 _check_size(ref, sum(page.nbytes for page in pages))
+                for page in pages:
+                    check_pixels(*tiff.decoded_sides(page), str(ref), MAX_PIXELS)
+                    tiff.check_structure(page, str(ref))
                 array = np.stack([page.asarray(maxworkers=1) for page in pages])
                 if pages[0].photometric == _WHITE_IS_0:
                     array = ~array

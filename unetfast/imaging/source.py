@@ -11,7 +11,7 @@ import zlib
 from functools import lru_cache
 from pathlib import Path
 
-from unetfast.errors import ImageError
+from unetfast.errors import ImageError, InputError
 from unetfast.imaging import series
 from unetfast.spec import FileRef
 
@@ -34,9 +34,15 @@ def read_bytes(source: Source, *, max_bytes: int = MAX_BYTES) -> bytes:
     ------
     ImageError
         When it is missing, not a regular file, unreadable or larger than `max_bytes`.
+    InputError
+        When `source` is of another type.
     """
     if isinstance(source, bytes):
         return source
+    if not isinstance(source, (Path, str, FileRef)):
+        raise InputError(
+            f"a picture is read from a path, the bytes of a file, or a FileRef; got {type(source).__name__}"
+        )
     ref = source if isinstance(source, FileRef) else FileRef(Path(source))
     if ref.index is not None:
         return series.picture_bytes(ref)

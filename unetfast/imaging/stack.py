@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging.decoding import decoding
 from unetfast.imaging.formats import check_pixels
 
 __all__ = [
@@ -52,10 +53,8 @@ def npy_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
         For another rank or type; for object arrays, which could run code.
     """
     file = io.BytesIO(data)
-    try:
+    with decoding(name):
         shape, dtype = npy_header(file)
-    except ValueError as exc:
-        raise ImageError(f"{name}: damaged, cannot be read as .npy: {exc}") from exc
     if dtype.kind == "O":
         raise ImageError(
             f"{name}: holds Python objects, which are not loaded, since they could run code; save "
@@ -68,10 +67,8 @@ def npy_array(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
     sides = shape[:2] if len(shape) == 2 or shape[2] <= shape[0] else shape[1:]
     check_pixels(sides[1], sides[0], name, max_pixels)
     file.seek(0)
-    try:
+    with decoding(name):
         values = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as exc:
-        raise ImageError(f"{name}: damaged or cut off: {exc}") from exc
     return channels_last(values, name)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
 from unetfast.imaging.convert import cmyk_to_rgb
+from unetfast.imaging.decoding import decoding
 from unetfast.imaging.low_bits import to_8_bits
 from unetfast.imaging.stack import MAX_CHANNELS
 
 __all__ = [
     "blank_of",
     "check_kind",
+    "check_structure",
     "colours_of",
     "decoded_sides",
     "holes",
@@ -35,6 +38,7 @@ __all__ = [
     "orientation_of",
     "pages_of",
     "remarks",
+    "segment_count",
     "to_samples",
 ]
 
@@ -69,21 +73,27 @@ def opened(file: BinaryIO, name: str) -> Iterator[Any]:
 def pages_of(file: BinaryIO, name: str) -> Iterator[list[Any]]:
     """Open all full-size pages of a TIFF file; raises ImageError as :func:`opened` does."""
     file.seek(0)  # tifffile takes the position it finds for the file's beginning
-    try:
+    with decoding(name):
         handle = tifffile.TiffFile(file, name="picture")  # the name of an fdopen file is a number
-    except Exception as exc:  # tifffile raises struct.error, ValueError, KeyError... on damage
-        raise ImageError(f"{name}: damaged, cannot be read as TIFF: {exc}") from exc
     with handle:
-        every = list(handle.pages)
-        if not every:
-            raise ImageError(f"{name}: damaged, cut off or never finished: a TIFF file without a page")
-        pages: list[Any] = [page for page in every if not _reduced(page)]
-        if _truncated(handle, pages):
-            raise ImageError(
-                f"{name}: a stack of which only the first picture has a page of its own; "
-                "save it with one page a picture"
-            )
+        with decoding(name):
+            pages = _full_size(handle, name)
         yield pages
+
+
+def _full_size(handle: tifffile.TiffFile, name: str) -> list[Any]:
+    every = list(handle.pages)
+    if not every:
+        raise ImageError(f"{name}: damaged, cut off or never finished: a TIFF file without a page")
+    pages: list[Any] = [page for page in every if not _reduced(page)]
+    for page in pages:
+        decoded_sides(page)  # raises for what is no number
+    if _truncated(handle, pages):
+        raise ImageError(
+            f"{name}: a stack of which only the first picture has a page of its own; "
+            "save it with one page a picture"
+        )
+    return pages
 
 
 def _truncated(handle: tifffile.TiffFile, pages: list[Any]) -> bool:
@@ -112,6 +122,11 @@ def remarks(pages: list[Any]) -> str:
     if any(page.photometric == 3 for page in pages):
         words += "; what is new has the nearest colours of the palette"
     return words
+
+
+def segment_count(page: Any) -> int:
+    """Return how many strips or tiles a page of its size has."""
+    return math.prod(page.chunked)
 
 
 def holes(page: Any) -> str:
@@ -241,6 +256,7 @@ def check_kind(page: Any, name: str) -> None:
             f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); "
             "8 and 16 bit unsigned, float in 0..1, and grey or a palette of 1, 2 and 4 bits are read"
         )
+    check_structure(page, name)
     # GDAL leaves out tiles that hold nothing, of a label that marks nothing all of them (SPARSE_OK).
     gdal = page.is_geotiff or page.is_gdal or _NO_DATA in page.tags
     if page.dataoffsets and _empty(page) == len(page.dataoffsets) and not gdal:
@@ -254,6 +270,17 @@ def check_kind(page: Any, name: str) -> None:
         )
     if page.photometric == 6 and page.compression not in (6, 7):
         raise ImageError(f"{name}: TIFF with YCbCr samples; convert it to RGB first")
+
+
+def check_structure(page: Any, name: str) -> None:
+    """Refuse a page that does not say where each of its pixels is: it would be read as zeros, or others'."""
+    if page.planarconfig not in (1, 2) or not page.imagewidth or not page.imagelength:
+        raise ImageError(
+            f"{name}: damaged: {page.imagewidth}x{page.imagelength} px, planar configuration "
+            f"{page.planarconfig:d}"
+        )
+    if not page.is_contiguous and (missing := segment_count(page) - len(page.dataoffsets)) > 0:
+        raise ImageError(f"{name}: damaged: {missing} of its strips or tiles are in no table of the file")
 
 
 def normal_values(page: Any, values: NDArray[Any], name: str) -> NDArray[Any]:

@@ -22,7 +22,7 @@ from unetfast.errors import ImageError
 from unetfast.imaging import tiff_jpeg
 from unetfast.imaging.low_bits import from_8_bits, packed
 from unetfast.imaging.palette import nearest
-from unetfast.imaging.tiff import colours_of, layout_of, opened, remarks
+from unetfast.imaging.tiff import colours_of, layout_of, opened, remarks, segment_count
 
 __all__ = ["Box", "Segments", "boxes", "patch", "reach"]
 
@@ -184,7 +184,8 @@ def _refuse_unpatchable(page: Any, name: str) -> None:
             f"{name}: a palette TIFF of {page.bitspersample} bits can be segmented, not cleaned; "
             "convert it to RGB first"
         )
-    if not page.dataoffsets or len(page.dataoffsets) != len(page.databytecounts):
+    listed = len(page.dataoffsets)
+    if listed < max(1, segment_count(page)) or listed != len(page.databytecounts):
         raise ImageError(f"{name}: damaged: its strips and their sizes do not match")
 
 
@@ -274,6 +275,10 @@ def _write_tables(file: BinaryIO, page: Any, offsets: list[int], counts: list[in
     """Write the tables of segment offsets and sizes at the end, and point the page's tags there."""
     tiff = page.parent
     big = tiff.is_bigtiff
+    if not big and file.seek(0, io.SEEK_END) + 8 * len(offsets) + 1 >= 2**32:
+        raise ImageError(
+            f"{name}: the result would be larger than a TIFF can be (4 GB); convert it to BigTIFF"
+        )
     for code, table in ((324 if page.is_tiled else 273, offsets), (325 if page.is_tiled else 279, counts)):
         tag = page.tags.get(code)
         if tag is None:
@@ -283,10 +288,6 @@ def _write_tables(file: BinaryIO, page: Any, offsets: list[int], counts: list[in
         place = 0 if inline else _end(file)
         if not inline:
             file.write(packed)
-        if not big and place + len(packed) >= 2**32:
-            raise ImageError(
-                f"{name}: the result would be larger than a TIFF can be (4 GB); convert it to BigTIFF"
-            )
         value = packed if inline else struct.pack(tiff.byteorder + ("Q" if big else "I"), place)
         file.seek(tag.offset + 2)
         # field type LONG8 (16) or LONG (4), count, value or place

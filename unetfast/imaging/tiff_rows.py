@@ -37,11 +37,12 @@ class Rows:
     """
 
     def __init__(self, file: BinaryIO, page: Any, name: str) -> None:
-        check_kind(page, name)
         self._file, self._page, self._name = file, page, name
+        with decoding(name):
+            check_kind(page, name)
+            self.may_be_blank = may_be_blank(page)
+            self.boxes = list(boxes(page))
         self.height, self.width, self.channels = page.imagelength, page.imagewidth, page.samplesperpixel
-        self.may_be_blank = may_be_blank(page)
-        self.boxes = list(boxes(page))
         self.cell_px = max(box.bottom - box.top for box in self.boxes)
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
@@ -52,15 +53,20 @@ class Rows:
         ImageError
             When a strip or tile is damaged or missing.
         """
-        return normal_values(self._page, self._values(top, bottom), self._name)
+        with decoding(self._name):
+            return normal_values(self._page, self._values(top, bottom), self._name)
 
     def samples(self, top: int, bottom: int) -> NDArray[Any]:
         """Return what is filled and written back: the inks of CMYK, else the pixels; as :meth:`read`."""
-        return self._values(top, bottom) if self._page.photometric == 5 else self.read(top, bottom)
+        if self._page.photometric != 5:
+            return self.read(top, bottom)
+        with decoding(self._name):
+            return self._values(top, bottom)
 
     def blank(self, top: int, bottom: int) -> NDArray[np.bool_]:
         """Return which pixels of rows `top` to `bottom` hold no data, (h, W)."""
-        found = blank_of(self._page, self._values(top, bottom))
+        with decoding(self._name):
+            found = blank_of(self._page, self._values(top, bottom))
         return np.zeros((bottom - top, self.width), np.bool_) if found is None else found
 
     def _values(self, top: int, bottom: int) -> NDArray[Any]:
@@ -88,6 +94,5 @@ class Rows:
         data = self._file.read(count)
         if len(data) != count:
             raise ImageError(f"{self._name}: the TIFF file is cut off")
-        with decoding(self._name):
-            decoded = page.decode(data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader)[0]
+        decoded = page.decode(data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader)[0]
         return None if decoded is None else np.asarray(decoded)

@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from unetfast.errors import ImageError, InputError
+from unetfast.errors import ImageError, InputError, one_line
 from unetfast.imaging import metadata, png
 from unetfast.imaging.atomic import atomic_write
 from unetfast.imaging.convert import unorient
@@ -24,6 +24,7 @@ from unetfast.imaging.picture import Picture
 __all__ = ["encode", "jpeg_settings", "write"]
 
 JPEG_QUALITY = 95
+_DTYPES = ("uint8", "uint16", "float32")
 
 
 def write(path: Path | str, picture: Picture) -> None:
@@ -60,18 +61,42 @@ def encode(picture: Picture, format: str | None = None) -> bytes:
     Raises
     ------
     InputError
-        When the format cannot hold the pixels (16 bit as JPEG, float as PNG).
+        When the format cannot hold the pixels (16 bit as JPEG, float as PNG), or there are none.
     """
+    _check(picture)
     format = format or picture.format
     turned = format == "tiff" or (
         format != "bmp" and metadata.exif_orientation(picture.exif) == picture.orientation
     )
     pixels = unorient(picture.pixels, picture.orientation) if turned else picture.pixels
     picture = dataclasses.replace(picture, icc=None) if picture.inks is not None else picture
-    if format == "png":
-        return _encode_png(pixels, picture)
+    try:
+        return _encoded(format, pixels, picture)
+    except InputError:
+        raise
+    except ValueError as exc:  # such as of the encoders for JPEG and WebP, which have a longest side
+        raise InputError(f"{format}: {one_line(exc)}") from exc
+
+
+def _check(picture: Picture) -> None:
+    if not isinstance(picture, Picture):
+        raise InputError(
+            f"what is written is a Picture; got {type(picture).__name__}. Of an array (H, W, C): "
+            "unetfast.imaging.Picture(array, 'png')"
+        )
+    pixels = picture.pixels
+    if getattr(pixels, "ndim", 0) != 3 or not pixels.size or pixels.dtype.name not in _DTYPES:
+        got = f"{pixels.shape} {pixels.dtype}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise InputError(f"pixels must be (H, W, C) of {', '.join(_DTYPES)}, and not empty; got {got}")
+
+
+def _encoded(format: str, pixels: NDArray[Any], picture: Picture) -> bytes:
     if format == "tiff":
         return _encode_tiff(pixels, picture)
+    if pixels.shape[2] > 4:
+        raise InputError(f"{format} holds up to 4 channels; the picture has {pixels.shape[2]}: write TIFF")
+    if format == "png":
+        return _encode_png(pixels, picture)
     if pixels.dtype != np.uint8:
         raise InputError(
             f"{format} holds 8 bits per channel; the picture has {pixels.dtype}: write PNG or TIFF"
@@ -178,11 +203,14 @@ def _encode_tiff(pixels: NDArray[Any], picture: Picture) -> bytes:
         tags.append((274, "H", 1, picture.orientation, True))
     out = io.BytesIO()
     channels = pixels.shape[2]
+    photometric, extra = "rgb" if channels >= 3 else "minisblack", ["unassalpha"] * (channels in (2, 4))
+    if picture.stack:
+        photometric, extra = "minisblack", ["unspecified"] * (channels - 1)
     tifffile.imwrite(
         out,
         _flat(pixels),
-        photometric="rgb" if channels >= 3 else "minisblack",
-        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        photometric=photometric,
+        extrasamples=extra or None,
         planarconfig="contig" if channels > 1 else None,
         compression="zlib",
         predictor=True,
@@ -200,7 +228,8 @@ def _encode_bmp(pixels: NDArray[np.uint8], picture: Picture) -> bytes:
     settings: dict[str, Any] = {}
     if picture.source is not None and picture.format == "bmp" and picture.source[14] >= 40:
         per_m = struct.unpack_from("<ii", picture.source, 38)
-        settings["dpi"] = tuple(value / 39.3701 for value in per_m)
+        if min(per_m) > 0:
+            settings["dpi"] = tuple(value / 39.3701 for value in per_m)
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(_flat(pixels))).save(out, "BMP", **settings)
     return out.getvalue()

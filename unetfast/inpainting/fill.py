@@ -98,6 +98,9 @@ def inpaint(
     _check_image(image)
     masked = as_mask(mask, image.shape[:2])
     _check_out(image, out, masked)
+    # More than the whole image is no more; and numbers of any size fit the kernels' so.
+    around = 2 * max(image.shape[:2])
+    window_px, dilate_px = min(window_px, around + 1), min(dilate_px, around)
 
     source = _with_channels(_packed(image))
     result = np.empty(image.shape, image.dtype) if out is None else out

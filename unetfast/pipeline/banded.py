@@ -41,7 +41,7 @@ def takes(path: Path | RemoteFile, context: Context) -> bool:
                 if len(pages) != 1:
                     return len(pages) > 1 and not context.stacks
                 return memory_bytes(pages[0]) > parse_bytes(context.settings.max_memory)
-    except (OSError, ImageError):
+    except Exception:  # whatever a damaged page provokes
         return False  # the ordinary way says what is wrong with it
 
 

@@ -188,6 +188,8 @@ class Journal:
         # Later than every line that is there, also where clocks differ: other journals' lines yield.
         now = round(max(time.time(), self._newest + 0.001), 3)
         stamped = [{**entry, "time": now} for entry in entries]
+        if not stamped:  # of photos that are as their last lines say: nothing to wait for
+            return
         lines = [json.dumps(entry, sort_keys=True).encode("ascii") + b"\n" for entry in stamped]
         try:
             data = b"".join(lines)
@@ -349,6 +351,6 @@ def _cell(value: Any) -> Any:
         except UnicodeEncodeError:  # half a character, which only a damaged line can have
             value = value.encode("ascii", "backslashreplace").decode()
     # A cell that begins like a formula would be run by a spreadsheet; file names are foreign input.
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return "'" + value
     return "" if value is None else value

@@ -106,7 +106,7 @@ class RayEngine:
                 skipped.append(entry)
                 continue
             before = self.journal.find(item.relative)
-            known = before["key"] if before is not None and is_done(before, self.place.size) else ""
+            known = before.get("key", "") if before is not None and is_done(before, self.place.size) else ""
             job = Job(item, {"input": item.relative, "path": origin(item.path)}, before=before)
             rows.append({"job": pickle.dumps(job), "known": known})
         return rows, skipped
