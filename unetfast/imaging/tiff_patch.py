@@ -188,17 +188,19 @@ def _refuse_unpatchable(page: Any, name: str) -> None:
         raise ImageError(f"{name}: damaged: its strips and their sizes do not match")
 
 
-def boxes(page: Any) -> Iterator[Box]:
-    """Yield where each strip or tile of a page lies, in the file's order."""
+def boxes(page: Any, first: int = 0, last: int | None = None) -> Iterator[Box]:
+    """Yield where each strip or tile of a page lies, in the file's order; of those in some rows, if so."""
     height, width = page.imagelength, page.imagewidth
     cell_h = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
     cell_w = page.tilewidth if page.is_tiled else width
-    index = 0
+    rows, columns = -(-height // cell_h), -(-width // cell_w)
+    wanted = range(first // cell_h, rows if last is None else -(-last // cell_h))
     for plane in range(page.samplesperpixel if page.planarconfig == 2 else 1):
-        for top in range(0, height, cell_h):
-            for left in range(0, width, cell_w):
-                yield Box(index, plane, top, left, min(top + cell_h, height), min(left + cell_w, width))
-                index += 1
+        for row in wanted:
+            for column in range(columns):
+                top, left = row * cell_h, column * cell_w
+                number = (plane * rows + row) * columns + column
+                yield Box(number, plane, top, left, min(top + cell_h, height), min(left + cell_w, width))
 
 
 def _stored_values(page: Any, pixels: NDArray[Any]) -> NDArray[Any]:

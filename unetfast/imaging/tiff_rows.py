@@ -1,7 +1,9 @@
-"""Rows of a TIFF page, without reading the others."""
+"""Parts of a TIFF page, without reading the others."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -10,13 +12,15 @@ from numpy.typing import NDArray
 from unetfast.errors import ImageError
 from unetfast.imaging.decoding import decoding
 from unetfast.imaging.tiff import blank_of, check_kind, may_be_blank, normal_values
-from unetfast.imaging.tiff_patch import boxes
+from unetfast.imaging.tiff_patch import Box, boxes
 
 __all__ = ["Rows"]
 
 
 class Rows:
-    """A page that is read a few rows at a time.
+    """A page that is read a part at a time: some rows, of all columns or of some.
+
+    Threads may share one.
 
     Parameters
     ----------
@@ -30,8 +34,6 @@ class Rows:
     ----------
     height, width, channels : int
         Channels: samples a pixel.
-    cell_px : int
-        Rows of one strip or tile; reading whole ones costs least.
     may_be_blank : bool
         Whether the page says of some pixels that they hold no data.
     """
@@ -39,10 +41,9 @@ class Rows:
     def __init__(self, file: BinaryIO, page: Any, name: str) -> None:
         check_kind(page, name)
         self._file, self._page, self._name = file, page, name
+        self._lock = threading.Lock()
         self.height, self.width, self.channels = page.imagelength, page.imagewidth, page.samplesperpixel
         self.may_be_blank = may_be_blank(page)
-        self.boxes = list(boxes(page))
-        self.cell_px = max(box.bottom - box.top for box in self.boxes)
 
     def read(self, top: int, bottom: int) -> NDArray[Any]:
         """Return the pixels of rows `top` to `bottom`, (h, W, C), as ``tiff.normal_values`` gives them.
@@ -52,31 +53,40 @@ class Rows:
         ImageError
             When a strip or tile is damaged or missing.
         """
-        return normal_values(self._page, self._values(top, bottom), self._name)
+        return normal_values(self._page, self._values(top, bottom, 0, self.width), self._name)
+
+    def window(
+        self, top: int, bottom: int, left: int, right: int
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return the pixels of a window, as :meth:`read`, and which hold no data; None: all hold some."""
+        values = self._values(top, bottom, left, right)
+        return normal_values(self._page, values, self._name), blank_of(self._page, values)
 
     def samples(self, top: int, bottom: int) -> NDArray[Any]:
         """Return what is filled and written back: the inks of CMYK, else the pixels; as :meth:`read`."""
-        return self._values(top, bottom) if self._page.photometric == 5 else self.read(top, bottom)
+        if self._page.photometric == 5:
+            return self._values(top, bottom, 0, self.width)
+        return self.read(top, bottom)
 
-    def blank(self, top: int, bottom: int) -> NDArray[np.bool_]:
-        """Return which pixels of rows `top` to `bottom` hold no data, (h, W)."""
-        found = blank_of(self._page, self._values(top, bottom))
-        return np.zeros((bottom - top, self.width), np.bool_) if found is None else found
+    def boxes(self, top: int, bottom: int) -> Iterator[Box]:
+        """Yield where the strips or tiles lie that hold rows `top` to `bottom`."""
+        return boxes(self._page, top, bottom)
 
-    def _values(self, top: int, bottom: int) -> NDArray[Any]:
+    def _values(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
         page = self._page
-        values: NDArray[Any] = np.zeros((bottom - top, self.width, page.samplesperpixel), page.dtype)
-        for box in self.boxes:
-            if box.top >= bottom or box.bottom <= top:
+        values: NDArray[Any] = np.zeros((bottom - top, right - left, page.samplesperpixel), page.dtype)
+        for box in boxes(page, top, bottom):
+            if box.left >= right or box.right <= left:
                 continue
-            first, last = max(box.top, top), min(box.bottom, bottom)
             part = self._segment(box.number)
             if part is None:  # a hole in a sparse file: zeros
                 continue
             part = part.reshape(-1, part.shape[-2], part.shape[-1])
-            inside = part[first - box.top : last - box.top, : box.right - box.left]
+            first, last = max(box.top, top), min(box.bottom, bottom)
+            begin, end = max(box.left, left), min(box.right, right)
+            inside = part[first - box.top : last - box.top, begin - box.left : end - box.left]
             planes = slice(box.plane, box.plane + 1) if page.planarconfig == 2 else slice(None)
-            values[first - top : last - top, box.left : box.right, planes] = inside
+            values[first - top : last - top, begin - left : end - left, planes] = inside
         return values
 
     def _segment(self, number: int) -> NDArray[Any] | None:
@@ -84,8 +94,9 @@ class Rows:
         offset, count = page.dataoffsets[number], page.databytecounts[number]
         if not offset or not count:
             return None
-        self._file.seek(offset)
-        data = self._file.read(count)
+        with self._lock:
+            self._file.seek(offset)
+            data = self._file.read(count)
         if len(data) != count:
             raise ImageError(f"{self._name}: the TIFF file is cut off")
         with decoding(self._name):
