@@ -136,3 +136,38 @@ def png(pixels: NDArray[Any]) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "png")
     return out.getvalue()
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("nodata", ["", "255"])
+def test_tiles_that_a_sparse_file_leaves_out_hold_no_data(
+    tmp_path: Path, model: Path, nodata: str, planes: str
+) -> None:
+    """GDAL leaves them out (SPARSE_OK); as black squares their rims would be marked and filled from."""
+    image, blank = photo(3, HEIGHT, WIDTH), np.zeros((HEIGHT, WIDTH), np.bool_)
+    blank[64:192, 64:128] = True
+    stored = image if planes == "contig" else np.moveaxis(image, -1, 0)
+    path = tmp_path / "sparse.tif"
+    path.write_bytes(tiff(stored, nodata=nodata, planarconfig=planes, tile=(64, 64), rowsperstrip=None))
+    across, down = -(-WIDTH // 64), -(-HEIGHT // 64)
+    number = [plane * across * down + row * across + 1 for plane in range(3) for row in (1, 2)]
+    number = number[:2] if planes == "contig" else number
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for tag in (324, 325):
+            values = list(file.pages[0].tags[tag].value)
+            file.pages[0].tags[tag].overwrite([0 if n in number else v for n, v in enumerate(values)])
+    results = {}
+    for memory in ("2GB", "1MB"):
+        (tmp_path / memory).mkdir()
+        line = process(tmp_path / memory, model, "a.tif", path.read_bytes(), max_memory=memory, tile=96)
+        assert ("in windows" in line["how"]) == (memory == "1MB")
+        assert f"{blank.sum()} pixels hold no data" in line["notes"]
+        mask = imaging.read(tmp_path / memory / "out/masks/a.png").pixels[:, :, 0] > 0
+        assert mask.any()
+        assert not (mask & blank).any()
+        with tifffile.TiffFile(tmp_path / memory / "out/a.tif") as file:
+            assert [n for n, place in enumerate(file.pages[0].dataoffsets) if not place] == number
+        results[memory] = imaging.read(tmp_path / memory / "out/a.tif").pixels
+        wanted = inpaint(image, mask | blank, 0)
+        assert np.array_equal(results[memory][mask], wanted[mask])
+    assert np.array_equal(results["2GB"], results["1MB"])

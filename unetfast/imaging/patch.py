@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +78,8 @@ def patched(
         raise ImageError(f"{picture.name}: {exc}") from exc
     if verify and lossless:
         _prove(picture, made.data, mask)
+    if metadata.exif_preview(picture.exif):
+        made = made._replace(how=f"{made.how}; the small preview in its EXIF stays as it was")
     return made
 
 
@@ -112,7 +115,7 @@ def _encoded(
         lossy = any(kind == b"VP8 " for kind, _ in metadata.riff_chunks(picture.source))
         how = "; the file was lossy, so that it grows" if lossy else ""
         behind = len(picture.source) - 8 - int.from_bytes(picture.source[4:8], "little")
-        how += f"; {behind} bytes behind the picture left out" if behind > 0 else ""
+        how += f"; left out: {behind} bytes behind the picture" if behind > 0 else ""
         return Patched(data, f"WebP: lossless outside the mask{how}"), True
     if picture.format != "png":
         raise ImageError(
@@ -132,7 +135,7 @@ def _prove(picture: Picture, data: bytes, mask: NDArray[np.bool_]) -> None:
         if picture.format == "tiff":
             stored_mask = unorient(mask, picture.orientation)
             mask = orient(tiff_patch.reach(picture.source, stored_mask, picture.name), picture.orientation)
-        again = read(data, max_pixels=mask.size)
+        again = read(data, max_pixels=sys.maxsize)  # the limit was kept to when the original was read
         problem = ""
         before, after = picture.samples, again.samples
         if after.shape != before.shape or after.dtype != before.dtype:

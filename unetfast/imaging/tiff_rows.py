@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
 from unetfast.imaging.decoding import decoding
-from unetfast.imaging.tiff import blank_of, check_kind, may_be_blank, normal_values
-from unetfast.imaging.tiff_patch import Box, boxes
+from unetfast.imaging.tiff import Box, blank_of, boxes, check_kind, may_be_blank, normal_values
 
 __all__ = ["Rows"]
 
@@ -60,7 +59,7 @@ class Rows:
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return the pixels of a window, as :meth:`read`, and which hold no data; None: all hold some."""
         values = self._values(top, bottom, left, right)
-        return normal_values(self._page, values, self._name), blank_of(self._page, values)
+        return normal_values(self._page, values, self._name), blank_of(self._page, values, top, left)
 
     def samples(self, top: int, bottom: int) -> NDArray[Any]:
         """Return what is filled and written back: the inks of CMYK, else the pixels; as :meth:`read`."""
@@ -74,12 +73,13 @@ class Rows:
 
     def _values(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
         page = self._page
-        values: NDArray[Any] = np.zeros((bottom - top, right - left, page.samplesperpixel), page.dtype)
+        shape = (bottom - top, right - left, page.samplesperpixel)
+        values: NDArray[Any] = np.full(shape, page.nodata, page.dtype)  # as tifffile fills what is left out
         for box in boxes(page, top, bottom):
             if box.left >= right or box.right <= left:
                 continue
             part = self._segment(box.number)
-            if part is None:  # a hole in a sparse file: zeros
+            if part is None:  # a hole in a sparse file
                 continue
             part = part.reshape(-1, part.shape[-2], part.shape[-1])
             first, last = max(box.top, top), min(box.bottom, bottom)
