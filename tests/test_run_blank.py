@@ -1,4 +1,4 @@
-"""What holds no data (GDAL's no-data value, transparent pixels) is neither marked nor filled from."""
+"""What holds no data (no-data value, mask, transparent, left out) is neither marked nor filled from."""
 
 from __future__ import annotations
 
@@ -77,6 +77,33 @@ def test_the_rim_of_a_survey(tmp_path: Path, model: Path, kind: str, window_px: 
     # As if all that is blank were to be filled: then nothing of it is there to be taken.
     wanted = inpaint(stored, mask | blank, window_px)
     assert np.array_equal(cleaned[mask], wanted[mask])
+
+
+@pytest.mark.parametrize("max_memory", ["2GB", "1MB"])
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_a_mask_in_a_page_of_its_own(tmp_path: Path, model: Path, orientation: int, max_memory: str) -> None:
+    """GDAL writes one beside JPEG compression, which cannot hold an exact no-data value."""
+    image, blank = survey()
+    out = io.BytesIO()
+    tags: list[Any] = [(274, "H", 1, orientation)]
+    kept: dict[str, Any] = {"tile": (64, 64), "metadata": None, "extratags": tags, "compression": "zlib"}
+    with tifffile.TiffWriter(out) as file:
+        file.write(image, photometric="rgb", **kept)
+        file.write(image[::2, ::2], photometric="rgb", subfiletype=1, **kept)
+        file.write(~blank, photometric="mask", subfiletype=4, **kept)
+        file.write(~blank[::2, ::2], photometric="mask", subfiletype=5, **kept)
+    line = process(tmp_path, model, "a.tif", out.getvalue(), max_memory=max_memory, tile=96)
+    assert ("in windows" in line["how"]) == (max_memory != "2GB")
+    assert f"{np.count_nonzero(blank)} pixels hold no data" in line["notes"]
+    found = imaging.read(tmp_path / "out/masks/a.png").pixels[:, :, 0] > 0
+    mask = imaging.unorient(found, orientation)
+    assert mask.any()
+    assert not (mask & blank).any()
+    cleaned = tifffile.imread(tmp_path / "out/a.tif")
+    assert np.array_equal(cleaned[mask], inpaint(image, mask | blank, 0)[mask])
+    assert np.array_equal(cleaned[~mask], image[~mask])
+    with tifffile.TiffFile(tmp_path / "out/a.tif") as file:
+        assert np.array_equal(file.pages[2].asarray(), ~blank)
 
 
 @pytest.mark.parametrize("orientation", [1, 3])

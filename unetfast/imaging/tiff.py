@@ -31,6 +31,8 @@ __all__ = [
     "holes",
     "is_stack",
     "layout_of",
+    "mask_of",
+    "masked_out",
     "may_be_blank",
     "normal_values",
     "opened",
@@ -45,6 +47,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _PHOTOSHOP_LAYERS = 37724
 _NO_DATA = 42113  # GDAL_NODATA
+_MASK = 4  # NewSubfileType of a mask; those of smaller copies have bit 0 too
 _GREY = (0, 1)  # MINISWHITE, MINISBLACK
 
 
@@ -197,8 +200,31 @@ def _in_none(page: Any, missing: set[int], shape: tuple[int, ...], top: int, lef
 
 
 def may_be_blank(page: Any) -> bool:
-    """Tell whether a page says of some of its pixels that they hold no data."""
-    return bool(_alphas(page)) or _nodata(page) is not None or bool(_left_out(page))
+    """Tell whether a page, or the mask beside it, says of some of its pixels that they hold no data."""
+    said = _alphas(page) or _nodata(page) is not None or _left_out(page) or mask_of(page) is not None
+    return bool(said)
+
+
+def mask_of(page: Any) -> Any:
+    """Return the page that tells by 1 and 0 which pixels of a page hold data, as GDAL writes it, or None.
+
+    Where a file has several full-size pages nothing says which of them it is of.
+    """
+    every = list(page.parent.pages)
+    if sum(not _reduced(other) for other in every) != 1:
+        return None
+    size = (page.imagelength, page.imagewidth)
+    for other in every:
+        if int(other.subfiletype or 0) == _MASK and (other.imagelength, other.imagewidth) == size:
+            return other if other.bitspersample == 1 and other.samplesperpixel == 1 else None
+    return None
+
+
+def masked_out(blank: NDArray[np.bool_] | None, shown: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Add to what holds no data (None: nothing) what a mask, (H, W, 1) of :func:`mask_of`, does not show."""
+    hidden = np.asarray(shown[:, :, 0] == 0, np.bool_)
+    blank = hidden if blank is None else blank | hidden
+    return blank if blank.any() else None
 
 
 def _alphas(page: Any) -> list[int]:
@@ -216,8 +242,10 @@ def _nodata(page: Any) -> float | None:
 
 
 def decoded_sides(page: Any) -> tuple[int, int]:
-    """Return the width and height that decoding a page takes, in px: a tile may be larger than its page."""
-    return max(page.imagewidth, page.tilewidth), max(page.imagelength, page.tilelength)
+    """Return the width and height that decoding a page and its mask takes, in px: tiles may be larger."""
+    decoded = [page, mask] if (mask := mask_of(page)) is not None else [page]
+    sides = [(max(p.imagewidth, p.tilewidth), max(p.imagelength, p.tilelength)) for p in decoded]
+    return max(width for width, _ in sides), max(height for _, height in sides)
 
 
 def layout_of(head: bytes) -> bool:

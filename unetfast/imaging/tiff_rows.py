@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
 from unetfast.imaging.decoding import decoding
-from unetfast.imaging.tiff import Box, blank_of, boxes, check_kind, may_be_blank, normal_values
+from unetfast.imaging.tiff import (
+    Box,
+    blank_of,
+    boxes,
+    check_kind,
+    mask_of,
+    masked_out,
+    may_be_blank,
+    normal_values,
+)
 
 __all__ = ["Rows"]
 
@@ -39,8 +48,10 @@ class Rows:
 
     def __init__(self, file: BinaryIO, page: Any, name: str) -> None:
         check_kind(page, name)
-        self._file, self._page, self._name = file, page, name
-        self._lock = threading.Lock()
+        lock = threading.Lock()
+        self._page, self._name, self._stored = page, name, _Stored(file, page, name, lock)
+        mask = mask_of(page)
+        self._mask = None if mask is None else _Stored(file, mask, name, lock)
         self.height, self.width, self.channels = page.imagelength, page.imagewidth, page.samplesperpixel
         self.may_be_blank = may_be_blank(page)
 
@@ -52,26 +63,37 @@ class Rows:
         ImageError
             When a strip or tile is damaged or missing.
         """
-        return normal_values(self._page, self._values(top, bottom, 0, self.width), self._name)
+        return normal_values(self._page, self._stored.values(top, bottom, 0, self.width), self._name)
 
     def window(
         self, top: int, bottom: int, left: int, right: int
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return the pixels of a window, as :meth:`read`, and which hold no data; None: all hold some."""
-        values = self._values(top, bottom, left, right)
-        return normal_values(self._page, values, self._name), blank_of(self._page, values, top, left)
+        values = self._stored.values(top, bottom, left, right)
+        blank = blank_of(self._page, values, top, left)
+        if self._mask is not None:
+            blank = masked_out(blank, self._mask.values(top, bottom, left, right))
+        return normal_values(self._page, values, self._name), blank
 
     def samples(self, top: int, bottom: int) -> NDArray[Any]:
         """Return what is filled and written back: the inks of CMYK, else the pixels; as :meth:`read`."""
         if self._page.photometric == 5:
-            return self._values(top, bottom, 0, self.width)
+            return self._stored.values(top, bottom, 0, self.width)
         return self.read(top, bottom)
 
     def boxes(self, top: int, bottom: int) -> Iterator[Box]:
         """Yield where the strips or tiles lie that hold rows `top` to `bottom`."""
         return boxes(self._page, top, bottom)
 
-    def _values(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
+
+class _Stored:
+    """The samples of a page, as they are stored."""
+
+    def __init__(self, file: BinaryIO, page: Any, name: str, lock: threading.Lock) -> None:
+        self._file, self._page, self._name, self._lock = file, page, name, lock
+
+    def values(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
+        """Return the samples of a window, (h, w, S)."""
         page = self._page
         shape = (bottom - top, right - left, page.samplesperpixel)
         values: NDArray[Any] = np.full(shape, page.nodata, page.dtype)  # as tifffile fills what is left out
