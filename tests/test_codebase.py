@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {"imaging", "preprocess", "metrics", "skeleton", "inpainting", "models", "losses"},
     {"data", "checkpoint", "weights"},
     {"backends", "export"},
-    {"segment", "scaled", "evaluate", "pipeline"},
+    {"segment", "scaled", "windows", "evaluate", "pipeline"},
     {"train", "bench", "report"},
     {"cli"},
 ]

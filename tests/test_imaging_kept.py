@@ -41,6 +41,11 @@ def test_unknown_kinds_are_not_called_damaged() -> None:
         imaging.read(apple[:8] + metadata.png_chunk(b"CgBI", b"P\0 \6") + apple[8:])
     with pytest.raises(ImageError, match="a HEIC, AVIF, raw"):
         imaging.read(b"\0\0\0\x18ftyphevc" + bytes(100))
+    near_lossless = bytes(imagecodecs.jpegls_encode(RGB))
+    comment = near_lossless[:2] + b"\xff\xfe\0\4ab" + near_lossless[2:]
+    for data in (near_lossless, comment):
+        with pytest.raises(ImageError, match=r"a JPEG-LS file; JPEG, .* are read: convert it to one of them"):
+            imaging.read(data)
     raw = io.BytesIO()
     tifffile.imwrite(raw, RGB, photometric="rgb", subfiletype=1)
     with pytest.raises(ImageError, match="without a full-size page"):
@@ -63,7 +68,7 @@ def test_a_webp_keeps_every_chunk_and_every_pixel_outside_the_mask(
     data = metadata.riff_file([*metadata.riff_chunks(data), (b"prIV", b"odd")])
     made = cleaned(data)
     assert "behind the picture" not in made.how
-    assert cleaned(data + b"film").how.endswith("; 4 bytes behind the picture left out")
+    assert cleaned(data + b"film").how.endswith("; left out: 4 bytes behind the picture")
     image_chunks = (b"VP8 ", b"VP8L", b"ALPH")
     before, after = (
         [chunk for chunk in metadata.riff_chunks(file) if chunk[0] not in image_chunks]

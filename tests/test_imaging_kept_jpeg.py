@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import simplejpeg
 from coefficients import coefficient_difference
 from kept_files import INKS, MASK, RGB, cleaned
 from pictures import encoded
-from PIL import Image
+from PIL import ExifTags, Image
 
 from unetfast import imaging
 from unetfast.errors import ImageError, MissingDependencyError
@@ -24,10 +27,52 @@ from unetfast.imaging import jpeg, metadata
 def test_a_jpeg_says_what_it_has_no_more() -> None:
     plain = encoded(Image.fromarray(RGB), "JPEG", quality=90, restart_marker_blocks=2)
     assert cleaned(plain).how == "JPEG: only the blocks under the mask re-encoded"
-    assert cleaned(plain + b"a film" * 9).how.endswith("; 54 bytes behind the picture left out")
+    assert cleaned(plain + b"more" * 9).how.endswith("; left out: 36 bytes behind the picture")
+    assert cleaned(plain + plain).how.endswith(" behind the picture (another picture in the file)")
+    film = b"\0\0\0\x18ftypmp42" + bytes(40)
+    assert cleaned(plain + film).how.endswith(
+        "; left out: 52 bytes behind the picture (the film of a motion photo)"
+    )
     progressive = encoded(Image.fromarray(RGB), "JPEG", progressive=True)
     assert metadata.jpeg_end(progressive) == len(progressive)
     assert "; progressive made sequential" in cleaned(progressive).how
+
+
+def test_an_hdr_photo_without_its_gain_map_says_so() -> None:
+    light = np.dstack([(RGB / 255.0) ** 2.2 * 4, np.ones(RGB.shape[:2])]).astype(np.float16)
+    side = -(-64 // min(RGB.shape[:2]))
+    data = bytes(imagecodecs.ultrahdr_encode(np.tile(light, (side, side, 1))))
+    picture = imaging.read(data)
+    mask = np.zeros(picture.pixels.shape[:2], np.bool_)
+    mask[20:30, 20:24] = True
+    made = imaging.patched(picture, picture.pixels, mask)
+    words = (
+        r"; left out: \d+ bytes behind the picture \(the gain map of an HDR photo, which shows as an ordinary"
+    )
+    assert re.search(words, made.how)
+
+
+def test_a_preview_in_exif_is_named() -> None:
+    plain = encoded(Image.fromarray(RGB), "JPEG", quality=90)
+    small = encoded(Image.fromarray(RGB[::4, ::4]), "JPEG", quality=90)
+
+    def exif(*preview: tuple[int, int]) -> bytes:
+        """A block of two directories: of the picture, and of its preview."""
+        first = struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, 1, 0, 26 if preview else 0)
+        tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in preview)
+        second = struct.pack("<H", len(preview)) + tags + bytes(4) if preview else b""
+        return b"Exif\0\0II*\0\x08\0\0\0" + first + second
+
+    def photo(block: bytes) -> bytes:
+        return plain[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + plain[2:]
+
+    place = 26 + 2 + 2 * 12 + 4
+    with_preview = photo(exif((0x0201, place), (0x0202, len(small))) + small)
+    with Image.open(io.BytesIO(with_preview)) as image:  # a reader that did not write it
+        assert image.getexif().get_ifd(ExifTags.IFD.IFD1)[0x0201] == place
+    assert cleaned(with_preview).how.endswith("; the small preview in its EXIF stays as it was")
+    for block in (exif(), exif((0x0103, 6)), exif((0x0201, place))[:30]):
+        assert "preview" not in cleaned(photo(block)).how
 
 
 @pytest.mark.parametrize("progressive", [False, True])

@@ -195,7 +195,7 @@ def test_a_tiff_without_its_strips_is_no_black_picture() -> None:
     with pytest.raises(ImageError, match="never finished: none of its strips"):
         imaging.read(striped([0] * HEIGHT))
     picture = imaging.read(striped([WIDTH] * 20 + [0] * 3))
-    assert picture.notes == ("3 of 23 strips or tiles are not in the file and count as 0",)
+    assert picture.notes == ("3 of 23 strips or tiles are not in the file and hold no data",)
     assert np.array_equal(picture.pixels[:20, :, 0], GREY[:20])
     assert imaging.read(striped([WIDTH] * HEIGHT)).notes == ()
 
@@ -212,6 +212,14 @@ def test_a_tiff_cut_off_before_its_page_is_not_called_a_raw_photo() -> None:
     for data in (b"II*\0\0\0\0\0", b"II*\0\xff\xff\0\0" + bytes(100)):
         with pytest.raises(ImageError, match="cut off or never finished"):
             imaging.read(data)
+
+
+def test_a_page_smaller_than_its_tile_is_cleaned_and_checked() -> None:
+    out = io.BytesIO()
+    tifffile.imwrite(out, RGB, photometric="rgb", tile=(512, 512), compression="zlib")
+    after = imaging.read(cleaned(out.getvalue()).data).pixels
+    assert np.array_equal(after[~MASK], RGB[~MASK])
+    assert (after[MASK] != RGB[MASK]).any()
 
 
 def test_a_tile_larger_than_its_page_is_limited_too() -> None:
@@ -299,6 +307,6 @@ def test_a_tiff_says_which_pictures_in_it_stay_as_they_were() -> None:
         writer.write(RGB[::2, ::2], photometric="rgb", metadata=None, subfiletype=1)
         writer.write(MASK, photometric="minisblack", metadata=None, subfiletype=4)  # GDAL's transparency
     assert cleaned(out.getvalue()).how.endswith(
-        "re-encoded; 1 smaller copies in the file stay as they were; "
+        "re-encoded; 1 smaller copy in the file stays as it was; "
         "Photoshop's layers in the file, which it shows, stay as they were"
     )

@@ -1,4 +1,4 @@
-"""What holds no data (GDAL's no-data value, transparent pixels) is neither marked nor filled from."""
+"""What holds no data (no-data value, mask, transparent, left out) is neither marked nor filled from."""
 
 from __future__ import annotations
 
@@ -79,6 +79,33 @@ def test_the_rim_of_a_survey(tmp_path: Path, model: Path, kind: str, window_px: 
     assert np.array_equal(cleaned[mask], wanted[mask])
 
 
+@pytest.mark.parametrize("max_memory", ["2GB", "1MB"])
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_a_mask_in_a_page_of_its_own(tmp_path: Path, model: Path, orientation: int, max_memory: str) -> None:
+    """GDAL writes one beside JPEG compression, which cannot hold an exact no-data value."""
+    image, blank = survey()
+    out = io.BytesIO()
+    tags: list[Any] = [(274, "H", 1, orientation)]
+    kept: dict[str, Any] = {"tile": (64, 64), "metadata": None, "extratags": tags, "compression": "zlib"}
+    with tifffile.TiffWriter(out) as file:
+        file.write(image, photometric="rgb", **kept)
+        file.write(image[::2, ::2], photometric="rgb", subfiletype=1, **kept)
+        file.write(~blank, photometric="mask", subfiletype=4, **kept)
+        file.write(~blank[::2, ::2], photometric="mask", subfiletype=5, **kept)
+    line = process(tmp_path, model, "a.tif", out.getvalue(), max_memory=max_memory, tile=96)
+    assert ("in windows" in line["how"]) == (max_memory != "2GB")
+    assert f"{np.count_nonzero(blank)} pixels hold no data" in line["notes"]
+    found = imaging.read(tmp_path / "out/masks/a.png").pixels[:, :, 0] > 0
+    mask = imaging.unorient(found, orientation)
+    assert mask.any()
+    assert not (mask & blank).any()
+    cleaned = tifffile.imread(tmp_path / "out/a.tif")
+    assert np.array_equal(cleaned[mask], inpaint(image, mask | blank, 0)[mask])
+    assert np.array_equal(cleaned[~mask], image[~mask])
+    with tifffile.TiffFile(tmp_path / "out/a.tif") as file:
+        assert np.array_equal(file.pages[2].asarray(), ~blank)
+
+
 @pytest.mark.parametrize("orientation", [1, 3])
 @pytest.mark.parametrize("changes", [{"grain": True}, {"grain": True, "dilate_px": 9, "scale": 0.5}, {}])
 def test_in_windows_as_in_whole(
@@ -136,3 +163,38 @@ def png(pixels: NDArray[Any]) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "png")
     return out.getvalue()
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("nodata", ["", "255"])
+def test_tiles_that_a_sparse_file_leaves_out_hold_no_data(
+    tmp_path: Path, model: Path, nodata: str, planes: str
+) -> None:
+    """GDAL leaves them out (SPARSE_OK); as black squares their rims would be marked and filled from."""
+    image, blank = photo(3, HEIGHT, WIDTH), np.zeros((HEIGHT, WIDTH), np.bool_)
+    blank[64:192, 64:128] = True
+    stored = image if planes == "contig" else np.moveaxis(image, -1, 0)
+    path = tmp_path / "sparse.tif"
+    path.write_bytes(tiff(stored, nodata=nodata, planarconfig=planes, tile=(64, 64), rowsperstrip=None))
+    across, down = -(-WIDTH // 64), -(-HEIGHT // 64)
+    number = [plane * across * down + row * across + 1 for plane in range(3) for row in (1, 2)]
+    number = number[:2] if planes == "contig" else number
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for tag in (324, 325):
+            values = list(file.pages[0].tags[tag].value)
+            file.pages[0].tags[tag].overwrite([0 if n in number else v for n, v in enumerate(values)])
+    results = {}
+    for memory in ("2GB", "1MB"):
+        (tmp_path / memory).mkdir()
+        line = process(tmp_path / memory, model, "a.tif", path.read_bytes(), max_memory=memory, tile=96)
+        assert ("in windows" in line["how"]) == (memory == "1MB")
+        assert f"{blank.sum()} pixels hold no data" in line["notes"]
+        mask = imaging.read(tmp_path / memory / "out/masks/a.png").pixels[:, :, 0] > 0
+        assert mask.any()
+        assert not (mask & blank).any()
+        with tifffile.TiffFile(tmp_path / memory / "out/a.tif") as file:
+            assert [n for n, place in enumerate(file.pages[0].dataoffsets) if not place] == number
+        results[memory] = imaging.read(tmp_path / memory / "out/a.tif").pixels
+        wanted = inpaint(image, mask | blank, 0)
+        assert np.array_equal(results[memory][mask], wanted[mask])
+    assert np.array_equal(results["2GB"], results["1MB"])

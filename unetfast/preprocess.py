@@ -26,6 +26,7 @@ __all__ = [
     "default_tile_px",
     "fit",
     "labels_of",
+    "read_px",
     "tiles_of",
     "unfit",
     "with_halo",
@@ -61,8 +62,12 @@ class Tile(NamedTuple):
     bottom: int
     right: int
 
+    def core_of(self, window: NDArray[Any]) -> NDArray[Any]:
+        """Cut the core out of an array of the window, (h, w, ...)."""
+        return window[self.y - self.top :, self.x - self.left :][: self.height, : self.width]
 
-def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES) -> int:
+
+def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES, held_bytes: int = 0) -> int:
     """Return the side of tiles that keep a network's memory at about so many bytes.
 
     Larger tiles overlap less: in 0.5 GB, what `run` gives each of two photos, the bundled model with its halo
@@ -73,6 +78,8 @@ def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES) -> i
     ----------
     spec : ModelSpec
     memory_bytes : int
+    held_bytes : int
+        What is held for each pixel beside the network.
 
     Returns
     -------
@@ -86,7 +93,7 @@ def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES) -> i
     else:
         channels = float(args.get("width", 16 if spec.arch == "unet-small" else 64))
     channels *= 1.25 if args.get("views", 1) > 1 else 1.0
-    window = math.sqrt(memory_bytes / (BYTES_A_CHANNEL * channels))
+    window = math.sqrt(memory_bytes / (BYTES_A_CHANNEL * channels + held_bytes))
     return max(SMALLEST_DEFAULT_PX, int(window) - 2 * spec.halo_px)
 
 
@@ -153,6 +160,11 @@ def tiles_of(
         for y in range(0, height, tall)
         for x in range(0, width, wide)
     ]
+
+
+def read_px(tiles: Sequence[Tile]) -> int:
+    """Return how many pixels the windows of some tiles have."""
+    return sum((tile.bottom - tile.top) * (tile.right - tile.left) for tile in tiles)
 
 
 class _Cut(NamedTuple):
@@ -230,8 +242,7 @@ def unfit(outputs: Sequence[NDArray[Any]], tiles: Sequence[Tile], shape: tuple[i
         return resize(first, *shape, labels=first.ndim == 2)
     whole = np.empty(shape + first.shape[2:], first.dtype)
     for output, tile in zip(outputs, tiles, strict=True):
-        inside = output[tile.y - tile.top :, tile.x - tile.left :][: tile.height, : tile.width]
-        whole[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = inside
+        whole[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = tile.core_of(output)
     return whole
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unetfast.errors import ConfigError
 from unetfast.imaging.convert import near_edges, network_input, resize
-from unetfast.preprocess import Tile, tiles_of, with_halo
+from unetfast.preprocess import Tile, read_px, tiles_of, with_halo
 from unetfast.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -158,14 +158,13 @@ def _refine(
     seen = np.zeros((last - first, shape[1]), np.bool_)
     seen[top - first : top - first + len(labels)] = edges
     sizes = [size for size in TILES_PX if size >= spec.stride_px] + [max(seen.shape)]
-    tiles = min((_needed(seen, spec, size) for size in sizes), key=_read_px)
+    tiles = min((_needed(seen, spec, size) for size in sizes), key=read_px)
     windows = [pixels[tile.top : tile.bottom, tile.left : tile.right] for tile in tiles]
     for tile, answer in zip(tiles, segmenter.segment_all(windows), strict=True):
         columns = slice(tile.x, tile.x + tile.width)
-        close = answer[tile.y - tile.top :, tile.x - tile.left :][: tile.height, : tile.width]
         y = tile.y + first - top
         part = labels[y : y + tile.height, columns]
-        np.copyto(part, close, where=seen[tile.y : tile.y + tile.height, columns])
+        np.copyto(part, tile.core_of(answer), where=seen[tile.y : tile.y + tile.height, columns])
 
 
 def _needed(seen: NDArray[np.bool_], spec: ModelSpec, tile_px: int) -> list[Tile]:
@@ -184,7 +183,3 @@ def _needed(seen: NDArray[np.bool_], spec: ModelSpec, tile_px: int) -> list[Tile
             columns = with_halo(x, right, width, spec)
             pieces.append(Tile(y, x, bottom - y, right - x, rows[0], columns[0], rows[1], columns[1]))
     return pieces
-
-
-def _read_px(tiles: list[Tile]) -> int:
-    return sum((tile.bottom - tile.top) * (tile.right - tile.left) for tile in tiles)

@@ -123,7 +123,7 @@ def load(
             f"{path}: tiles of this model have {opened.spec.stride_px} px or more; got {tile_px}"
         )
     tile_px = tile_px or default_tile_px(opened.spec, memory_bytes // streams)
-    return Segmenter(opened, tile_px, batch, streams, again)
+    return Segmenter(opened, tile_px, batch, streams, again, cores)
 
 
 def _path(model: str | Path) -> Path:
@@ -171,8 +171,8 @@ class Segmenter:
     spec : ModelSpec
     tile_px, batch : int
         As given to :func:`load`; both shrink when memory runs out, with a warning.
-    streams : int
-        How many calls of the backend run at once.
+    streams, cores : int
+        How many calls of the backend run at once, and on how many cores all of them together.
     """
 
     def __init__(
@@ -182,6 +182,7 @@ class Segmenter:
         batch: int = 1,
         streams: int = 1,
         again: Callable[[], Segmenter] | None = None,
+        cores: int = 1,
     ) -> None:
         if not hasattr(backend, "infer"):
             raise InputError(f"a Segmenter is made by unetfast.load(model); got {backend!r}")
@@ -191,6 +192,7 @@ class Segmenter:
         self.batch = batch
         self.streams = streams
         self._again = again
+        self.cores = max(cores, streams)
         self._callers = 0
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(streams, "network") if streams > 1 else None

@@ -17,6 +17,7 @@ __all__ = [
     "distance_to_clear",
     "middle",
     "narrow_range",
+    "near_clear",
     "near_edges",
     "network_input",
     "orient",
@@ -24,6 +25,8 @@ __all__ = [
     "resize",
     "unorient",
 ]
+
+PIECE_PX = 4096  # columns at once: distances take twelve times the mask's memory
 
 
 def orient(array: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -240,7 +243,28 @@ def resize(array: NDArray[Any], height: int, width: int, *, labels: bool = False
 
 def distance_to_clear(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return how far each pixel is from the nearest unmasked one, in px (chessboard), (H, W) float32."""
-    return np.asarray(cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_C, 3), np.float32)
+    packed = np.ascontiguousarray(mask).view(np.uint8)
+    return np.asarray(cv2.distanceTransform(packed, cv2.DIST_C, 3), np.float32)
+
+
+def near_clear(unfit: NDArray[np.bool_], mask: NDArray[np.bool_], rows: slice, reach_px: int) -> bool:
+    """Tell whether each masked pixel of some rows is within `reach_px` (chessboard) of one that is not unfit.
+
+    Parameters
+    ----------
+    unfit, mask : (H, W) bool
+        Every masked pixel is unfit.
+    rows : slice
+    reach_px : int
+    """
+    for left in range(0, mask.shape[1], PIECE_PX):
+        part = mask[rows, left : left + PIECE_PX]
+        if part.any():
+            begin = max(0, left - reach_px)
+            far = distance_to_clear(unfit[:, begin : left + PIECE_PX + reach_px])[rows, left - begin :]
+            if float((far[:, : part.shape[1]] * part).max()) > reach_px:
+                return False
+    return True
 
 
 def near_edges(labels: NDArray[np.uint8], reach_px: int) -> NDArray[np.bool_]:

@@ -28,7 +28,9 @@ ENDINGS = {ending for endings in EXTENSIONS.values() for ending in endings}
 
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of BigTIFF
 
+_JPEG_LS = 0xF7  # the marker of its frame header
 _KNOWN_BUT_REFUSED = (
+    (b"\xff\xd8", "a JPEG-LS file"),  # JPEG begins so too, and was recognised before
     (b"GIF8", "a GIF file"),
     (b"%PDF", "a PDF file"),
     (b"%!PS", "a PostScript file"),
@@ -83,8 +85,8 @@ def header(data: bytes, name: str) -> Header:
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes)")
     try:
-        if data[:2] == b"\xff\xd8":
-            return _jpeg(data)
+        if data[:2] == b"\xff\xd8" and (found := _jpeg(data)):
+            return found
         if data[:8] == PNG_SIGNATURE and data[12:16] != b"CgBI":
             return _png(data)
         if data[:4] in TIFF_SIGNATURES:
@@ -99,7 +101,9 @@ def header(data: bytes, name: str) -> Header:
             return Header("pnm", *sides)
     except (struct.error, IndexError, ValueError) as exc:
         raise ImageError(f"{name}: damaged or cut off in its header: {exc}") from exc
-    raise ImageError(f"{name}: {_what_it_is(data)}; JPEG, PNG, TIFF, BMP and WebP are read")
+    words = _what_it_is(data)
+    what_to_do = "" if words.startswith(("not an image", "a ZIP")) else ": convert it to one of them first"
+    raise ImageError(f"{name}: {words}; JPEG, PNG, TIFF, BMP and WebP are read{what_to_do}")
 
 
 def _what_it_is(data: bytes) -> str:
@@ -133,7 +137,8 @@ def check_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
         )
 
 
-def _jpeg(data: bytes) -> Header:
+def _jpeg(data: bytes) -> Header | None:
+    """Return what a JPEG file claims, None for JPEG-LS."""
     position = 2
     while position < len(data):
         if data[position] != 0xFF:
@@ -147,6 +152,8 @@ def _jpeg(data: bytes) -> Header:
         if marker in (0xD9, 0xDA):
             break
         (length,) = struct.unpack_from(">H", data, position)
+        if marker == _JPEG_LS:
+            return None
         if is_frame(marker):
             height, width = struct.unpack_from(">HH", data, position + 3)
             return Header("jpeg", width, height)

@@ -112,9 +112,8 @@ def losses(source: bytes) -> str:
         words.append("progressive made sequential")
     if kind in _ARITHMETIC:
         words.append("arithmetic coding made Huffman")
-    behind = len(source) - metadata.jpeg_end(source)
-    if behind:
-        words.append(f"{behind} bytes behind the picture left out")
+    if behind := metadata.jpeg_behind(source):
+        words.append(f"left out: {behind}")
     return "".join(f"; {word}" for word in words)
 
 

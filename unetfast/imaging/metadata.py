@@ -12,11 +12,13 @@ __all__ = [
     "PNG_SIGNATURE",
     "JpegSegments",
     "exif_orientation",
+    "exif_preview",
     "has_adobe",
     "is_frame",
     "is_kept",
     "is_metadata",
     "join_jpeg",
+    "jpeg_behind",
     "jpeg_end",
     "jpeg_exif",
     "jpeg_frame",
@@ -34,8 +36,11 @@ __all__ = [
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF = b"Exif\0\0"
+_JPEG_PREVIEW = 0x0201  # where it begins
 _ICC = b"ICC_PROFILE\0"
 _ADOBE = b"Adobe"
+# Google's and Adobe's Ultra HDR, ISO 21496-1, Apple's.
+_GAIN_MAPS = (b"ns.adobe.com/hdr-gain-map", b"urn:iso:std:iso:ts:21496", b"ns.apple.com/HDRGainMap")
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _COUNTS = {1: "B", 3: "H", 4: "I"}  # EXIF types: orientation is to be a SHORT, and some editors write others
 
@@ -63,6 +68,25 @@ def exif_orientation(exif: bytes | None) -> int:
     except struct.error:
         return 1
     return 1
+
+
+def exif_preview(exif: bytes | None) -> bool:
+    """Tell whether an EXIF block holds a small JPEG of its picture; damaged EXIF does not."""
+    tiff = (exif or b"").removeprefix(_EXIF)
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return False
+    try:
+        (ifd,) = struct.unpack_from(order + "I", tiff, 4)
+        (entries,) = struct.unpack_from(order + "H", tiff, ifd)
+        (ifd,) = struct.unpack_from(order + "I", tiff, ifd + 2 + 12 * entries)  # the preview's, 0 for none
+        if not ifd:
+            return False
+        (entries,) = struct.unpack_from(order + "H", tiff, ifd)
+        tags = [struct.unpack_from(order + "H", tiff, ifd + 2 + 12 * index)[0] for index in range(entries)]
+    except struct.error:
+        return False
+    return _JPEG_PREVIEW in tags
 
 
 class JpegSegments(NamedTuple):
@@ -133,6 +157,23 @@ def jpeg_end(data: bytes) -> int:
             return position
         position += int.from_bytes(data[position : position + 2], "big")
     return len(data)
+
+
+def jpeg_behind(data: bytes) -> str:
+    """Say what lies behind a JPEG file's picture, "" for nothing: a film, other pictures, or only bytes."""
+    tail = data[jpeg_end(data) :]
+    if not tail:
+        return ""
+    pictures = tail.count(b"\xff\xd8\xff")
+    head = b"".join(body for _, body in jpeg_segments(data).head)
+    kinds = []
+    if any(words in head for words in _GAIN_MAPS):
+        kinds.append("the gain map of an HDR photo, which shows as an ordinary one now")
+    elif pictures:
+        kinds.append("other pictures in the file" if pictures > 1 else "another picture in the file")
+    if b"ftyp" in tail:
+        kinds.append("the film of a motion photo")
+    return f"{len(tail)} bytes behind the picture" + (f" ({', and '.join(kinds)})" if kinds else "")
 
 
 def jpeg_gathered(data: bytes) -> bytes:

@@ -93,6 +93,8 @@ def patched(
         raise ImageError(f"{picture.name}: damaged, cannot be cleaned: {one_line(exc)}") from exc
     if verify and lossless:
         _prove(picture, made.data, mask)
+    if metadata.exif_preview(picture.exif):
+        made = made._replace(how=f"{made.how}; the small preview in its EXIF stays as it was")
     return made
 
 
@@ -128,7 +130,7 @@ def _encoded(
         lossy = any(kind == b"VP8 " for kind, _ in metadata.riff_chunks(picture.source))
         how = "; the file was lossy, so that it grows" if lossy else ""
         behind = len(picture.source) - 8 - int.from_bytes(picture.source[4:8], "little")
-        how += f"; {behind} bytes behind the picture left out" if behind > 0 else ""
+        how += f"; left out: {behind} bytes behind the picture" if behind > 0 else ""
         return Patched(data, f"WebP: lossless outside the mask{how}"), True
     if picture.format != "png":
         raise ImageError(

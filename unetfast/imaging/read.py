@@ -171,6 +171,8 @@ def _tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
         orientation = tiff.orientation_of(page)
         place = place_of(page)
         blank = tiff.blank_of(page, samples)
+        if (mask := tiff.mask_of(page)) is not None:
+            blank = tiff.masked_out(blank, mask.asarray(maxworkers=1).reshape(*samples.shape[:2], 1))
     return Picture(
         pixels=pixels,
         format="tiff",

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import tifffile
@@ -24,7 +24,9 @@ from unetfast.imaging.low_bits import to_8_bits
 from unetfast.imaging.stack import MAX_CHANNELS
 
 __all__ = [
+    "Box",
     "blank_of",
+    "boxes",
     "check_kind",
     "check_structure",
     "colours_of",
@@ -32,6 +34,8 @@ __all__ = [
     "holes",
     "is_stack",
     "layout_of",
+    "mask_of",
+    "masked_out",
     "may_be_blank",
     "normal_values",
     "opened",
@@ -47,7 +51,19 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _PHOTOSHOP_LAYERS = 37724
 _NO_DATA = 42113  # GDAL_NODATA
+_MASK = 4  # NewSubfileType of a mask; those of smaller copies have bit 0 too
 _GREY = (0, 1)  # MINISWHITE, MINISBLACK
+
+
+class Box(NamedTuple):
+    """Where one strip or tile (the `number`-th) lies in the picture, in px, and of which plane."""
+
+    number: int
+    plane: int
+    top: int
+    left: int
+    bottom: int
+    right: int
 
 
 @contextlib.contextmanager
@@ -112,7 +128,9 @@ def remarks(pages: list[Any]) -> str:
     copies = sum(map(_reduced, every)) - masks + sum(len(other.subifds or ()) for other in every)
     jpeg = any(page.compression == 7 for page in pages)
     words = "; of those in JPEG only the 8x8 blocks under it" if jpeg else ""
-    words += f"; {copies} smaller copies in the file stay as they were" if copies else ""
+    stay = f"{copies} smaller copies in the file stay as they were"
+    stay = "1 smaller copy in the file stays as it was" if copies == 1 else stay
+    words += f"; {stay}" if copies else ""
     if any(_PHOTOSHOP_LAYERS in page.tags for page in pages):
         words += "; Photoshop's layers in the file, which it shows, stay as they were"
     handle = pages[0].parent.filehandle
@@ -129,44 +147,99 @@ def segment_count(page: Any) -> int:
     return math.prod(page.chunked)
 
 
+def boxes(page: Any, first: int = 0, last: int | None = None) -> Iterator[Box]:
+    """Yield where each strip or tile of a page lies, in the file's order; of those in some rows, if so."""
+    height, width = page.imagelength, page.imagewidth
+    cell_h = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
+    cell_w = page.tilewidth if page.is_tiled else width
+    rows, columns = -(-height // cell_h), -(-width // cell_w)
+    wanted = range(first // cell_h, rows if last is None else -(-last // cell_h))
+    for plane in range(page.samplesperpixel if page.planarconfig == 2 else 1):
+        for row in wanted:
+            for column in range(columns):
+                top, left = row * cell_h, column * cell_w
+                number = (plane * rows + row) * columns + column
+                yield Box(number, plane, top, left, min(top + cell_h, height), min(left + cell_w, width))
+
+
 def holes(page: Any) -> str:
     """Say how many strips or tiles a page leaves out, as sparse and unfinished files do; "" for none."""
-    empty, every = _empty(page), len(page.dataoffsets)
-    return f"{empty} of {every} strips or tiles are not in the file and count as 0" if empty else ""
+    empty, every = len(_left_out(page)), len(page.dataoffsets)
+    return f"{empty} of {every} strips or tiles are not in the file and hold no data" if empty else ""
 
 
-def _empty(page: Any) -> int:
-    return sum(
-        not (place and size) for place, size in zip(page.dataoffsets, page.databytecounts, strict=False)
-    )
+def _left_out(page: Any) -> set[int]:
+    """Return the numbers of the strips or tiles that were never written."""
+    places = zip(page.dataoffsets, page.databytecounts, strict=False)
+    return {number for number, (place, size) in enumerate(places) if not (place and size)}
 
 
-def blank_of(page: Any, samples: NDArray[Any]) -> NDArray[np.bool_] | None:
+def blank_of(page: Any, samples: NDArray[Any], top: int = 0, left: int = 0) -> NDArray[np.bool_] | None:
     """Return which pixels of a page hold no data; None where every pixel does.
 
-    Those are the fully transparent ones, and those of which all colours have GDAL's no-data value.
+    Those are the fully transparent ones, those of which all colours have GDAL's no-data value, and those in
+    strips or tiles that the file leaves out.
 
     Parameters
     ----------
     page : tifffile.TiffPage
     samples : (H, W, S)
-        As :func:`to_samples` gives them; of some rows or of all.
+        As :func:`to_samples` gives them; of a part of the page or of all.
+    top, left : int
+        Where they begin.
     """
-    alphas, blank = _alphas(page), None
+    blank = np.zeros(samples.shape[:2], np.bool_)
+    alphas = _alphas(page)
     for alpha in alphas[:1]:
-        blank = samples[:, :, alpha] == 0
+        blank |= samples[:, :, alpha] == 0
     if (value := _nodata(page)) is not None:
         colours = [number for number in range(samples.shape[2]) if number not in alphas]
         empty = samples[:, :, colours[0]] == value
         for number in colours[1:]:
             empty &= samples[:, :, number] == value
-        blank = empty if blank is None else blank | empty
-    return blank if blank is not None and blank.any() else None
+        blank |= empty
+    if missing := _left_out(page):
+        blank |= _in_none(page, missing, samples.shape, top, left)
+    return blank if blank.any() else None
+
+
+def _in_none(page: Any, missing: set[int], shape: tuple[int, ...], top: int, left: int) -> NDArray[np.bool_]:
+    """Return which pixels of a part of a page lie, in all planes, in strips or tiles that are missing."""
+    found = np.ones(shape[:2], np.bool_)
+    for box in boxes(page, top, top + shape[0]):
+        if box.right > left and box.number not in missing:
+            found[max(0, box.top - top) : box.bottom - top, max(0, box.left - left) : box.right - left] = (
+                False
+            )
+    return found
 
 
 def may_be_blank(page: Any) -> bool:
-    """Tell whether a page says of some of its pixels that they hold no data."""
-    return bool(_alphas(page)) or _nodata(page) is not None
+    """Tell whether a page, or the mask beside it, says of some of its pixels that they hold no data."""
+    said = _alphas(page) or _nodata(page) is not None or _left_out(page) or mask_of(page) is not None
+    return bool(said)
+
+
+def mask_of(page: Any) -> Any:
+    """Return the page that tells by 1 and 0 which pixels of a page hold data, as GDAL writes it, or None.
+
+    Where a file has several full-size pages nothing says which of them it is of.
+    """
+    every = list(page.parent.pages)
+    if sum(not _reduced(other) for other in every) != 1:
+        return None
+    size = (page.imagelength, page.imagewidth)
+    for other in every:
+        if int(other.subfiletype or 0) == _MASK and (other.imagelength, other.imagewidth) == size:
+            return other if other.bitspersample == 1 and other.samplesperpixel == 1 else None
+    return None
+
+
+def masked_out(blank: NDArray[np.bool_] | None, shown: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Add to what holds no data (None: nothing) what a mask, (H, W, 1) of :func:`mask_of`, does not show."""
+    hidden = np.asarray(shown[:, :, 0] == 0, np.bool_)
+    blank = hidden if blank is None else blank | hidden
+    return blank if blank.any() else None
 
 
 def _alphas(page: Any) -> list[int]:
@@ -184,8 +257,10 @@ def _nodata(page: Any) -> float | None:
 
 
 def decoded_sides(page: Any) -> tuple[int, int]:
-    """Return the width and height that decoding a page takes, in px: a tile may be larger than its page."""
-    return max(page.imagewidth, page.tilewidth), max(page.imagelength, page.tilelength)
+    """Return the width and height that decoding a page and its mask takes, in px: tiles may be larger."""
+    decoded = [page, mask] if (mask := mask_of(page)) is not None else [page]
+    sides = [(max(p.imagewidth, p.tilewidth), max(p.imagelength, p.tilelength)) for p in decoded]
+    return max(width for width, _ in sides), max(height for _, height in sides)
 
 
 def layout_of(head: bytes) -> bool:
@@ -259,7 +334,7 @@ def check_kind(page: Any, name: str) -> None:
     check_structure(page, name)
     # GDAL leaves out tiles that hold nothing, of a label that marks nothing all of them (SPARSE_OK).
     gdal = page.is_geotiff or page.is_gdal or _NO_DATA in page.tags
-    if page.dataoffsets and _empty(page) == len(page.dataoffsets) and not gdal:
+    if page.dataoffsets and len(_left_out(page)) == len(page.dataoffsets) and not gdal:
         raise ImageError(f"{name}: damaged or never finished: none of its strips or tiles is in the file")
     most = 5 if page.photometric == 5 else MAX_CHANNELS
     if samples > most:

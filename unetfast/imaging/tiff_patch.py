@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -22,26 +21,15 @@ from unetfast.errors import ImageError
 from unetfast.imaging import tiff_jpeg
 from unetfast.imaging.low_bits import from_8_bits, packed
 from unetfast.imaging.palette import nearest
-from unetfast.imaging.tiff import colours_of, layout_of, opened, remarks, segment_count
+from unetfast.imaging.tiff import Box, boxes, colours_of, layout_of, opened, remarks, segment_count
 
-__all__ = ["Box", "Segments", "boxes", "patch", "reach"]
+__all__ = ["Segments", "patch", "reach"]
 
 _UNCHANGED, _CHANGED = b"KNOWN_INCOMPATIBLE_EDITION=NO\n ", b"KNOWN_INCOMPATIBLE_EDITION=YES\n"  # of GDAL
 # none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: what can be written without loss
 _LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)
 # What a JPEG strip or tile may hold: photometric interpretation and samples of grey, RGB and YCbCr.
 _JPEG_KINDS = ((0, 1), (1, 1), (2, 3), (6, 3))
-
-
-class Box(NamedTuple):
-    """Where one strip or tile (the `number`-th) lies in the picture, in px, and of which plane."""
-
-    number: int
-    plane: int
-    top: int
-    left: int
-    bottom: int
-    right: int
 
 
 def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: str) -> tuple[bytes, str]:
@@ -187,19 +175,6 @@ def _refuse_unpatchable(page: Any, name: str) -> None:
     listed = len(page.dataoffsets)
     if listed < max(1, segment_count(page)) or listed != len(page.databytecounts):
         raise ImageError(f"{name}: damaged: its strips and their sizes do not match")
-
-
-def boxes(page: Any) -> Iterator[Box]:
-    """Yield where each strip or tile of a page lies, in the file's order."""
-    height, width = page.imagelength, page.imagewidth
-    cell_h = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
-    cell_w = page.tilewidth if page.is_tiled else width
-    index = 0
-    for plane in range(page.samplesperpixel if page.planarconfig == 2 else 1):
-        for top in range(0, height, cell_h):
-            for left in range(0, width, cell_w):
-                yield Box(index, plane, top, left, min(top + cell_h, height), min(left + cell_w, width))
-                index += 1
 
 
 def _stored_values(page: Any, pixels: NDArray[Any]) -> NDArray[Any]:

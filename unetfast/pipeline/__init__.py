@@ -9,6 +9,7 @@ output.py        where results go: temporary names, one writer, dead runs cleane
 local.py         the stages in threads, overlapping
 banded.py        TIFF files larger than memory or of several pages, band by band
 banded_page.py   one of their pages: the labels, mask and cleaned pixels of some rows
+page_layer.py    a byte for each pixel of one of them, packed
 page_results.py  their results, written page by page
 remote.py        photos and results at URLs
 ray_.py          the same stages on a Ray cluster

@@ -29,20 +29,30 @@ __all__ = ["load", "process", "results", "takes"]
 
 def takes(path: Path | RemoteFile, context: Context) -> bool:
     """Tell whether a local file is a TIFF of several pages, or one that needs more than --max-memory."""
+    pages = _page_bytes(path, context)
+    if len(pages) > 1:
+        return not context.stacks
+    return _larger(pages, context)
+
+
+def _page_bytes(path: Path | RemoteFile, context: Context) -> list[int]:
+    """Estimate what memory each page of a local TIFF file needs; of anything else there is none."""
     if not isinstance(path, Path) or context.settings.engine == "ray":
-        return False
+        return []
     try:
         if not path.is_file():  # a pipe would be waited for without end
-            return False
+            return []
         with open(path, "rb") as file:
             if file.read(4) not in TIFF_SIGNATURES:
-                return False
+                return []
             with pages_of(file, str(path)) as pages:
-                if len(pages) != 1:
-                    return len(pages) > 1 and not context.stacks
-                return memory_bytes(pages[0]) > parse_bytes(context.settings.max_memory)
+                return [memory_bytes(page) for page in pages]
     except Exception:  # whatever a damaged page provokes
-        return False  # the ordinary way says what is wrong with it
+        return []  # the ordinary way says what is wrong with it
+
+
+def _larger(pages: list[int], context: Context) -> bool:
+    return max(pages, default=0) > parse_bytes(context.settings.max_memory)
 
 
 def load(job: Job, context: Context) -> None:
@@ -51,6 +61,7 @@ def load(job: Job, context: Context) -> None:
     if not job.banded:
         stages.load(job, context)
         return
+    job.alone = _larger(_page_bytes(job.item.path, context), context)
     with open(str(job.item.path), "rb") as file:
         job.state = _state(file)
         digest = hashlib.file_digest(file, "sha256")

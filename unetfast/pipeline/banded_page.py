@@ -1,12 +1,13 @@
-"""A TIFF page, a band of rows at a time: its labels, its mask and its cleaned pixels.
+"""A TIFF page that may be larger than memory: its labels, its mask and its cleaned pixels.
 
-They equal those of the whole page: each band is segmented with the model's halo, and filled with
-as many rows around it as its largest masked region needs.
+They equal those of the whole page. First the network sees all of it, in windows with the model's
+halo that are as large as the memory holds; what it says is kept packed. Then the page is cleaned
+a band of rows at a time, with as many rows around as its largest masked region needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, BinaryIO
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
-from unetfast.imaging.convert import distance_to_clear, orient
+from unetfast.imaging.convert import near_clear, orient
 from unetfast.imaging.formats import check_pixels
 from unetfast.imaging.place import place_of
 from unetfast.imaging.tiff import decoded_sides, orientation_of
@@ -23,19 +24,24 @@ from unetfast.inpainting.around_blank import inpaint_around
 from unetfast.inpainting.grain import STRIP_ROWS, reach_of
 from unetfast.inpainting.mask import dilate
 from unetfast.inpainting.window import LARGEST_PX
+from unetfast.pipeline.page_layer import PageLayer
 from unetfast.pipeline.settings import RunSettings
-from unetfast.preprocess import with_halo
+from unetfast.preprocess import Tile
 from unetfast.scaled import segment_rows
 from unetfast.segment import Segmenter
 from unetfast.settings import parse_bytes
+from unetfast.windows import cut, segment_windows
 
 __all__ = ["QUARTER_TURN", "BandedPage", "memory_bytes"]
 
 MOST_ROWS = 4096
+# Shares of --max-memory. Beside a band that is cleaned the runtime keeps what it took for the windows.
+WINDOWS, BAND, SCALED_BAND = 0.95, 0.125, 0.5
 GRAIN_BYTES = 10**8  # what --grain may take however small --max-memory is
 # EXIF orientations: from 5 on rows are columns; 3 and 4 begin with the last row.
 QUARTER_TURN = 5
 UPSIDE_DOWN = (3, 4)
+MIRRORED = (2, 3)  # begin with the last column
 
 
 class BandedPage:
@@ -61,7 +67,7 @@ class BandedPage:
     height, width : int
         Upright.
     band : int
-        How many rows are processed at once: a multiple of the strips' or tiles', or all.
+        How many rows are cleaned at once: a multiple of the strips' or tiles', or all.
     masked_px : int
         Counted by who writes the results, band by band.
     class_px : (K,) int64
@@ -84,14 +90,19 @@ class BandedPage:
         self.orientation = orientation_of(page)
         self.height, self.width = self.rows.height, self.rows.width
         self.blank_px, self.masked_px, self.class_px = 0, 0, np.zeros(len(segmenter.spec.classes), np.int64)
-        if memory_bytes(page) <= parse_bytes(settings.max_memory):
+        self._memory = parse_bytes(settings.max_memory)
+        self._whole = memory_bytes(page) <= self._memory
+        if self._whole:
             self.band = self.height
         else:
-            self.band = _band_rows(page, settings, name)
+            _refuse_large_cells(page, settings, name)
+            self.band = _band_rows(page, self._memory * BAND)
             self._refuse_what_needs_the_whole()
         if self.orientation >= QUARTER_TURN:
             self.height, self.width = self.width, self.height
             self.band = self.height
+        self._page = page
+        self._ids, self._blank = PageLayer(self.width), PageLayer(self.width)
 
     def _refuse_what_needs_the_whole(self) -> None:
         needs = {
@@ -117,22 +128,69 @@ class BandedPage:
                 f"than half of --max-memory {self.settings.max_memory}; raise it, or leave out --grain"
             )
 
-    def read(self, top: int, bottom: int) -> NDArray[Any]:
-        """Return the pixels of some rows."""
-        return self._upright(self.rows.read, top, bottom)
+    def segment(self) -> None:
+        """Find the class ids of all pixels, and which hold no data: before anything else is asked."""
+        if self.settings.scale != 1.0:
+            self._segment_scaled()
+        elif self._whole:
+            pixels, blank = self._window(0, self.height)
+            self._ids.put(0, 0, self.segmenter.segment(pixels))
+            self._put_blank(0, 0, blank)
+        else:
+            memory = int(self._memory * WINDOWS) - 2 * _cell_bytes(self._page)  # as stored, and decoded
+            held = _pixel_bytes(self._page, self.segmenter.spec.preprocess.channels)
+            shape = (self.height, self.width)
+            tiles, at_once = cut(self.segmenter, shape, memory, held, self.settings.tile)
+            for tile, ids in segment_windows(self.segmenter, self._tile, tiles, at_once):
+                self._ids.put(tile.y, tile.x, ids)
+
+    def _segment_scaled(self) -> None:
+        shape = (self.height, self.width)
+        rows = self.height if self._whole else _band_rows(self._page, self._memory * SCALED_BAND)
+        for top in range(0, self.height, rows):
+            part = (top, min(top + rows, self.height))
+            ids = segment_rows(self.segmenter, self._pixels, shape, part, self.settings.scale, rows)
+            self._ids.put(top, 0, ids)
+            if self.rows.may_be_blank:
+                self._put_blank(top, 0, self._window(*part)[1])
+
+    def _tile(self, tile: Tile) -> NDArray[Any]:
+        """Return the pixels of a tile's window, and remember which of its core hold no data."""
+        pixels, blank = self._window(tile.top, tile.bottom, tile.left, tile.right)
+        if blank is not None:
+            self._put_blank(tile.y, tile.x, tile.core_of(blank))
+        return pixels
+
+    def _put_blank(self, top: int, left: int, blank: NDArray[np.bool_] | None) -> None:
+        if blank is not None:
+            self._blank.put(top, left, blank.view(np.uint8))
+
+    def _pixels(self, top: int, bottom: int) -> NDArray[Any]:
+        return self._window(top, bottom)[0]
+
+    def _window(
+        self, top: int, bottom: int, left: int = 0, right: int | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return the pixels of a window, upright, and which of them hold no data; None: all hold some."""
+        right = self.width if right is None else right
+        if self.orientation >= QUARTER_TURN:
+            rows, columns = (0, self.rows.height), (0, self.rows.width)
+        else:
+            rows, columns = self.stored(top, bottom), (left, right)
+            if self.orientation in MIRRORED:
+                columns = self.width - right, self.width - left
+        pixels, blank = self.rows.window(*rows, *columns)
+        return orient(pixels, self.orientation), None if blank is None else orient(blank, self.orientation)
 
     def samples(self, top: int, bottom: int) -> NDArray[Any]:
         """Return what is filled and written back of some rows: the inks of CMYK, else the pixels."""
-        return self._upright(self.rows.samples, top, bottom)
+        if self.orientation >= QUARTER_TURN:
+            return orient(self.rows.samples(0, self.rows.height), self.orientation)[top:bottom]
+        return orient(self.rows.samples(*self.stored(top, bottom)), self.orientation)
 
     def blank(self, top: int, bottom: int) -> NDArray[np.bool_] | None:
         """Return which of some rows' pixels hold no data, None where all hold some."""
-        return self._upright(self.rows.blank, top, bottom) if self.rows.may_be_blank else None
-
-    def _upright(self, read: Callable[[int, int], NDArray[Any]], top: int, bottom: int) -> NDArray[Any]:
-        if self.orientation >= QUARTER_TURN:
-            return orient(read(0, self.rows.height), self.orientation)[top:bottom]
-        return orient(read(*self.stored(top, bottom)), self.orientation)
+        return self._blank.rows(top, bottom).view(np.bool_) if self.rows.may_be_blank else None
 
     def stored(self, top: int, bottom: int) -> tuple[int, int]:
         """Return where some rows lie in the file; not of a picture that is turned by a quarter."""
@@ -147,16 +205,8 @@ class BandedPage:
 
     def labels(self, top: int, bottom: int) -> NDArray[np.uint8]:
         """Return the class ids of some rows, as the whole image would have them."""
-        labels, blank = self._answers(top, bottom), self.blank(top, bottom)
+        labels, blank = self._ids.rows(top, bottom), self.blank(top, bottom)
         return labels if blank is None else np.where(blank, np.uint8(0), labels)
-
-    def _answers(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        shape, rows = (self.height, self.width), (top, bottom)
-        if self.settings.scale != 1.0:
-            return segment_rows(self.segmenter, self.read, shape, rows, self.settings.scale, self.band)
-        spec = self.segmenter.spec
-        first, last = with_halo(top, bottom, self.height, spec)
-        return self.segmenter.segment(self.read(first, last))[top - first : bottom - first]
 
     def mask(self, top: int, bottom: int) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
         """Return which pixels of some rows are to be replaced, and the class ids that this follows from."""
@@ -166,8 +216,10 @@ class BandedPage:
         mask, blank = np.asarray(dilate(labels != 0, grown)[core], np.bool_), self.blank(top, bottom)
         return mask if blank is None else mask & ~blank, labels[core]
 
-    def cleaned(self, top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]:
-        """Return the filled pixels of some rows, which of them are masked, and their class ids."""
+    def cleaned(
+        self, top: int, bottom: int
+    ) -> tuple[NDArray[Any] | None, NDArray[np.bool_], NDArray[np.uint8]]:
+        """Return the filled pixels of some rows (None: none is masked), which are masked, their class ids."""
         settings, height = self.settings, self.height
         reach = (settings.window_px or LARGEST_PX) // 2 + 16
         while True:
@@ -175,12 +227,11 @@ class BandedPage:
             mask, labels = self.mask(first, last)
             core = slice(top - first, bottom - first)
             if not mask[core].any():
-                return self.samples(top, bottom), mask[core], labels[core]
+                return None, mask[core], labels[core]
             # A pixel deep inside a masked region is filled from its rim, however far that is.
             blank = self.blank(first, last)
             unfit = mask if blank is None else mask | blank
-            far = float((distance_to_clear(unfit) * mask)[core].max())
-            if (first, last) == (0, height) or far <= reach:
+            if (first, last) == (0, height) or near_clear(unfit, mask, core, reach):
                 break
             reach *= 4
         if unfit.all():
@@ -208,17 +259,42 @@ class BandedPage:
         return max(0, first), min(self.height, last)
 
 
-def _band_rows(page: Any, settings: RunSettings, name: str) -> int:
-    """Return how many rows fit, a multiple of the strips' or tiles' rows."""
-    cell = int(page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength))
-    # Half for the margins around a band, the network and the buffers of the libraries.
-    rows = int(min(parse_bytes(settings.max_memory) // (2 * _row_bytes(page)), MOST_ROWS)) // cell * cell
-    if rows < 1:
+def _cell_rows(page: Any) -> int:
+    """Return how many rows a strip or tile has."""
+    return int(page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength))
+
+
+def _refuse_large_cells(page: Any, settings: RunSettings, name: str) -> None:
+    cell = _cell_rows(page)
+    if 2 * cell * _row_bytes(page) > parse_bytes(settings.max_memory):
         raise ImageError(
             f"{name}: one strip or tile of {cell} rows needs more than --max-memory {settings.max_memory}; "
             "raise it, or save the file with smaller strips or tiles"
         )
-    return rows
+
+
+def _band_rows(page: Any, memory_bytes: float) -> int:
+    """Return how many rows fit, a multiple of the strips' or tiles' rows, and at least those of one."""
+    cell = _cell_rows(page)
+    return max(1, int(min(memory_bytes // _row_bytes(page), MOST_ROWS)) // cell) * cell
+
+
+def _stored_bytes(page: Any) -> int:
+    """Return what the samples of a pixel take."""
+    return int(page.samplesperpixel * max(1, page.bitspersample // 8))
+
+
+def _cell_bytes(page: Any) -> int:
+    """Return what the largest strip or tile takes as it is decoded."""
+    width = page.tilewidth if page.is_tiled else page.imagewidth
+    return int(_cell_rows(page) * width * _stored_bytes(page))
+
+
+def _pixel_bytes(page: Any, channels: int) -> int:
+    """Return what a window's pixel takes beside the network: samples, its input, labels and no-data."""
+    stored = _stored_bytes(page)
+    as_it_is = page.bitspersample == 8 and page.samplesperpixel == channels
+    return stored + (0 if as_it_is else 2 * stored + channels) + 2
 
 
 def memory_bytes(page: Any) -> int:
@@ -228,5 +304,4 @@ def memory_bytes(page: Any) -> int:
 
 def _row_bytes(page: Any) -> int:
     """Estimate the memory that one row needs: twice the pixels, the network's input, labels and masks."""
-    stored = page.samplesperpixel * max(1, page.bitspersample // 8)
-    return int(page.imagewidth * (2 * stored + page.samplesperpixel + 8))
+    return int(page.imagewidth * (2 * _stored_bytes(page) + page.samplesperpixel + 8))

@@ -71,6 +71,32 @@ class Budget:
             self._change.notify_all()
 
 
+class Room:
+    """What several photos share, or one that is larger than memory has to itself.
+
+    Parameters
+    ----------
+    places : int
+        How many share it.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places, self._free = places, threading.Semaphore(places)
+        self._turn = threading.Lock()  # or small photos could keep a large one waiting for ever
+
+    @contextlib.contextmanager
+    def taken(self, *, whole: bool) -> Iterator[None]:
+        """Hold one place, or all of them."""
+        wanted = self._places if whole else 1
+        with self._turn:
+            for _ in range(wanted):
+                self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release(wanted)
+
+
 @dataclass
 class Stage:
     """One stage: its threads, its queue, and how its time went.
@@ -123,6 +149,7 @@ class Engine:
         self.stop = threading.Event()
         self.fatal: BaseException | None = None
         self._done: queue.Queue[Any] = queue.Queue()
+        self._room = Room(segmenter.streams)
         self._budget = Budget(2 * workers + 1 + segmenter.streams, SMALL_PX)
         self._lock = threading.Lock()
         self.stages = [
@@ -315,10 +342,11 @@ class Engine:
         )
 
     def _network(self, jobs: list[Job]) -> None:
-        if jobs[0].banded:  # never gathered with others: all its stages run here, band by band
-            banded.process(jobs[0], self.context, self.segmenter, self.output)
-        else:
-            stages.segment(jobs, self.segmenter, self.context.settings.scale)
+        with self._room.taken(whole=jobs[0].alone):
+            if jobs[0].banded:  # never gathered with others: all its stages run here, band by band
+                banded.process(jobs[0], self.context, self.segmenter, self.output)
+            else:
+                stages.segment(jobs, self.segmenter, self.context.settings.scale)
 
     def _clean(self, jobs: list[Job]) -> None:
         if not jobs[0].banded:

@@ -15,7 +15,6 @@ from unetfast.spec import ModelSpec
 __all__ = ["model_sha256", "open_model", "takes_stacks"]
 
 STREAMS = 4  # photos in the network at once, at most, each on its share of the cores
-NETWORK_BYTES = 10**9  # for all of them together
 
 
 def open_model(model: str | Path, settings: RunSettings, streams: int = STREAMS) -> Segmenter:
@@ -28,7 +27,7 @@ def open_model(model: str | Path, settings: RunSettings, streams: int = STREAMS)
         threads=settings.threads,
         tile_px=settings.tile,
         batch=settings.batch,
-        memory_bytes=min(NETWORK_BYTES, parse_bytes(settings.max_memory) // 2),
+        memory_bytes=parse_bytes(settings.max_memory) // 2,
         streams=streams,
     )
 

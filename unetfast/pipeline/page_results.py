@@ -78,10 +78,10 @@ class _CleanedFile:
         self._segments: Segments | None = None
 
     def put(
-        self, page: BandedPage, target: Any, pixels: NDArray[Any], mask: NDArray[np.bool_], top: int
+        self, page: BandedPage, target: Any, pixels: NDArray[Any] | None, mask: NDArray[np.bool_], top: int
     ) -> None:
-        """Replace the strips or tiles of some rows of a page that the mask touches."""
-        if self.file is None or self.refused is not None or not mask.any():
+        """Replace the strips or tiles of some rows of a page that the mask touches; `pixels` None: none."""
+        if self.file is None or self.refused is not None or pixels is None:
             return
         try:
             if self._segments is None:
@@ -118,7 +118,8 @@ def _write_bands(
     *,
     binary: bool,
 ) -> None:
-    """Process every band of a page, hand its mask or class ids to `put`, and count them on the page."""
+    """Process a page, hand the mask or class ids of every band to `put`, and count them on the page."""
+    page.segment()
     for top, bottom in page.bands():
         if cleaned.file is None:
             labels = page.labels(top, bottom)
@@ -141,8 +142,7 @@ def _replace(
 ) -> None:
     top = 0 if page.orientation >= QUARTER_TURN else page.stored(top, top + len(pixels))[0]
     pixels, mask = unorient(pixels, page.orientation), unorient(mask, page.orientation)
-    for box in page.rows.boxes:
-        if top <= box.top < top + len(pixels):
-            part = (slice(box.top - top, box.bottom - top), slice(box.left, box.right))
-            if mask[part].any():
-                segments.replace(box, pixels[part], mask[part])
+    for box in page.rows.boxes(top, top + len(pixels)):  # whole ones: bands end where they do
+        part = (slice(box.top - top, box.bottom - top), slice(box.left, box.right))
+        if mask[part].any():
+            segments.replace(box, pixels[part], mask[part])

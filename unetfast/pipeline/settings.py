@@ -67,7 +67,7 @@ class RunSettings(Settings):
     tile: int = setting(
         0,
         "Photos are segmented in tiles of about this many px a side plus a halo; 0: as large as half of "
-        "--max-memory holds, at most 1 GB.",
+        "--max-memory holds.",
         low=0,
     )
     batch: int = setting(16, "How many small photos of one size go through the network together.", low=1)

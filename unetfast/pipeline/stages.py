@@ -114,6 +114,7 @@ class Job:
     mask: NDArray[np.bool_] | None = None
     cleaned: NDArray[Any] | None = None
     banded: bool = False  # too large to be held, or of several pages: see banded.py
+    alone: bool = False  # too large to share the network's memory with others
     state: tuple[int, int] | None = None  # size and time of a banded file when it was hashed
     before: dict[str, Any] | None = None
     beside: Place | None = None
