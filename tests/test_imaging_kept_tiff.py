@@ -214,14 +214,6 @@ def test_a_tiff_cut_off_before_its_page_is_not_called_a_raw_photo() -> None:
             imaging.read(data)
 
 
-def test_a_page_smaller_than_its_tile_is_cleaned_and_checked() -> None:
-    out = io.BytesIO()
-    tifffile.imwrite(out, RGB, photometric="rgb", tile=(512, 512), compression="zlib")
-    after = imaging.read(cleaned(out.getvalue()).data).pixels
-    assert np.array_equal(after[~MASK], RGB[~MASK])
-    assert (after[MASK] != RGB[MASK]).any()
-
-
 def test_a_tile_larger_than_its_page_is_limited_too() -> None:
     out = io.BytesIO()
     tifffile.imwrite(out, GREY, photometric="minisblack", tile=(4096, 4096), compression="zlib")
