@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from unetfast.backends.torch_ import TorchBackend
 from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError, ParityError
 from unetfast.export import onnx as graph
 from unetfast.export.build import export
-from unetfast.export.int8 import ends, quantize
+from unetfast.export.int8 import layers, quantize
 from unetfast.export.job import open_job
 from unetfast.export.logits import logit_difference
 from unetfast.export.parity import LIMITS, certify, compare, limits_for, require_passed, summary
@@ -289,28 +288,45 @@ def test_logits_are_found_and_compared(kind: str, classes: int) -> None:
     assert moved == pytest.approx(0.25, abs=1e-3)
 
 
-def test_the_ends_of_a_network_can_stay_in_float() -> None:
+def test_layers_can_stay_in_float() -> None:
     plain = onnx.load(exported.artifact("fp32"))
     convolutions = [node.name for node in plain.graph.node if node.op_type in ("Conv", "ConvTranspose")]
-    assert ends(plain, 0, 0) == []
-    assert ends(plain, 1, 1) == [convolutions[0], convolutions[-1]]
-    assert ends(plain, 2, 3) == [*convolutions[:2], *convolutions[-3:]]
-    assert ends(plain, 99, 99) == convolutions
-    made = quantize(plain, graph.get_spec(plain), real_images(), target="cpu", keep=ends(plain, 1, 1))
+    every = layers(plain)
+    assert [name for layer in every for name in layer if name in convolutions] == convolutions
+    assert any(len(layer) > 1 for layer in every)  # a concatenation stays with the layer that reads it
+    keep = [*every[0], *every[-1]]
+    made = quantize(plain, graph.get_spec(plain), real_images(), target="cpu", keep=keep)
     weights = {t.name: t.data_type for t in made.graph.initializer}
     left = [n for n in made.graph.node if n.op_type == "Conv" and n.input[1] in weights]
     assert {n.name for n in left} == {convolutions[0], convolutions[-1]}
 
 
-def test_a_network_that_looks_several_times_keeps_the_ends_of_all_views() -> None:
+def test_int8_keeps_the_layers_in_float_that_it_costs_most(tmp_path: Path) -> None:
+    found = checkpoint.load(exported.trained())
+    state = dict(found.model_state)
+    channel = int(state["stem.1.bias"].argmax())
+    for name in ("stem.1.weight", "stem.1.bias"):
+        state[name] = torch.where(torch.arange(len(state[name])) == channel, 1e4 * state[name], state[name])
+    state["stem.3.weight"] = state["stem.3.weight"].clone()
+    state["stem.3.weight"][:, channel] /= 1e4
+    kept = {"parity_images": found.parity_images, "parity_labels": found.parity_labels}
+    checkpoint.save(tmp_path / "steep.pt", model_state=state, spec=found.spec, **kept)
+    lines: list[str] = []
+    (made,) = export(tmp_path / "steep.pt", ExportSettings(int8=True), say=lines.append)
+    first, second = layers(onnx.load(exported.artifact("fp32")))[:2]
+    assert set(made.certificate["kept_fp32"]) == {*first, *second}  # the channel lies between them
+    scores = [float(line.rpartition(" ")[2]) for line in lines if "Dice against the checkpoint" in line]
+    assert max(scores[:3]) < 0.98 < scores[-1]
+
+
+def test_a_network_that_looks_several_times_has_its_layers_once() -> None:
     plain = onnx.load(bundled("crack"))
-    convolutions = [node for node in plain.graph.node if node.op_type == "Conv"]
-    kernels = [node.input[1] for node in convolutions]
-    starts = [i for i, kernel in enumerate(kernels) if kernel == kernels[0]]
-    assert len(starts) == 3
-    views = [convolutions[start:end] for start, end in itertools.pairwise([*starts, len(convolutions)])]
-    assert ends(plain, 1, 1) == [node.name for view in views for node in (view[0], view[-1])]
-    made = quantize(plain, graph.get_spec(plain), real_images(), target="cpu", keep=ends(plain, 0, 1))
+    convolutions = {node.name: node.input[1] for node in plain.graph.node if node.op_type == "Conv"}
+    kernels = [{convolutions[name] for name in layer if name in convolutions} for layer in layers(plain)]
+    assert all(len(kernel) == 1 for kernel in kernels)
+    assert len(set.union(*kernels)) == len(kernels)
+    assert len(layers(plain)[0]) == 3
+    made = quantize(plain, graph.get_spec(plain), real_images(), target="cpu", keep=layers(plain)[-1])
     makers = {name: node.op_type for node in made.graph.node for name in node.output}
     summed = next(
         node for node in made.graph.node if node.op_type == "Add" and "DepthToSpace" in _made(node, makers)

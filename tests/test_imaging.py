@@ -238,7 +238,7 @@ def read_by_rows(data: bytes) -> None:
     with tiff_pages.opened(io.BytesIO(data), "<bytes>") as page:
         check_pixels(*tiff_pages.decoded_sides(page), "<bytes>", 10**6)
         rows = Rows(io.BytesIO(data), page, "<bytes>")
-        rows.blank(0, rows.height)
+        rows.window(0, rows.height, 0, rows.width)
         pixels = rows.read(0, rows.height)
     picture = imaging.read(data)
     assert np.array_equal(orient(pixels, picture.orientation), picture.pixels)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -27,6 +28,8 @@ from unetfast.export.settings import ExportSettings, precision_of
 from unetfast.models.deployable import Deployable
 
 __all__ = ["export"]
+
+_MOST_KEPT = 8  # layers in float; with more of them int8 is hardly faster
 
 
 def export(path: Path, settings: ExportSettings, say: Say = print) -> list[Exported]:
@@ -113,6 +116,18 @@ def _remove(final: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+class _Attempt(NamedTuple):
+    """An int8 model and how it did."""
+
+    passed: bool
+    score: float  # Dice of the worst class against the checkpoint
+    made: onnx.ModelProto
+    notes: dict[str, Any]
+
+    def rank(self) -> tuple[bool, float]:
+        return self.passed, self.score
+
+
 def build_graph(job: Job, settings: ExportSettings) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """Return the ONNX model in the precision asked for, and what to note about how it was made."""
     precision = job.spec.precision
@@ -147,30 +162,42 @@ def _narrow(job: Job, dtype: torch.dtype) -> tuple[onnx.ModelProto, dict[str, An
 
 
 def _int8(job: Job, target: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """Quantise with every calibrator and keep the best; if none passes, with the ends in float."""
-    from unetfast.export.int8 import CALIBRATORS, LADDER, Calibrated, calibrate, ends, scaled
+    """Quantise with every calibrator; if none passes, keep in float, one by one, what int8 costs most."""
+    from unetfast.export.int8 import CALIBRATORS, calibrate, layers, scaled
 
     plain = graph.build(folded(job.model), job.spec.replace(precision="fp32"))
-    measured: dict[str, Calibrated] = {}
-    tried: list[tuple[bool, float, onnx.ModelProto, dict[str, Any]]] = []
-    for rung in LADDER:
-        keep = ends(plain, *rung)
-        for calibrator in CALIBRATORS:
-            if calibrator not in measured:
-                measured[calibrator] = calibrate(
-                    plain, job.spec, job.samples.calibration, target=target, calibrator=calibrator
-                )
-            made = scaled(measured[calibrator], job.spec, keep)
-            certificate = job.certify(onnxruntime_.load_bytes(made.SerializeToString()))
-            score = min(value for value in certificate["dice"].values() if value is not None)
-            notes = {"calibrator": calibrator, "kept_fp32": keep}
-            tried.append((certificate["passed"], score, made, notes))
-            kept = f", {len(keep)} layers in fp32" if keep else ""
-            job.say(f"calibrated by {calibrator}{kept}: Dice against the checkpoint {score:.5f}")
-        if any(passed for passed, *_ in tried):
+    ranges = {
+        name: calibrate(plain, job.spec, job.samples.calibration, target=target, calibrator=name)
+        for name in CALIBRATORS
+    }
+
+    def attempt(calibrator: str, keep: Sequence[str]) -> _Attempt:
+        made = scaled(ranges[calibrator], job.spec, keep)
+        certificate = job.certify(onnxruntime_.load_bytes(made.SerializeToString()))
+        score = min(value for value in certificate["dice"].values() if value is not None)
+        notes = {"calibrator": calibrator, "kept_fp32": list(keep)}
+        return _Attempt(certificate["passed"], score, made, notes)
+
+    def said(one: _Attempt, how: str) -> _Attempt:
+        job.say(f"{how}: Dice against the checkpoint {one.score:.5f}")
+        return one
+
+    tried = [said(attempt(name, []), f"calibrated by {name}") for name in CALIBRATORS]
+    best = max(tried, key=_Attempt.rank)
+    if best.passed:
+        return best.made, best.notes
+    every = layers(plain)
+    job.say(f"looking for the layers that int8 costs most, of {len(every)}")
+    calibrator, names = best.notes["calibrator"], [name for layer in every for name in layer]
+    alone = [attempt(calibrator, [name for name in names if name not in layer]).score for layer in every]
+    keep: list[str] = []
+    for count, index in enumerate(sorted(range(len(every)), key=alone.__getitem__)[:_MOST_KEPT], 1):
+        keep = [*keep, *every[index]]
+        tried.append(said(attempt(calibrator, keep), f"with {count} layers in fp32"))
+        if tried[-1].passed:
             break
-    _, _, made, notes = max(tried, key=lambda one: one[:2])
-    return made, notes
+    best = max(tried, key=_Attempt.rank)
+    return best.made, best.notes
 
 
 def write_onnx(job: Job, proto: onnx.ModelProto, made_by: dict[str, Any], final: Path) -> Exported:

@@ -32,7 +32,7 @@ from unetfast.imaging import middle
 from unetfast.preprocess import fit
 from unetfast.spec import ModelSpec
 
-__all__ = ["CALIBRATORS", "LADDER", "Calibrated", "calibrate", "ends", "quantize", "scaled"]
+__all__ = ["CALIBRATORS", "Calibrated", "calibrate", "layers", "quantize", "scaled"]
 
 # In order of cost; the certificate chooses among them.
 CALIBRATORS = {
@@ -43,17 +43,12 @@ CALIBRATORS = {
 # onnxruntime's default for entropy, 128 bins for 128 steps, always finds the whole range.
 _BINS = {"entropy": {"num_bins": 512}}
 
-# How many convolutions at the start and at the end stay in float: the next rung is taken when no
-# calibrator passes the certificate. The last one alone brings most where there are many classes, whose
-# logits lie closer together than 256 steps tell apart: on camvid, 11 classes, the Dice of four classes
-# against the checkpoint rose from 0.32, 0.54, 0.75, 0.97 to 0.83, 0.94, 0.96, 1.00.
-LADDER = ((0, 0), (0, 1), (1, 1), (2, 1), (2, 3))
-
 # All that moves data between convolutions must be int8 too, or every convolution pays for the way
 # to float and back. So must ReLU: its scale is then the convolution's own, and the two become one
 # (a U-Net of width 16: 26.2 -> 21.1 ms in onnxruntime, 20.7 -> 18.0 in OpenVINO; the same masks).
-_OPERATORS = ["Conv", "ConvTranspose", "MaxPool", "Concat", "Add", "Resize", "Relu"]
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
+_MOVING = ("MaxPool", "Concat", "Add", "Resize")
+_OPERATORS = [*_CONVOLUTIONS, *_MOVING, "Relu"]
 _CROP_PX = 256  # histograms keep every activation of every image until the end: 16 of 256 px fit
 
 
@@ -166,15 +161,22 @@ def scaled(calibrated: Calibrated, spec: ModelSpec, keep: Sequence[str] = ()) ->
     return made
 
 
-def ends(model: onnx.ModelProto, first: int, last: int) -> list[str]:
-    """Name the first and the last convolutions, which lose the most by int8.
+def layers(model: onnx.ModelProto) -> list[list[str]]:
+    """Name the nodes of each layer: a convolution and what only moves or adds data before it.
 
-    Those of one kernel are one: a network that looks several times has as many first ones.
+    A network that looks several times runs a layer, which is one kernel, as often.
     """
-    convolutions = [node for node in model.graph.node if node.op_type in _CONVOLUTIONS]
-    kernels = list(dict.fromkeys(node.input[1] for node in convolutions))
-    kept = {*kernels[:first], *kernels[max(first, len(kernels) - last) :]}
-    return [node.name for node in convolutions if node.input[1] in kept]
+    makers = {name: node for node in model.graph.node for name in node.output}
+    outside = set(_outside(model))
+    found: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        if node.op_type in _CONVOLUTIONS:
+            layer = found.setdefault(node.input[1], [])
+            before = makers.get(node.input[0])
+            if before is not None and before.op_type in _MOVING and before.name not in outside:
+                layer.append(before.name)
+            layer.append(node.name)
+    return list(found.values())
 
 
 def _seven_bits(model: onnx.ModelProto, keep: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
