@@ -193,7 +193,7 @@ def _int8(job: Job, target: str) -> tuple[onnx.ModelProto, dict[str, Any]]:
     keep: list[str] = []
     for count, index in enumerate(sorted(range(len(every)), key=alone.__getitem__)[:_MOST_KEPT], 1):
         keep = [*keep, *every[index]]
-        tried.append(said(attempt(calibrator, keep), f"with {count} layers in fp32"))
+        tried.append(said(attempt(calibrator, keep), f"{count} in fp32"))
         if tried[-1].passed:
             break
     best = max(tried, key=_Attempt.rank)
