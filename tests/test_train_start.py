@@ -132,7 +132,7 @@ def test_other_classes_get_a_fresh_last_layer() -> None:
     trained = _settled("fast")
     spec = prepare.ModelSpec(arch="fast", classes=("sky", "road", "car"), task="multiclass")
     binary = spec.replace(classes=("background", "crack"), task="binary")
-    start = starting.Start(Path("best.pt"), binary, trained.state_dict(), fused=False)
+    start = checkpoint.Checkpoint(binary, trained.state_dict())
     model = MODELS["fast"](3, 3)
     starting.begin(model, spec, start, np.array([50, 30, 20]), [])
     assert torch.equal(model.down[0][0].kernel3, trained.down[0][0].kernel3)
@@ -145,7 +145,7 @@ def test_other_classes_get_a_fresh_last_layer() -> None:
 def test_the_last_layer_stays_where_the_classes_are_the_same(classes: tuple[str, ...], kept: bool) -> None:
     trained = MODELS["fast"](3, 3)
     spec = prepare.ModelSpec(arch="fast", classes=("sky", "road", "car"), task="multiclass")
-    start = starting.Start(Path("best.pt"), spec, trained.state_dict(), fused=False)
+    start = checkpoint.Checkpoint(spec, trained.state_dict())
     model = MODELS["fast"](3, 3)
     starting.begin(model, spec.replace(classes=classes), start, np.array([50, 30, 20]), [])
     assert torch.equal(model.head.weight, trained.head.weight) is kept

@@ -37,9 +37,9 @@ def released(path: Path, images: Sequence[NDArray[np.uint8]], arch_args: Mapping
     own = {**start.spec.arch_args, **{name: arch_args[name] for name in ("views", "sharpened")}}
     net = FastNet(3, 1, **own)
     if start.fused:
-        net.load_fused(start.state, shown)
+        net.load_fused(start.model_state, shown)
     else:
-        net.load_state_dict(start.state)
+        net.load_state_dict(start.model_state)
     if own["widths"][0] > arch_args["widths"][0]:
         net = _slim(net.eval(), FastNet(3, 1, **arch_args), shown)
     return net.eval()

@@ -118,10 +118,11 @@ def open_run(settings: TrainSettings, data: DataSet, resume: Path | None, team: 
     samples, val_samples = data.split(settings.val_fraction, settings.seed)
     torch.manual_seed(settings.seed)
     saved = checkpoint.load(resume / "last.pt") if resume is not None else None
-    start = starting.read(settings) if settings.weights and saved is None else None
-    if before := saved or start:
+    before = saved or (starting.read(settings) if settings.weights else None)
+    if before is not None:
         settings = dataclasses.replace(settings, arch=before.spec.arch)  # what args.toml is to say
-    spec, pixels, model = _network(settings, data, samples, val_samples, saved, start)
+    source = settings.weights if resume is None else resume / "last.pt"
+    spec, pixels, model = _network(settings, data, samples, val_samples, before, source)
     state = TrainState(model, settings, device, amp)
     weight = prepare.class_weights(settings.class_weights, pixels, device)
     loss_of = loss_function(settings.loss, len(spec.classes), weighted=weight is not None)
@@ -193,16 +194,16 @@ def _network(
     data: DataSet,
     train: Sequence[Sample],
     val: Sequence[Sample],
-    saved: checkpoint.Checkpoint | None,
-    start: starting.Start | None,
+    before: checkpoint.Checkpoint | None,
+    source: Path | str | None,
 ) -> tuple[ModelSpec, NDArray[np.int64], Any]:
-    """Build the network with the weights that a new run starts with; `saved` has a stopped run's."""
-    before = saved or start
+    """Build the network with the weights to go on from; `source` is where they were read."""
     spec = prepare.describe(settings, data, train, val, before.spec if before is not None else None)
     pixels = prepare.count_pixels(train, data.encoding, spec)
     model = prepare.build(spec)
     few = train[:: -(-len(train) // 16)]
-    starting.begin(model, spec, start, pixels, read_pairs(few, data.encoding, spec.preprocess.channels))
+    pairs = read_pairs(few, data.encoding, spec.preprocess.channels)
+    starting.begin(model, spec, before, pixels, pairs, source)
     return spec, pixels, model
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unetfast.checkpoint import Checkpoint
 from unetfast.errors import ArtifactError, ConfigError
 from unetfast.evaluate import Pair
 from unetfast.export import trained
@@ -20,30 +20,10 @@ from unetfast.models.fast import FastNet
 from unetfast.spec import ModelSpec
 from unetfast.train.settings import TrainSettings
 
-__all__ = ["Start", "begin", "read", "start_at_frequencies"]
+__all__ = ["begin", "read", "start_at_frequencies"]
 
 
-@dataclass(frozen=True)
-class Start:
-    """A model to go on from.
-
-    Attributes
-    ----------
-    path : Path
-    spec : ModelSpec
-        Its network and normalisation are the new model's too.
-    state : dict of str to Tensor
-    fused : bool
-        The weights are an export's: batch norms and parallel kernels are folded into convolutions.
-    """
-
-    path: Path
-    spec: ModelSpec
-    state: dict[str, Tensor]
-    fused: bool
-
-
-def read(settings: TrainSettings) -> Start:
+def read(settings: TrainSettings) -> Checkpoint:
     """Read the model that ``settings.weights`` names.
 
     Parameters
@@ -61,9 +41,8 @@ def read(settings: TrainSettings) -> Start:
     """
     assert settings.weights is not None
     path = Path(settings.weights)
-    saved = trained.load(path)
-    start = Start(path, saved.spec, saved.model_state, saved.fused)
-    spec = start.spec
+    found = trained.load(path)
+    spec = found.spec
     own = [name for name in ("width", "depth", "up") if getattr(settings, name) is not None]
     own += ["arch"] if settings.arch not in (TrainSettings.arch, spec.arch) else []
     if own:
@@ -74,16 +53,17 @@ def read(settings: TrainSettings) -> Start:
         raise ConfigError(
             f"{path}: takes images of {spec.preprocess.channels} channels; leave out --channels"
         )
-    return start
+    return found
 
 
 @torch.no_grad()
 def begin(
     model: nn.Module,
     spec: ModelSpec,
-    start: Start | None,
+    before: Checkpoint | None,
     pixels: NDArray[np.int64],
     pairs: Iterable[Pair],
+    source: Path | str | None = None,
 ) -> None:
     """Give a fresh network the weights that it starts with.
 
@@ -92,13 +72,15 @@ def begin(
     model : nn.Module
         What :func:`unetfast.train.prepare.build` made of `spec`; on the CPU.
     spec : ModelSpec
-    start : Start or None
-        None: the fresh weights stay, but for the last layer's bias. Where there are more than two classes
-        and they are not the same in the same order, the last layer stays fresh too.
+    before : Checkpoint or None
+        Whose weights to go on from; where there are more than two classes and they are not the same in the
+        same order, the last layer stays fresh. None: so do all, but for the last layer's bias.
     pixels : (K,) int64
         Of each class in the training labels.
     pairs : iterable of Pair
         Training images with their labels; batch norms that an export has folded away settle on them.
+    source : Path or str, optional
+        Where `before` was read; messages start with it.
 
     Raises
     ------
@@ -106,13 +88,13 @@ def begin(
         When the weights are not of this network.
     """
     start_at_frequencies(model, pixels)
-    if start is None:
+    if before is None:
         return
-    state = dict(start.state)
-    if spec.task != start.spec.task or (spec.task == "multiclass" and spec.classes != start.spec.classes):
+    state = dict(before.model_state)
+    if spec.task != before.spec.task or (spec.task == "multiclass" and spec.classes != before.spec.classes):
         state |= model.get_submodule("head").state_dict(prefix="head.")
     try:
-        if start.fused:
+        if before.fused:
             assert isinstance(model, FastNet)
             side_px = 256 // spec.stride_px * spec.stride_px
             squares = np.stack([middle(image, side_px, side_px) for _, image, _ in pairs])  # (N, S, S, C)
@@ -121,9 +103,7 @@ def begin(
         else:
             model.load_state_dict(state)
     except (KeyError, RuntimeError) as exc:
-        raise ArtifactError(
-            f"{start.path}: its weights do not fit {spec.arch} {spec.arch_args}: {exc}"
-        ) from exc
+        raise ArtifactError(f"{source}: its weights do not fit {spec.arch} {spec.arch_args}: {exc}") from exc
 
 
 @torch.no_grad()
