@@ -119,10 +119,11 @@ def _marked(file: MaskFile, above: int | None, path: Path) -> NDArray[np.bool_]:
     """Turn a mask file's values into a mask; refuse one whose marks the limit would miss."""
     import numpy as np
 
+    from unetfast.imaging.convert import without_alpha
+
     values = file.values
     if values.ndim == 3:
-        colours = values[..., : values.shape[2] - 1 + values.shape[2] % 2]  # without alpha
-        values = colours.max(axis=2)
+        values = without_alpha(values).max(axis=2)
     if file.mode == "P":
         palette = np.zeros((0, 3), np.uint8) if file.palette is None else file.palette
         colours = np.zeros((256, 3), np.uint8)

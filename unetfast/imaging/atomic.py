@@ -50,10 +50,7 @@ def atomic_open(path: Path | str, *, temp_dir: Path | None = None) -> Iterator[B
         raise
 
 
-def atomic_write(path: Path | str, data: bytes, *, temp_dir: Path | None = None) -> None:
-    """Write a file so that it is there whole or not at all, even after a crash or ``kill -9``.
-
-    Parameters and errors as :func:`atomic_open`.
-    """
-    with atomic_open(path, temp_dir=temp_dir) as file:
+def atomic_write(path: Path | str, data: bytes) -> None:
+    """Write a file that is there whole or not at all, even after a crash; errors as :func:`atomic_open`."""
+    with atomic_open(path) as file:
         file.write(data)

@@ -24,6 +24,7 @@ __all__ = [
     "preview",
     "resize",
     "unorient",
+    "without_alpha",
 ]
 
 PIECE_PX = 4096  # columns at once: distances take twelve times the mask's memory
@@ -88,12 +89,10 @@ def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
     check_array(pixels)
     if not pixels.dtype.isnative:  # as tifffile reads what ImageJ writes
         pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
+    pixels = np.atleast_3d(pixels)
+    if pixels.shape[2] != channels:
+        pixels = without_alpha(pixels)
     have = pixels.shape[2]
-    if have != channels and have in (2, 4):
-        pixels = pixels[:, :, : have - 1]
-        have -= 1
     image = np.ascontiguousarray(_to_uint8(pixels))
     if have == channels:
         return image
@@ -103,6 +102,11 @@ def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)[:, :, None]
     first = "; channels come last: image.transpose(1, 2, 0)" if pixels.shape[0] <= 4 < have else ""
     raise InputError(f"the model takes {channels} channels; the image has {have}{first}")
+
+
+def without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the colours of grey or RGB with alpha, (H, W, 2 or 4); other pixels (H, W, C) as they are."""
+    return pixels[:, :, :-1] if pixels.shape[2] in (2, 4) else pixels
 
 
 def check_array(image: Any) -> None:
@@ -146,15 +150,14 @@ def narrow_range(pixels: NDArray[Any]) -> tuple[int, int] | None:
     """
     if pixels.dtype != np.uint16:
         return None
-    colours = pixels[:, :, : pixels.shape[2] - (pixels.shape[2] in (2, 4))]
+    colours = without_alpha(pixels)
     low, high = int(colours.min()), int(colours.max())
     return (low, high) if 0 < high - low < 4096 else None
 
 
 def preview(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Return (H, W, 3) uint8 to look at: of more than three channels the first three, of two the first."""
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
+    pixels = np.atleast_3d(pixels)
     return network_input(pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, :1], 3)
 
 

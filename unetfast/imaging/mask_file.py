@@ -61,37 +61,36 @@ def read_mask(source: Source, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
 
 
 def _decoded(data: bytes, name: str, max_pixels: int) -> MaskFile:
-    if data[:4] == b"GIF8":
-        return _read_gif(data, name, max_pixels)
+    if data[:4] == b"GIF8":  # Carvana and DRIVE keep masks so; photos never are
+        return _read_indexed(data, "gif", name, max_pixels)
     head = header(data, name)
     if head.format == "tiff" and (labels := _wide_labels(data, name, max_pixels)) is not None:
         return labels
     if head.format == "npy" and (labels := _npy_labels(data, name, max_pixels)) is not None:
         return labels
     if (head.format == "png" and data[25:26] == b"\x03") or head.format == "bmp":
-        check_pixels(head.width, head.height, name, max_pixels)
-        return _read_indexed(data, head.format)
+        return _read_indexed(data, head.format, name, max_pixels)
     if head.format == "pnm":
         check_pixels(head.width, head.height, name, max_pixels)
         return _stored(Picture(pnm.decode(data, stored=True), "pnm", name=name))
     return _stored(decode(data, name, max_pixels=max_pixels))
 
 
-def _read_indexed(data: bytes, format: str) -> MaskFile:
+def _read_indexed(data: bytes, format: str, name: str, max_pixels: int) -> MaskFile:
     """Read a file that may have a palette: Pillow leaves indices and single bits as they are."""
     if format == "png":
         metadata.png_chunks(data)  # raises where the file is cut off, which Pillow may pass over
     with pillow.opened(data, format) as image:
+        check_pixels(*image.size, name, max_pixels)  # not the header's: a frame of a GIF may be larger
+        if format == "gif" and getattr(image, "n_frames", 1) != 1:
+            raise ImageError(f"{name}: an animation; only still pictures are read")
         palette = image.getpalette("RGB") if image.mode == "P" else None
         mode, values = image.mode, np.array(image)
         exif = image.info.get("exif")
     if values.dtype == np.bool_:
         values = values.astype(np.uint8)
-    return MaskFile(orient(values, metadata.exif_orientation(exif)), _colours(palette), mode)
-
-
-def _colours(palette: list[int] | None) -> NDArray[np.uint8] | None:
-    return None if palette is None else np.array(palette, np.uint8).reshape(-1, 3)
+    colours = None if palette is None else np.array(palette, np.uint8).reshape(-1, 3)
+    return MaskFile(orient(values, metadata.exif_orientation(exif)), colours, mode)
 
 
 def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
@@ -152,23 +151,12 @@ def _labels(values: NDArray[Any], name: str) -> MaskFile:
     return MaskFile(values.astype(np.uint16 if wide else np.uint8), None, "I;16" if wide else "L")
 
 
-def _read_gif(data: bytes, name: str, max_pixels: int) -> MaskFile:
-    """Read a mask of Carvana or DRIVE: well-known data sets keep theirs as GIF, and photos never."""
-    with pillow.opened(data, "gif") as image:
-        check_pixels(*image.size, name, max_pixels)  # not the header's: a frame may be larger
-        if getattr(image, "n_frames", 1) != 1:
-            raise ImageError(f"{name}: an animation; only still pictures are read")
-        palette, mode, values = image.getpalette("RGB"), image.mode, np.array(image)
-    return MaskFile(values, _colours(palette) if mode == "P" else None, mode)
-
-
 def _stored(picture: Picture) -> MaskFile:
     values = picture.pixels
     channels = values.shape[2]
     if channels == 1:
         values = values[:, :, 0]
-    one_bit = picture.source is not None and picture.format == "png" and picture.source[24:26] == b"\x01\0"
-    if one_bit:
+    if picture.source is not None and picture.format == "png" and picture.source[24:26] == b"\x01\0":
         return MaskFile((values != 0).astype(np.uint8), None, "1")
     if picture.stack:
         raise ImageError(

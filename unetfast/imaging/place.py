@@ -177,32 +177,29 @@ def _from_middle(
 
 def _points(page: Any) -> tuple[tuple[float, ...], ...]:
     """Return the tie points of a page as ground control points, () where it has fewer than three."""
-    value = page.tags.valueof(_TIEPOINTS)
-    if not isinstance(value, tuple) or len(value) % 6 or len(value) < 18:
+    numbers = _numbers(page, _TIEPOINTS)
+    if len(numbers) % 6 or len(numbers) < 18:
         return ()
-    good = all(isinstance(number, float) and math.isfinite(number) for number in value)
-    rows = [value[start : start + 6] for start in range(0, len(value), 6)] if good else []
+    rows = (numbers[start : start + 6] for start in range(0, len(numbers), 6))
     return tuple((pixel, line, x, y, z) for pixel, line, _, x, y, z in rows)
 
 
 def _affine(page: Any) -> tuple[float, ...] | None:
     """Return x of the page's corner, its step a pixel to the right and one down, then y likewise."""
-    matrix = _numbers(page, _MATRIX, 16)
-    if matrix:
+    matrix = _numbers(page, _MATRIX)
+    if len(matrix) == 16:
         return (matrix[3], matrix[0], matrix[1], matrix[7], matrix[4], matrix[5])
-    scale, tie = _numbers(page, _PIXEL_SCALE, 3), _numbers(page, _TIEPOINTS, 6)
-    if not scale or not tie or not scale[0] or not scale[1]:
+    scale, tie = _numbers(page, _PIXEL_SCALE), _numbers(page, _TIEPOINTS)
+    if len(scale) != 3 or len(tie) != 6 or not scale[0] or not scale[1]:
         return None
     return (tie[3] - tie[0] * scale[0], scale[0], 0.0, tie[4] + tie[1] * scale[1], 0.0, -scale[1])
 
 
-def _numbers(page: Any, tag: int, count: int) -> list[float]:
-    """Return the numbers of a tag, [] where there are not so many or they are damaged."""
+def _numbers(page: Any, tag: int) -> tuple[float, ...]:
+    """Return the numbers of a tag, () where there are none or some are damaged."""
     value = page.tags.valueof(tag)
-    if not isinstance(value, tuple) or len(value) != count:
-        return []
-    good = all(isinstance(number, float) and math.isfinite(number) for number in value)
-    return list(value) if good else []
+    good = isinstance(value, tuple) and all(isinstance(n, float) and math.isfinite(n) for n in value)
+    return value if good else ()
 
 
 def _keys(page: Any) -> dict[int, int]:

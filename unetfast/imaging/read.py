@@ -132,8 +132,7 @@ def _png(data: bytes, name: str) -> Picture:
             f"{name}: a PNG file that only readers of its chunk {unknown!r} can show; save it as PNG again "
             "in the program that wrote it"
         )
-    pixels = imagecodecs.png_decode(data)
-    pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    pixels = np.atleast_3d(imagecodecs.png_decode(data))
     return Picture(
         pixels=pixels,
         format="png",
@@ -191,11 +190,10 @@ def _tiff(data: bytes, name: str, max_pixels: int, pages: bool) -> Picture:
 def _with_pillow(data: bytes, name: str, head: Header) -> Picture:
     with pillow.opened(data, head.format) as image:
         icc, exif = image.info.get("icc_profile"), image.info.get("exif") or b""
-        pixels = np.array(image.convert("RGB") if image.mode == "P" else image)
+        pixels = np.atleast_3d(np.array(image.convert("RGB") if image.mode == "P" else image))
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
     exif = exif.removeprefix(b"Exif\0\0")
-    pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
     return Picture(
         pixels=pixels,
         format=head.format,

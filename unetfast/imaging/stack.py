@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging.convert import without_alpha
 from unetfast.imaging.decoding import decoding
 from unetfast.imaging.formats import check_pixels
 
@@ -88,10 +89,9 @@ def channels_last(values: NDArray[Any], name: str) -> NDArray[Any]:
     ImageError
         For more than :data:`MAX_CHANNELS`.
     """
-    if values.ndim == 2:
-        values = values[:, :, None]
-    elif values.shape[2] > values.shape[0]:
+    if values.ndim == 3 and values.shape[2] > values.shape[0]:
         values = np.moveaxis(values, 0, -1)
+    values = np.atleast_3d(values)
     if values.shape[2] > MAX_CHANNELS:
         raise ImageError(f"{name}: {values.shape[2]} channels; up to {MAX_CHANNELS} are read")
     return np.ascontiguousarray(values)
@@ -164,8 +164,7 @@ def together(pictures: Sequence[tuple[str, NDArray[Any]]]) -> NDArray[Any]:
             raise ImageError(
                 f"{name}: {w}x{h}, but {largest[0]} is {width}x{height}, no whole multiple of it"
             )
-        kept = pixels[:, :, : pixels.shape[2] - (pixels.shape[2] in (2, 4))]
-        channels.append(kept.repeat(height // h, axis=0).repeat(width // w, axis=1))
+        channels.append(without_alpha(pixels).repeat(height // h, axis=0).repeat(width // w, axis=1))
     stacked = np.concatenate(channels, axis=2)
     if stacked.shape[2] > MAX_CHANNELS:
         raise ImageError(

@@ -27,6 +27,7 @@ __all__ = [
     "Box",
     "blank_of",
     "boxes",
+    "cell_sides",
     "check_kind",
     "check_structure",
     "colours_of",
@@ -147,11 +148,17 @@ def segment_count(page: Any) -> int:
     return math.prod(page.chunked)
 
 
+def cell_sides(page: Any) -> tuple[int, int]:
+    """Return the height and width of a page's strips or tiles, in px."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+
 def boxes(page: Any, first: int = 0, last: int | None = None) -> Iterator[Box]:
     """Yield where each strip or tile of a page lies, in the file's order; of those in some rows, if so."""
     height, width = page.imagelength, page.imagewidth
-    cell_h = page.tilelength if page.is_tiled else min(page.rowsperstrip, height)
-    cell_w = page.tilewidth if page.is_tiled else width
+    cell_h, cell_w = cell_sides(page)
     rows, columns = -(-height // cell_h), -(-width // cell_w)
     wanted = range(first // cell_h, rows if last is None else -(-last // cell_h))
     for plane in range(page.samplesperpixel if page.planarconfig == 2 else 1):

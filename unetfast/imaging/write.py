@@ -111,7 +111,7 @@ def _encoded(format: str, pixels: NDArray[Any], picture: Picture) -> bytes:
 
 
 def _flat(pixels: NDArray[Any]) -> NDArray[Any]:
-    return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 
 def _encode_png(pixels: NDArray[Any], picture: Picture) -> bytes:

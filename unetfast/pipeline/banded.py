@@ -24,12 +24,11 @@ from unetfast.pipeline.stages import Context, Job, missing_ending, names
 from unetfast.segment import Segmenter
 from unetfast.settings import parse_bytes
 
-__all__ = ["load", "process", "results", "takes"]
+__all__ = ["load", "process", "results"]
 
 
-def takes(path: Path | RemoteFile, context: Context) -> bool:
-    """Tell whether a local file is a TIFF of several pages, or one that needs more than --max-memory."""
-    pages = _page_bytes(path, context)
+def _takes(pages: list[int], context: Context) -> bool:
+    """Tell whether pages of so many bytes are several, or one that needs more than --max-memory."""
     if len(pages) > 1:
         return not context.stacks
     return _larger(pages, context)
@@ -57,11 +56,12 @@ def _larger(pages: list[int], context: Context) -> bool:
 
 def load(job: Job, context: Context) -> None:
     """Identify a photo; one that is processed here is hashed without being held."""
-    job.banded = takes(job.item.path, context)
+    pages = _page_bytes(job.item.path, context)
+    job.banded = _takes(pages, context)
     if not job.banded:
         stages.load(job, context)
         return
-    job.alone = _larger(_page_bytes(job.item.path, context), context)
+    job.alone = _larger(pages, context)
     with open(str(job.item.path), "rb") as file:
         job.state = _state(file)
         digest = hashlib.file_digest(file, "sha256")
@@ -163,10 +163,10 @@ def _how(pages: list[Any], settings: RunSettings, *, masked: bool) -> str:
 
 def results(item: Item, context: Context) -> dict[str, str]:
     """Return the results of a photo, kind to path, also of one that is processed here."""
-    if not takes(item.path, context):
+    pages = _page_bytes(item.path, context)
+    if not _takes(pages, context):
         return names(item, context.settings)
-    with open(str(item.path), "rb") as file, pages_of(file, str(item.path)) as pages:
-        return _wanted(item, context.settings, several=len(pages) > 1)
+    return _wanted(item, context.settings, several=len(pages) > 1)
 
 
 def _wanted(item: Item, settings: RunSettings, *, several: bool) -> dict[str, str]:

@@ -7,6 +7,7 @@ a band of rows at a time, with as many rows around as its largest masked region 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, BinaryIO
@@ -18,14 +19,14 @@ from unetfast.errors import ImageError
 from unetfast.imaging.convert import near_clear, orient
 from unetfast.imaging.formats import check_pixels
 from unetfast.imaging.place import place_of
-from unetfast.imaging.tiff import decoded_sides, orientation_of
+from unetfast.imaging.tiff import cell_sides, decoded_sides, orientation_of
 from unetfast.imaging.tiff_rows import Rows
-from unetfast.inpainting.around_blank import inpaint_around
 from unetfast.inpainting.grain import STRIP_ROWS, reach_of
 from unetfast.inpainting.mask import dilate
 from unetfast.inpainting.window import LARGEST_PX
 from unetfast.pipeline.page_layer import PageLayer
 from unetfast.pipeline.settings import RunSettings
+from unetfast.pipeline.stages import fill
 from unetfast.preprocess import Tile
 from unetfast.scaled import segment_rows
 from unetfast.segment import Segmenter
@@ -234,19 +235,7 @@ class BandedPage:
             if (first, last) == (0, height) or near_clear(unfit, mask, core, reach):
                 break
             reach *= 4
-        if unfit.all():
-            raise ImageError(f"{self.name}: every pixel was found: nothing is left to fill from")
-        pixels = self.samples(first, last)
-        filled = inpaint_around(
-            pixels,
-            mask,
-            blank,
-            settings.window_px,
-            method=settings.method,
-            threads=settings.threads,
-            grain=settings.grain,
-            first_row=first,
-        )
+        filled = fill(self.name, self.samples(first, last), mask, blank, settings, first)
         return filled[core], mask[core], labels[core]
 
     def _around(self, top: int, bottom: int, reach: int) -> tuple[int, int]:
@@ -259,13 +248,8 @@ class BandedPage:
         return max(0, first), min(self.height, last)
 
 
-def _cell_rows(page: Any) -> int:
-    """Return how many rows a strip or tile has."""
-    return int(page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength))
-
-
 def _refuse_large_cells(page: Any, settings: RunSettings, name: str) -> None:
-    cell = _cell_rows(page)
+    cell, _ = cell_sides(page)
     if 2 * cell * _row_bytes(page) > parse_bytes(settings.max_memory):
         raise ImageError(
             f"{name}: one strip or tile of {cell} rows needs more than --max-memory {settings.max_memory}; "
@@ -275,7 +259,7 @@ def _refuse_large_cells(page: Any, settings: RunSettings, name: str) -> None:
 
 def _band_rows(page: Any, memory_bytes: float) -> int:
     """Return how many rows fit, a multiple of the strips' or tiles' rows, and at least those of one."""
-    cell = _cell_rows(page)
+    cell, _ = cell_sides(page)
     return max(1, int(min(memory_bytes // _row_bytes(page), MOST_ROWS)) // cell) * cell
 
 
@@ -286,8 +270,7 @@ def _stored_bytes(page: Any) -> int:
 
 def _cell_bytes(page: Any) -> int:
     """Return what the largest strip or tile takes as it is decoded."""
-    width = page.tilewidth if page.is_tiled else page.imagewidth
-    return int(_cell_rows(page) * width * _stored_bytes(page))
+    return math.prod(cell_sides(page)) * _stored_bytes(page)
 
 
 def _pixel_bytes(page: Any, channels: int) -> int:

@@ -47,6 +47,7 @@ __all__ = [
     "draw",
     "encode_result",
     "failed",
+    "fill",
     "identify",
     "load",
     "missing_ending",
@@ -230,18 +231,31 @@ def clean(job: Job, context: Context) -> None:
         job.mask = dilate(job.mask, settings.dilate_px)
         if blank is not None:
             job.mask &= ~blank
-        if (job.mask if blank is None else job.mask | blank).all():
-            raise ImageError(f"{job.item.path}: every pixel was found: nothing is left to fill from")
-        job.cleaned = inpaint_around(
-            job.picture.samples,
-            job.mask,
-            blank,
-            settings.window_px,
-            method=settings.method,
-            threads=settings.threads,
-            grain=settings.grain,
-        )
+        job.cleaned = fill(str(job.item.path), job.picture.samples, job.mask, blank, settings)
     job.entry["masked_px"] = int(np.count_nonzero(job.mask))
+
+
+def fill(
+    name: str,
+    samples: NDArray[Any],
+    mask: NDArray[np.bool_],
+    blank: NDArray[np.bool_] | None,
+    settings: RunSettings,
+    first_row: int = 0,
+) -> NDArray[Any]:
+    """Replace what is masked of a picture, or of the rows of one from `first_row` on, as the settings say."""
+    if (mask if blank is None else mask | blank).all():
+        raise ImageError(f"{name}: every pixel was found: nothing is left to fill from")
+    return inpaint_around(
+        samples,
+        mask,
+        blank,
+        settings.window_px,
+        method=settings.method,
+        threads=settings.threads,
+        grain=settings.grain,
+        first_row=first_row,
+    )
 
 
 def encode_result(kind: str, job: Job, context: Context, classes: int) -> bytes:
