@@ -60,6 +60,9 @@ def test_classes_are_taken_or_merged_by_name(tmp_path: Path) -> None:
     some = open_dataset(tmp_path, layout="classes", mask_name="spall")
     assert some.classes == ("background", "spall")
     np.testing.assert_array_equal(read_pair(some.samples[2], some.encoding, 3)[1], _spall(2))
+    others = open_dataset(tmp_path, layout="classes", mask_name="crack")
+    assert not read_pair(others.samples[0], others.encoding, 3)[1].any(), "it has a mask of spall alone"
+    assert not [finding for finding in inspect(others) if finding.severity == "error"]
     merged = open_dataset(tmp_path, mask_name="crack,spall")
     assert merged.layout == "paired"
     np.testing.assert_array_equal(read_pair(merged.samples[2], merged.encoding, 3)[1], _labels(2) > 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -20,46 +22,38 @@ _OFF_BY_PX = 2  # masks may be so much larger or smaller than their image; both 
 
 
 def read_labels(sample: Sample, encoding: LabelEncoding) -> NDArray[np.uint8]:
-    """Return the class ids of a sample at the size of its mask; several masks are merged.
+    """Return the class ids of a sample at the size of its masks, of which it has some; several are merged.
 
-    Where masks overlap the higher class id wins, and any class wins over "does not count".
+    Of masks of single classes the last lies on top; where others overlap the higher class id wins. Any
+    class wins over "does not count".
 
     Returns
     -------
     (H, W) uint8
     """
-    if sample.reader == "classes":
-        return _layered(sample, encoding)
-    merged: NDArray[np.uint8] | None = None
-    for ref, mask in zip(sample.masks, read_masks(sample), strict=True):
-        labels = encoding.apply(mask, str(ref))
-        if merged is None:
-            merged = labels
-            continue
-        if labels.shape != merged.shape:
-            raise DatasetError(f"{ref}: {_size(labels)}, but the masks before it are {_size(merged)}")
-        # 255 + 1 wraps to 0: "does not count" sorts below every class.
-        merged = (np.maximum(merged + np.uint8(1), labels + np.uint8(1)) - np.uint8(1)).astype(np.uint8)
-    if merged is None:
-        raise DatasetError(f"{sample.image}: has no mask")
-    return merged
+    of_classes = sample.reader == "classes"
+    readings = [reading for _, reading in sample.layers] if of_classes else [encoding] * len(sample.masks)
+    maps: list[NDArray[np.uint8]] = []
+    for ref, mask, reading in zip(sample.masks, read_masks(sample), readings, strict=True):
+        labels = reading.apply(mask, str(ref))
+        if maps and labels.shape != maps[0].shape:
+            raise DatasetError(f"{ref}: {_size(labels)}, but the masks before it are {_size(maps[0])}")
+        maps.append(labels)
+    return _layered(sample, maps, encoding) if of_classes else reduce(_merged, maps)
 
 
-def _layered(sample: Sample, encoding: LabelEncoding) -> NDArray[np.uint8]:
-    """Lay masks of single classes over each other, the last on top; what does not count lies below all."""
-    labels: NDArray[np.uint8] | None = None
-    for ref, mask, (name, reading) in zip(sample.masks, read_masks(sample), sample.layers, strict=True):
-        marked = reading.apply(mask, str(ref))
-        if labels is None:
-            labels = np.zeros_like(marked)
-        if marked.shape != labels.shape:
-            raise DatasetError(f"{ref}: {_size(marked)}, but the masks before it are {_size(labels)}")
+def _merged(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    # 255 + 1 wraps to 0: "does not count" sorts below every class.
+    return (np.maximum(one + np.uint8(1), other + np.uint8(1)) - np.uint8(1)).astype(np.uint8)
+
+
+def _layered(sample: Sample, maps: Sequence[NDArray[np.uint8]], encoding: LabelEncoding) -> NDArray[np.uint8]:
+    labels = np.zeros_like(maps[0])
+    for ref, (name, _), marked in zip(sample.masks, sample.layers, maps, strict=True):
         if name not in encoding.classes:
             raise DatasetError(f"{ref}: a mask of {name!r}; known are {', '.join(encoding.classes)}")
         labels[(marked == IGNORE) & (labels == 0)] = IGNORE
         labels[marked == 1] = encoding.classes.index(name)
-    if labels is None:
-        raise DatasetError(f"{sample.image}: has no mask")
     return labels
 
 

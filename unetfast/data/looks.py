@@ -105,10 +105,10 @@ def _truth(
 ) -> tuple[dict[int, int], tuple[int, int], int]:
     if sample.reader == "polygons":
         labels, lost = drawn(sample, encoding.classes, picture)
-    elif sample.reader == "classes":
-        labels, lost = read_labels(sample, encoding), 0
     elif not sample.masks:
         return {0: picture.pixels.shape[0] * picture.pixels.shape[1]}, (0, 0), 0
+    elif sample.reader == "classes":
+        labels, lost = read_labels(sample, encoding), 0
     else:
         return class_counts(stat, encoding), stat.shape, 0
     numbers = np.bincount(labels.ravel())
