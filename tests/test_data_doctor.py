@@ -14,7 +14,8 @@ from drawn_data import H, W, pairs, photo, save, truth
 from PIL import Image
 
 from unetfast.data import open_dataset
-from unetfast.data.doctor import Finding, class_shares, inspect, refuse_errors
+from unetfast.data.class_shares import class_shares
+from unetfast.data.doctor import Finding, inspect, refuse_errors
 from unetfast.data.lookalikes import fingerprint, lookalikes
 from unetfast.errors import DatasetError
 

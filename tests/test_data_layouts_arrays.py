@@ -14,7 +14,8 @@ from drawn_data import pairs, photo, save, truth
 from numpy.typing import NDArray
 
 from unetfast.data import open_dataset
-from unetfast.data.doctor import class_shares, inspect
+from unetfast.data.class_shares import class_shares
+from unetfast.data.doctor import inspect
 from unetfast.data.labels import read_pair
 from unetfast.errors import DatasetError, ImageError
 from unetfast.imaging import read

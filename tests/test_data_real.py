@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from unetfast.data import open_dataset
-from unetfast.data.doctor import class_shares, inspect
+from unetfast.data.class_shares import class_shares
+from unetfast.data.doctor import inspect
 from unetfast.data.labels import read_pair
 from unetfast.spec import IGNORE
 

@@ -11,7 +11,7 @@ from drawn_data import photo, save, truth
 from drawn_masks import COLOURS, Labels, instances, labels_of, mask_set, one_and_255, palette_image
 
 from unetfast.data import open_dataset
-from unetfast.data.doctor import class_shares
+from unetfast.data.class_shares import class_shares
 from unetfast.data.encoding import LabelEncoding
 from unetfast.errors import ConfigError, DatasetError
 from unetfast.imaging import MaskFile

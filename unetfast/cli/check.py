@@ -110,7 +110,7 @@ _CLASS_HEAD = ("id", "class", "share of pixels", "images")
 
 
 def _class_rows(found: DataSet) -> list[tuple[str, ...]]:
-    from unetfast.data.doctor import class_shares
+    from unetfast.data.class_shares import class_shares
 
     return [
         (str(i), share.name, f"{share.share:.3%}", str(share.images))

@@ -12,6 +12,7 @@ encoding.py    LabelEncoding: mask values -> class ids
 labels.py      read_pair: a sample -> image and class ids
 dataset.py     what a training loop draws its batches from; augment.py
 doctor.py      what is wrong with a data set; looks.py and lookalikes.py look at its images
+class_shares.py  how much of it each class takes
 """
 
 from __future__ import annotations

@@ -8,21 +8,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unetfast.data.class_shares import shares
 from unetfast.data.collection import DataSet
 from unetfast.data.labels import size_relation
 from unetfast.data.lookalikes import lookalikes
-from unetfast.data.looks import Look, class_counts, look_at_all
+from unetfast.data.looks import Look, look_at_all
 from unetfast.data.masks import code_text, flag_text
 from unetfast.data.threads import Progress
 from unetfast.errors import DatasetError
 from unetfast.spec import IGNORE, Sample
 
-__all__ = ["ClassShare", "Finding", "class_shares", "inspect", "refuse_errors"]
+__all__ = ["Finding", "inspect", "refuse_errors"]
 
 _SHOWN = 5
 _RARE = 0.001  # of the pixels
 _FEW = 8  # samples
 _INVERTED = 0.8  # of a mask's pixels; where most masks have less than a fifth
+
+
+Seen = tuple[Sample, Look]  # of what could be read
 
 
 @dataclass(frozen=True)
@@ -56,24 +60,6 @@ class Finding:
         return f"{self.text}{f': {shown}' if shown else ''}"
 
 
-@dataclass(frozen=True)
-class ClassShare:
-    """How much of a data set a class takes.
-
-    Attributes
-    ----------
-    name : str
-    share : float
-        Of the pixels that count.
-    images : int
-        That hold any of it.
-    """
-
-    name: str
-    share: float
-    images: int
-
-
 def inspect(
     dataset: DataSet,
     *,
@@ -96,18 +82,19 @@ def inspect(
         Errors first, then warnings, then notes.
     """
     looks = look_at_all(dataset, progress)
+    good = [(s, look) for s, look in zip(dataset.samples, looks, strict=True) if look.error is None]
     findings = [
         *_unmatched(dataset, skip_unmatched),
         *_unreadable(dataset, looks),
         *_unknown_values(dataset),
-        *_sizes(dataset, looks),
-        *_lost_outlines(dataset, looks),
+        *_sizes(good),
+        *_lost_outlines(dataset, good),
         *_unfilled(dataset),
-        *_copies(dataset, looks),
+        *_copies(good),
         *_lookalikes(dataset, looks),
-        *_empty(dataset, looks),
-        *_balance(dataset, looks),
-        *_images(dataset, looks),
+        *_empty(dataset, good),
+        *_balance(dataset, good),
+        *_images(dataset, good),
     ]
     order = ("error", "warning", "note")
     return sorted(findings, key=lambda finding: order.index(finding.severity))
@@ -119,29 +106,6 @@ def refuse_errors(dataset: DataSet, findings: Iterable[Finding]) -> None:
     if errors:
         lines = "\n".join(f"  {finding.topic}: {finding}" for finding in errors)
         raise DatasetError(f"{dataset.root}: not fit for training:\n{lines}")
-
-
-def class_shares(dataset: DataSet) -> list[ClassShare]:
-    """Return how much of the pixels each class takes, by class id, as the survey of the masks counted.
-
-    Data sets of polygons have no such survey: the list is empty.
-    """
-    if dataset.survey is None:
-        return []
-    counts = [class_counts(stat, dataset.encoding) for stat in dataset.survey.stats]
-    return _shares(counts, dataset.classes)
-
-
-def _shares(counts: Sequence[dict[int, int]], classes: Sequence[str]) -> list[ClassShare]:
-    total = sum(n for one in counts for id_, n in one.items() if id_ != IGNORE) or 1
-    return [
-        ClassShare(name, sum(one.get(i, 0) for one in counts) / total, sum(i in one for one in counts))
-        for i, name in enumerate(classes)
-    ]
-
-
-def _good(dataset: DataSet, looks: Sequence[Look]) -> list[tuple[Sample, Look]]:
-    return [(s, look) for s, look in zip(dataset.samples, looks, strict=True) if look.error is None]
 
 
 def _unmatched(dataset: DataSet, skipped: bool) -> Iterable[Finding]:
@@ -201,10 +165,10 @@ _SIZES = {
 }
 
 
-def _sizes(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
+def _sizes(good: Sequence[Seen]) -> Iterable[Finding]:
     kinds: dict[str, list[str]] = defaultdict(list)
     unsure = []
-    for sample, look in _good(dataset, looks):
+    for sample, look in good:
         if look.mask_shape == (0, 0):
             continue
         kind = size_relation(look.mask_shape, look.shape, look.orientation)
@@ -227,8 +191,8 @@ def _sizes(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
         yield Finding("warning", "orientation", text, tuple(unsure))
 
 
-def _lost_outlines(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
-    lost = [(sample, look.lost) for sample, look in _good(dataset, looks) if look.lost]
+def _lost_outlines(dataset: DataSet, good: Sequence[Seen]) -> Iterable[Finding]:
+    lost = [(sample, look.lost) for sample, look in good if look.lost]
     if lost:
         total = sum(len(sample.polygons) for sample in dataset.samples)
         text = (
@@ -251,9 +215,9 @@ def _unfilled(dataset: DataSet) -> Iterable[Finding]:
         yield Finding("warning", "unfilled", text, tuple(rings))
 
 
-def _copies(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
+def _copies(good: Sequence[Seen]) -> Iterable[Finding]:
     groups: dict[str, list[Sample]] = defaultdict(list)
-    for sample, look in _good(dataset, looks):
+    for sample, look in good:
         groups[look.digest].append(sample)
     copies = [group for group in groups.values() if len(group) > 1]
     across = [group for group in copies if _crosses(group)]
@@ -301,8 +265,7 @@ def _ids(groups: Iterable[Sequence[Sample]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(sample.id for sample in group) for group in groups)
 
 
-def _empty(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
-    good = _good(dataset, looks)
+def _empty(dataset: DataSet, good: Sequence[Seen]) -> Iterable[Finding]:
     empty = [sample.id for sample, look in good if look.counts and not set(look.counts) - {0, IGNORE}]
     if empty:
         severity = "warning" if 2 * len(empty) > len(good) else "note"
@@ -318,7 +281,7 @@ def _empty(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
         yield Finding("warning", "full masks", text, tuple(full))
 
 
-def _unlike_the_others(dataset: DataSet, good: Sequence[tuple[Sample, Look]]) -> Iterable[Finding]:
+def _unlike_the_others(dataset: DataSet, good: Sequence[Seen]) -> Iterable[Finding]:
     """Find masks that are nearly all foreground in a set where most are not: inverted ones."""
     if len(dataset.classes) != 2:
         return
@@ -336,8 +299,7 @@ def _unlike_the_others(dataset: DataSet, good: Sequence[tuple[Sample, Look]]) ->
         yield Finding("warning", "inverted masks", text, tuple(odd))
 
 
-def _balance(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
-    good = _good(dataset, looks)
+def _balance(dataset: DataSet, good: Sequence[Seen]) -> Iterable[Finding]:
     train = [look.counts for sample, look in good if sample.split not in ("val", "test")]
     if not good:
         return  # none could be read, which is said
@@ -348,14 +310,14 @@ def _balance(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
         )
         yield Finding("error", "split", text)
         return
-    shares = _shares(train, dataset.classes)
-    if not any(share.images for share in shares[1:]):
+    found = shares(train, dataset.classes)
+    if not any(share.images for share in found[1:]):
         yield Finding("error", "classes", "no training mask holds anything but background")
         return
-    absent = [share.name for share in shares[1:] if not share.images]
+    absent = [share.name for share in found[1:] if not share.images]
     if absent:
         yield Finding("warning", "classes", "classes that no training mask holds", tuple(absent))
-    rare = [f"{share.name} ({share.share:.3%})" for share in shares if share.images and share.share < _RARE]
+    rare = [f"{share.name} ({share.share:.3%})" for share in found if share.images and share.share < _RARE]
     if rare:
         weights = "--loss bce+dice or focal" if len(dataset.classes) == 2 else "--class-weights auto"
         text = f"classes with less than {_RARE:.1%} of the pixels; consider {weights}"
@@ -364,8 +326,7 @@ def _balance(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
         yield Finding("warning", "few images", f"only {len(train)} images to train on")
 
 
-def _images(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
-    good = _good(dataset, looks)
+def _images(dataset: DataSet, good: Sequence[Seen]) -> Iterable[Finding]:
     wanted = dataset.channels
     convertible = wanted in (1, 3)  # grey, RGB and alpha are; channels of their own are not
     other = [
@@ -391,7 +352,7 @@ def _images(dataset: DataSet, looks: Sequence[Look]) -> Iterable[Finding]:
         yield Finding("warning", "channels", text)
 
 
-def _narrow(good: Sequence[tuple[Sample, Look]]) -> Iterable[Finding]:
+def _narrow(good: Sequence[Seen]) -> Iterable[Finding]:
     narrow = [(sample.id, look.narrow) for sample, look in good if look.narrow is not None]
     if 2 * len(narrow) <= len(good):  # single dark images are that
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -134,6 +135,15 @@ class LabelEncoding:
         at = np.searchsorted(codes_, values).clip(0, len(codes_) - 1)
         unknown = np.int16(-1 if self.other is None else self.other)
         return np.asarray(np.where(codes_[at] == values, ids[at], unknown)[back].reshape(found.shape))
+
+    def counts_of(self, pixels: Mapping[int, int]) -> dict[int, int]:
+        """Return how many pixels each class id has where each code has so many; unknown codes have none."""
+        found: Counter[int] = Counter()
+        ids = self.ids_of(np.array(list(pixels), np.int32)).tolist()
+        for id_, count in zip(ids, pixels.values(), strict=True):
+            if id_ >= 0:
+                found[id_] += count
+        return dict(found)
 
     @property
     def _codes(self) -> list[int]:

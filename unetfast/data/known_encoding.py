@@ -6,8 +6,6 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from unetfast.data.encoding import NEAR, LabelEncoding
 from unetfast.data.levels import INVERTED, Levels
 from unetfast.data.masks import code_text, distances, flag_text
@@ -49,9 +47,8 @@ def warn_if_inverted(encoding: LabelEncoding, found: Survey, root: Path) -> None
     """Say so where masks that are read as a model's were may be inverted against them."""
     if len(encoding.classes) != 2:
         return
-    codes = np.array(list(found.counts), np.int32)
-    ids, numbers = encoding.ids_of(codes), np.array(list(found.counts.values()))
-    share = numbers[ids == 1].sum() / max(1, numbers[(ids == 0) | (ids == 1)].sum())
+    pixels = encoding.counts_of(found.counts)
+    share = pixels.get(1, 0) / max(1, pixels.get(0, 0) + pixels.get(1, 0))
     background = next((code for code, id_ in encoding.table if id_ == 0), None)
     if share > INVERTED and background is not None:
         name = encoding.classes[1]

@@ -44,7 +44,7 @@ def read_labels(sample: Sample, encoding: LabelEncoding) -> NDArray[np.uint8]:
 
 def _merged(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
     # 255 + 1 wraps to 0: "does not count" sorts below every class.
-    return (np.maximum(one + np.uint8(1), other + np.uint8(1)) - np.uint8(1)).astype(np.uint8)
+    return np.asarray(np.maximum(one + np.uint8(1), other + np.uint8(1)) - np.uint8(1), np.uint8)
 
 
 def _layered(sample: Sample, maps: Sequence[NDArray[np.uint8]], encoding: LabelEncoding) -> NDArray[np.uint8]:

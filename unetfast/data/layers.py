@@ -81,8 +81,7 @@ def _areas(samples: Sequence[Sample], looked: Survey, reading: LabelEncoding) ->
     areas: Counter[str] = Counter()
     names = (name for sample in samples for name, _ in sample.layers)
     for name, stat in zip(names, looked.stats, strict=True):
-        ids = reading.ids_of(np.array(list(stat.counts), np.int32))
-        areas[name] += sum(n for id_, n in zip(ids.tolist(), stat.counts.values(), strict=True) if id_ == 1)
+        areas[name] += reading.counts_of(stat.counts).get(1, 0)
     return areas
 
 

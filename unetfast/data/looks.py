@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +18,7 @@ from unetfast.errors import UnetfastError
 from unetfast.imaging import Picture, narrow_range, read
 from unetfast.spec import Sample
 
-__all__ = ["Look", "class_counts", "look_at_all"]
+__all__ = ["Look", "look_at_all"]
 
 
 @dataclass(frozen=True)
@@ -60,18 +59,6 @@ class Look:
     error: str | None = None
 
 
-def class_counts(stat: MaskStats, encoding: LabelEncoding) -> dict[int, int]:
-    """Return the pixels of each class id, of what the survey counted."""
-    codes = np.array(list(stat.counts), np.int32)
-    if not codes.size:
-        return {}
-    found: dict[int, int] = defaultdict(int)
-    for id_, count in zip(encoding.ids_of(codes).tolist(), stat.counts.values(), strict=True):
-        if id_ >= 0:
-            found[id_] += count
-    return dict(found)
-
-
 def look_at_all(dataset: DataSet, progress: Progress | None) -> list[Look]:
     """Read every sample, in order; `progress` is called with the number of those read and their total."""
     stats = dataset.survey.stats if dataset.survey else [MaskStats() for _ in dataset.samples]
@@ -110,7 +97,7 @@ def _truth(
     elif sample.reader == "classes":
         labels, lost = read_labels(sample, encoding), 0
     else:
-        return class_counts(stat, encoding), stat.shape, 0
+        return encoding.counts_of(stat.counts), stat.shape, 0
     numbers = np.bincount(labels.ravel())
     counts = {int(i): int(numbers[i]) for i in np.flatnonzero(numbers)}
     return counts, (labels.shape[0], labels.shape[1]), lost

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import takewhile
 
 from unetfast.data.layouts import paired, variants
 from unetfast.data.layouts.found import Found
+from unetfast.data.layouts.paths import shared_depth
 from unetfast.data.layouts.words import is_secondary, tokens
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
@@ -92,8 +92,7 @@ def _names(sets: paired.SetsOfMasks, asked: bool) -> dict[str, str]:
 
     Where they are asked for, otherwise after the ends of files, or after the whole set (``leftMask``).
     """
-    levels = zip(*(folders for folders, _ in sets.names.values()), strict=False)
-    shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, levels))
+    shared = shared_depth(folders for folders, _ in sets.names.values())
     by_folder = {
         name: re.sub(r"^\s*\d+[.)_\s-]+(?=\D)", "", " ".join(folders[shared:])) or ending.strip(" _-.")
         for name, (folders, ending) in sets.names.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from unetfast.data.layouts.paths import shared_depth
 from unetfast.data.layouts.words import read_together
 from unetfast.data.listing import composed
 
@@ -26,11 +27,7 @@ def parsed(names: tuple[str, ...]) -> list[File]:
     """Read the paths of all pictures of a data set together."""
     # What all paths share says nothing about the role of one: "crack_masks_v2/images/…".
     folders = [composed(name).split("/")[:-1] for name in names]
-    shared = 0
-    while (
-        folders and len({tuple(folder[: shared + 1]) for folder in folders}) == 1 and shared < len(folders[0])
-    ):
-        shared += 1
+    shared = shared_depth(folders)
     known = read_together({folder for parts in folders for folder in parts[shared:]})
     files = []
     for name, parts in zip(names, folders, strict=True):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 from typing import Any
 
-from unetfast.data.layouts.paths import split_in
+from unetfast.data.layouts.paths import shared_depth, split_in
 from unetfast.data.listing import Listing, natural
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample
@@ -70,8 +69,7 @@ def unique_ids(names: list[str]) -> dict[str, str]:
 def file_ids(images: Collection[FileRef]) -> dict[FileRef, str]:
     """Give files anywhere ids as :func:`unique_ids` does, of their paths below the folder that all share."""
     paths = {image: (image.member or str(image.path)).replace("\\", "/").split("/") for image in images}
-    levels = zip(*(parts[:-1] for parts in paths.values()), strict=False)
-    shared = sum(1 for _ in takewhile(lambda folders: len(set(folders)) == 1, levels))
+    shared = shared_depth(parts[:-1] for parts in paths.values())
     names = {image: "/".join(parts[shared:]) for image, parts in paths.items()}
     ids = unique_ids(list(names.values()))
     return {image: ids[name] for image, name in names.items()}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from unetfast.data.layouts.words import folder_parts, split_of, tokens
 from unetfast.data.listing import Listing, composed
 from unetfast.spec import FileRef
 
-__all__ = ["Resolver", "is_absolute", "split_in"]
+__all__ = ["Resolver", "is_absolute", "shared_depth", "split_in"]
 
 
 class Resolver:
@@ -108,6 +110,12 @@ def _folder_role(name: str) -> str | None:
 
 def _folded(name: str) -> str:
     return composed(name).casefold()
+
+
+def shared_depth(paths: Iterable[Sequence[str]]) -> int:
+    """Return how many parts, from the first on, all paths share."""
+    levels = zip(*paths, strict=False)
+    return sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, levels))
 
 
 def split_in(name: str) -> str | None:
