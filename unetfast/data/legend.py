@@ -6,7 +6,7 @@ import csv
 import re
 from typing import Any
 
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, file_of
 
 __all__ = ["legend"]
 
@@ -24,7 +24,7 @@ def legend(listing: Listing) -> dict[str, Any]:
         "classes" (names by id) or "colours" (name by packed colour), and "legend", the file;
         empty where there is none.
     """
-    by_name = {name.rpartition("/")[2].lower(): name for name in reversed(listing.names)}
+    by_name = {file_of(name).lower(): name for name in reversed(listing.names)}
     for known in _COLOUR_TABLES:
         if known in by_name:
             colours = _colours(listing.text_or_none(by_name[known], _FEW) or "")
@@ -41,7 +41,7 @@ def legend(listing: Listing) -> dict[str, Any]:
             ):
                 return {"classes": names, "legend": by_name[known]}
     for name in listing.names:
-        if name.rpartition("/")[2].lower() == "_classes.csv" and (
+        if file_of(name).lower() == "_classes.csv" and (
             names := _roboflow(listing.text_or_none(name, _FEW) or "")
         ):
             return {"classes": names, "legend": name}

@@ -21,7 +21,7 @@ from unetfast.errors import DatasetError, ImageError
 from unetfast.imaging import EXTENSIONS, read_bytes
 from unetfast.spec import FileRef
 
-__all__ = ["IMAGE_ENDINGS", "Listing", "composed", "list_files", "natural"]
+__all__ = ["IMAGE_ENDINGS", "Listing", "composed", "file_of", "folder_of", "list_files", "natural", "stem_of"]
 
 IMAGE_ENDINGS = (
     *(ending for endings in EXTENSIONS.values() for ending in endings),
@@ -126,6 +126,21 @@ class Listing:
     def content(self, name: str, max_bytes: int = 2**31) -> bytes:
         """Return a file's bytes; raises ImageError, which starts with the path, where it cannot be read."""
         return read_bytes(self.ref(name), max_bytes=max_bytes)
+
+
+def folder_of(name: str) -> str:
+    """Return the folders of a name, "" where it has none."""
+    return name.rpartition("/")[0]
+
+
+def file_of(name: str) -> str:
+    """Return the last part of a name."""
+    return name.rpartition("/")[2]
+
+
+def stem_of(name: str) -> str:
+    """Return a file's own name without its ending; "" where it has none."""
+    return file_of(name).rpartition(".")[0]
 
 
 def composed(name: str) -> str:

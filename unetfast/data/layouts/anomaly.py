@@ -13,7 +13,7 @@ from unetfast.data.layouts.files import parsed
 from unetfast.data.layouts.found import Found, file_ids
 from unetfast.data.layouts.matching import some
 from unetfast.data.layouts.paths import split_in
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, folder_of
 from unetfast.spec import Sample
 
 __all__ = ["find"]
@@ -44,11 +44,10 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     if found is None:
         return None
     background = [
-        Sample("", listing.ref(name), split=split_in(name.rpartition("/")[0]), reader="raster")
-        for name in bare
+        Sample("", listing.ref(name), split=split_in(folder_of(name)), reader="raster") for name in bare
     ]
     samples = [*found.samples, *background]
-    folders = some(sorted({name.rpartition("/")[0] for name in bare}))
+    folders = some(sorted({folder_of(name) for name in bare}))
     notes = [f"{len(bare)} images without a mask count as background, by their folders: {folders}"]
     if {sample.split for sample in found.samples} == {"test"}:  # MVTec AD trains without any defect
         samples = [replace(sample, split=None) for sample in samples]

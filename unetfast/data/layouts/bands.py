@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from unetfast.data.layouts import paired, variants
 from unetfast.data.layouts.found import Found
-from unetfast.data.listing import Listing, natural
+from unetfast.data.listing import Listing, folder_of, natural, stem_of
 from unetfast.spec import FileRef
 
 __all__ = ["find"]
@@ -95,7 +95,7 @@ def _by_times(listing: Listing) -> dict[str, Group]:
 
 def _by_words(listing: Listing) -> dict[str, Group]:
     groups: dict[str, Group] = defaultdict(dict)
-    plain = {name.rpartition("/")[0] for name in listing.images if _band_of(name) is None}
+    plain = {folder_of(name) for name in listing.images if _band_of(name) is None}
     for name in listing.images:
         if (found := _band_of(name)) is None:
             continue
@@ -112,7 +112,7 @@ def _by_words(listing: Listing) -> dict[str, Group]:
 
 def _band_of(name: str) -> tuple[str, str] | None:
     """Return the band that a file's name says, as it is written, and the name without it."""
-    stem = name.rpartition("/")[2].rpartition(".")[0]
+    stem = stem_of(name)
     match = _NUMBER.search(stem) or next(iter(_BAND.finditer(stem)), None)
     if match is None:
         return None

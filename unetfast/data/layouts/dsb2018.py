@@ -10,7 +10,7 @@ from collections import defaultdict
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.paths import split_in
 from unetfast.data.layouts.words import split_of
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, file_of, folder_of, stem_of
 from unetfast.spec import Sample
 
 __all__ = ["find"]
@@ -21,7 +21,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     images: dict[str, list[str]] = defaultdict(list)
     masks: dict[str, list[str]] = defaultdict(list)
     for name in listing.images:
-        folder, _, kind = name.rpartition("/")[0].rpartition("/")
+        folder, _, kind = folder_of(name).rpartition("/")
         if folder and kind.lower() in ("images", "image"):
             images[folder].append(name)
         elif folder and kind.lower() == (mask.lower() if mask else "masks"):
@@ -54,12 +54,9 @@ def _are_ids(images: dict[str, list[str]], masks: dict[str, list[str]]) -> bool:
     both = [folder for folder in images if folder in masks]
     if not both or any(len(names) != 1 for names in images.values()):
         return False
-    named = sum(
-        folder.rpartition("/")[2] == images[folder][0].rpartition("/")[2].rpartition(".")[0]
-        for folder in both
-    )
+    named = sum(file_of(folder) == stem_of(images[folder][0]) for folder in both)
     if 2 * named >= len(both):
         return True
     # Without the id in the file's name: many folders of one image each, and not train and test.
     several = sum(len(masks[folder]) > 1 for folder in both)
-    return len(both) > 1 and several > 0 and not any(split_of(folder.rpartition("/")[2]) for folder in both)
+    return len(both) > 1 and several > 0 and not any(split_of(file_of(folder)) for folder in both)

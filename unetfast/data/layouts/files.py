@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from unetfast.data.layouts.paths import shared_depth
 from unetfast.data.layouts.words import read_together
-from unetfast.data.listing import composed
+from unetfast.data.listing import composed, folder_of, stem_of
 
 __all__ = ["File", "is_called", "parsed"]
 
@@ -21,6 +21,11 @@ class File:
     role: str | None
     role_folder: str  # the folder that says it
     stem: str
+
+    @property
+    def folder(self) -> str:
+        """The folders that it lies in."""
+        return folder_of(self.name)
 
 
 def parsed(names: tuple[str, ...]) -> list[File]:
@@ -38,7 +43,7 @@ def parsed(names: tuple[str, ...]) -> list[File]:
             if says.role:
                 role, role_folder = says.role, folder
         place = tuple(rest for folder in parts[shared:] if (rest := known[folder].rest))
-        stem = composed(name.rpartition("/")[2].rpartition(".")[0])
+        stem = composed(stem_of(name))
         if stem.lower().endswith(".ome"):  # microscopes write x.ome.tif, whose mask is x.tif
             stem = stem[:-4]
         files.append(File(name, split, place, role, role_folder, stem))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, file_of
 from unetfast.errors import DatasetError, ImageError
 
 __all__ = ["REGIONS", "foreign"]
@@ -61,7 +61,7 @@ def foreign(listing: Listing) -> str:
             continue
         if said := _tool(content):
             return f" {name} holds {said}."
-    bare = [name for name in listing.names if "." not in name.rpartition("/")[2]][:_LOOKED_AT]
+    bare = [name for name in listing.names if "." not in file_of(name)][:_LOOKED_AT]
     if scan := next((name for name in bare if _is_dicom(listing, name)), None):
         return f" {scan} is one of {_ENDINGS[_VOLUMES]}."
     for endings, what in _ENDINGS.items():

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.outlined import Outlines, xml_of
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, stem_of
 from unetfast.data.polygons import Rings
 from unetfast.errors import DatasetError
 
@@ -44,7 +44,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 
 
 def _stem(name: str) -> str:
-    return name.rpartition("/")[2].rpartition(".")[0].casefold()
+    return stem_of(name).casefold()
 
 
 def _layers(listing: Listing, name: str) -> list[tuple[str, Rings | None]] | None:

@@ -9,7 +9,7 @@ import re
 
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.paths import split_in
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, file_of, folder_of
 from unetfast.spec import Sample
 
 __all__ = ["find"]
@@ -24,7 +24,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     images: dict[str, str] = {}
     masks: dict[str, str] = {}
     for name in listing.images:
-        if match := _NAME.match(name.rpartition("/")[2]):
+        if match := _NAME.match(file_of(name)):
             found = masks if match[2] else images
             if match[1].upper() in found:
                 return None  # the same id twice: not the challenge's own folders
@@ -38,13 +38,13 @@ def find(listing: Listing, mask: str | None) -> Found | None:
             ids[images[key]],
             listing.ref(images[key]),
             (listing.ref(masks[key]),),
-            split_in(images[key].rpartition("/")[0]),
+            split_in(folder_of(images[key])),
         )
         for key in both
     ]
-    labelled = {images[key].rpartition("/")[0] for key in both}
+    labelled = {folder_of(images[key]) for key in both}
     bare = [name for key, name in images.items() if key not in masks]
-    missing = [name for name in bare if name.rpartition("/")[0] in labelled]
+    missing = [name for name in bare if folder_of(name) in labelled]
     notes = [f"{len(bare) - len(missing)} images left out, in folders without any masks"]
     lone = [name for key, name in masks.items() if key not in images]
     return Found(samples, missing, lone, notes if len(missing) < len(bare) else [], {"name": "lesion"})

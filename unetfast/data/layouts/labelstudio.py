@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.outlined import Outlines, ellipse, runs_of
 from unetfast.data.layouts.paths import Resolver
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, file_of
 from unetfast.data.polygons import Outline, Rings
 from unetfast.errors import DatasetError
 
@@ -56,7 +56,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 
 def near_miss(listing: Listing) -> str:
     """Say what brush PNGs lack; or nothing, where there are none."""
-    brushes = [name for name in listing.images if _BRUSH_PNG.match(name.rpartition("/")[2])]
+    brushes = [name for name in listing.images if _BRUSH_PNG.match(file_of(name))]
     if brushes:
         return (
             f" {brushes[0]} is a brush of Label Studio, whose name carries the number of a task and not the "

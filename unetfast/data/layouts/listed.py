@@ -14,7 +14,7 @@ from unetfast.data.layouts import mat, paired
 from unetfast.data.layouts.found import Found, file_ids
 from unetfast.data.layouts.paths import Resolver, split_in
 from unetfast.data.layouts.words import split_of
-from unetfast.data.listing import IMAGE_ENDINGS, Listing, composed
+from unetfast.data.listing import IMAGE_ENDINGS, Listing, composed, file_of, stem_of
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample
 
@@ -28,7 +28,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     lists = [
         name
         for name in listing.ending(".txt", ".lst")
-        if listing.focus or split_in(name.rpartition("/")[2]) or _is_trainval(name)
+        if listing.focus or split_in(file_of(name)) or _is_trainval(name)
     ]
     if not lists:
         return None
@@ -49,7 +49,7 @@ def _pairs(listing: Listing, lines: dict[str, list[str]]) -> Found | None:
     missing: list[str] = []
     used, unused = [], []
     for name, content in lines.items():
-        split = split_in(name.rpartition("/")[2])
+        split = split_in(file_of(name))
         found = [_two(resolver, line, name) for line in content]
         good = [pair for pair in found if pair is not None]
         if 2 * len(good) <= len(content):
@@ -130,9 +130,9 @@ def _names(listing: Listing, mask: str | None, lines: dict[str, list[str]]) -> F
 def _splits(lists: Iterable[str]) -> dict[str, str | None]:
     """Return the split of each list that its name says is one."""
     # Beside Pascal VOC's train.txt, aeroplane_train.txt is another thing; alone, list_train.txt is the list.
-    splits = {name: split_of(name.rpartition("/")[2].rpartition(".")[0]) for name in lists}
+    splits = {name: split_of(stem_of(name)) for name in lists}
     if not any(splits.values()):
-        splits = {name: split_in(name.rpartition("/")[2]) for name in lists}
+        splits = {name: split_in(file_of(name)) for name in lists}
     if "train" not in splits.values():  # Pascal VOC has trainval beside both, Oxford's pets have it alone
         splits |= {name: "train" for name in lists if _is_trainval(name)}
     return splits
@@ -184,7 +184,7 @@ class _Known:
 
 
 def _is_trainval(name: str) -> bool:
-    return name.rpartition("/")[2].lower() in ("trainval.txt", "train_val.txt")
+    return file_of(name).lower() in ("trainval.txt", "train_val.txt")
 
 
 def _stem(text: str) -> str:

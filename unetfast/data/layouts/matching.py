@@ -17,6 +17,7 @@ from unetfast.data.layouts.words import (
     strip_word,
     without_inner_words,
 )
+from unetfast.data.listing import file_of, folder_of
 
 __all__ = ["match_files", "roles_of", "some", "without_channel"]
 
@@ -26,13 +27,13 @@ def roles_of(files: list[File], mask: str | None) -> tuple[list[File], list[File
     notes: list[str] = []
     stems = defaultdict(set)
     for file in files:
-        stems[file.name.rpartition("/")[0]].add(file.stem)
+        stems[file.folder].add(file.stem)
     marked = {
         file.name
         for file in files
         if file.role != "mask"
         and (core := strip_word(file.stem, "mask")) is not None
-        and (file.role is None or core in stems[file.name.rpartition("/")[0]])
+        and (file.role is None or core in stems[file.folder])
     }
     masks = [file for file in files if file.role == "mask" or file.name in marked]
     taken = {file.name for file in masks}
@@ -41,12 +42,12 @@ def roles_of(files: list[File], mask: str | None) -> tuple[list[File], list[File
         masks = [file for file in files if any(is_called(file, word) for word in wanted)]
         taken |= {file.name for file in masks}
     rest = [file for file in files if file.name not in taken]
-    beside = {name.rpartition("/")[0] for name in marked}  # a mask beside it makes it an image
-    images = [file for file in rest if file.role == "image" or file.name.rpartition("/")[0] in beside]
+    beside = {folder_of(name) for name in marked}  # a mask beside it makes it an image
+    images = [file for file in rest if file.role == "image" or file.folder in beside]
     images = images if any(file.role == "image" for file in images) else rest
     if len(images) < len(rest):
         kept = {file.name for file in images}
-        places = sorted({file.name.rpartition("/")[0] or "." for file in rest if file.name not in kept})
+        places = sorted({file.folder or "." for file in rest if file.name not in kept})
         notes.append(
             f"{len(rest) - len(images)} pictures left out, in neither an image nor a mask folder: "
             + some(places)
@@ -65,7 +66,7 @@ def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], li
         return [file for file in images if file.name not in names], masks, []
     by_place: dict[tuple[str, str], list[File]] = defaultdict(list)
     for file in images:
-        by_place[file.name.rpartition("/")[0], file.stem.casefold()].append(file)
+        by_place[file.folder, file.stem.casefold()].append(file)
     twins = [sorted(pair, key=_is_jpeg, reverse=True) for pair in by_place.values() if len(pair) == 2]
     if twins and all(_is_jpeg(a) and not _is_jpeg(b) for a, b in twins):
         masks = [b for _, b in twins]
@@ -74,7 +75,7 @@ def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], li
         return [file for file in images if file.name not in names], masks, [note]
     folders: dict[str, list[File]] = defaultdict(list)
     for file in rest:
-        folder = file.name.rpartition("/")[0].rpartition("/")[2]
+        folder = file_of(file.folder)
         if not is_secondary(folder):  # CoNSeP's overlays lie beside its .mat files
             folders[folder].append(file)
     groups = [group for group in folders.values() if len({f.stem for f in group}) == len(group)]
@@ -84,7 +85,7 @@ def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], li
         told = photos[0].role == "image" or (_is_jpeg(photos[0]) and not any(map(_is_jpeg, others)))
         shared = {f.stem for f in photos} & {f.stem for f in others}
         if told and 2 * len(shared) >= len(photos):
-            folder = others[0].name.rpartition("/")[0]
+            folder = others[0].folder
             others = [File(f.name, f.split, photos[0].place, "mask", folder, f.stem) for f in others]
             return photos, others, [f"masks are in {folder}/, the only other folder with the same names"]
     if (end := _added_end(images)) is not None:
@@ -103,12 +104,12 @@ def _masks_above(file: File) -> str | None:
 
 def _added_end(files: list[File]) -> str | None:
     """Return what half of the files have behind the name of one beside them: ``x.jpg``, ``x_m.png``."""
-    stems = {(file.name.rpartition("/")[0], file.stem) for file in files}
+    stems = {(file.folder, file.stem) for file in files}
     ends = Counter(
         file.stem.removeprefix(stem)
         for file in files
         for stem in shorter_stems(file.stem)[:1]
-        if (file.name.rpartition("/")[0], stem) in stems
+        if (file.folder, stem) in stems
     )
     if len(ends) != 1:
         return None

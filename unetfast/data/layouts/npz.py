@@ -10,7 +10,7 @@ import zipfile
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.paths import split_in
 from unetfast.data.layouts.words import read_together
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, folder_of
 from unetfast.errors import DatasetError
 from unetfast.imaging import array_shape
 from unetfast.spec import FileRef, Sample
@@ -28,7 +28,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     for name in files:
         image, truth = (FileRef(listing.root / name, f"{key}.npy") for key in keys)
         if {*keys} <= {*_members(listing, name)}:
-            samples.append(Sample(ids[name], image, (truth,), split_in(name.rpartition("/")[0])))
+            samples.append(Sample(ids[name], image, (truth,), split_in(folder_of(name))))
         else:
             other.append(name)
     return Found(samples, other, notes=[f"images are {keys[0]}, masks are {keys[1]} of each .npz"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.paths import split_in
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, folder_of
 from unetfast.data.polygons import Outline, Ring, Runs
 from unetfast.data.user_values import is_background, is_void
 from unetfast.errors import DatasetError
@@ -118,7 +118,7 @@ class Outlines:
 
     def _samples(self, outlines: Mapping[str, tuple[tuple[str, Outline], ...]]) -> list[Sample]:
         ids = unique_ids(list(outlines))
-        splits = {image: self.splits.get(image) or split_in(image.rpartition("/")[0]) for image in outlines}
+        splits = {image: self.splits.get(image) or split_in(folder_of(image)) for image in outlines}
         return [
             Sample(ids[image], self.listing.ref(image), (), splits[image], "polygons", of_image)
             for image, of_image in outlines.items()

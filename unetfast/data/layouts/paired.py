@@ -18,7 +18,7 @@ from unetfast.data.layouts.found import Found, unique_ids
 from unetfast.data.layouts.mask_sets import Matched, own_folders
 from unetfast.data.layouts.matching import match_files, roles_of, some, without_channel
 from unetfast.data.layouts.words import rank, read_together, shorter_stems
-from unetfast.data.listing import Listing, natural
+from unetfast.data.listing import Listing, folder_of, natural, stem_of
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample
 
@@ -181,7 +181,7 @@ def _alike_folders(listing: Listing) -> str:
     for name, parts in folders.items():
         place = "/".join(folder for folder in parts if says[folder].rest)
         example.setdefault(place, "/".join(parts))
-        stems[place].add(name.rpartition("/")[2].rpartition(".")[0])
+        stems[place].add(stem_of(name))
     # Of more than two, those that hold as many files with the same names.
     largest = max(stems.values(), key=len, default=set())
     alike = [place for place, of_place in sorted(stems.items()) if 2 * len(of_place & largest) > len(largest)]
@@ -205,13 +205,13 @@ def _places(images: Iterable[File]) -> list[str]:
 def _further_channel(images: list[File], matched: Matched) -> File | None:
     """Return an image whose channels are files of their own, as of nnU-Net: the first alone has a mask."""
     firsts = {
-        (image.name.rpartition("/")[0], image.stem[:-5])
+        (image.folder, image.stem[:-5])
         for image, sets in matched.items()
         if without_channel(image) in {mask.stem for masks in sets.values() for mask in masks}
     }
     for image in images:
         further = image not in matched and re.search(r"_000[1-9]$", image.stem)
-        if further and (image.name.rpartition("/")[0], image.stem[:-5]) in firsts:
+        if further and (image.folder, image.stem[:-5]) in firsts:
             return image
     return None
 
@@ -282,18 +282,18 @@ def _telling(matched: Matched, wanted: str) -> str | None:
 
 def _without_mask(images: list[File], paired: set[File]) -> tuple[list[str], list[str]]:
     """Return images without a mask, but for folders in which no image has one."""
-    labelled = {image.name.rpartition("/")[0] for image in paired}
+    labelled = {image.folder for image in paired}
     # Image_01L_2ndHO.png beside Image_01L.jpg, whose mask is Image_01L_1stHO.png, is no image without a mask.
-    known = {(image.name.rpartition("/")[0], image.stem) for image in paired}
+    known = {(image.folder, image.stem) for image in paired}
     alone = [image for image in images if image not in paired]
     more = {
         image.name
         for image in alone
-        if any((image.name.rpartition("/")[0], stem) in known for stem in shorter_stems(image.stem))
+        if any((image.folder, stem) in known for stem in shorter_stems(image.stem))
     }
     missing = [image.name for image in alone if image.name not in more]
-    lone = [name for name in missing if name.rpartition("/")[0] in labelled]
-    folders = sorted({name.rpartition("/")[0] for name in missing} - labelled)
+    lone = [name for name in missing if folder_of(name) in labelled]
+    folders = sorted({folder_of(name) for name in missing} - labelled)
     places = some([folder or "." for folder in folders])
     notes = (
         [f"{len(missing) - len(lone)} images left out, in folders without any masks: {places}"]

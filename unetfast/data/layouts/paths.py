@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from unetfast.data.layouts.words import folder_parts, split_of, tokens
-from unetfast.data.listing import Listing, composed
+from unetfast.data.listing import Listing, composed, file_of, folder_of
 from unetfast.spec import FileRef
 
 __all__ = ["Resolver", "is_absolute", "shared_depth", "split_in"]
@@ -30,8 +30,8 @@ class Resolver:
         self._listing = listing
         self._by_file: dict[str, list[str]] = defaultdict(list)
         for name in listing.names:
-            self._by_file[_folded(name.rpartition("/")[2])].append(name)
-        folders = {_folded(name.rpartition("/")[0]) for name in listing.names}
+            self._by_file[_folded(file_of(name))].append(name)
+        folders = {_folded(folder_of(name)) for name in listing.names}
         self._folders = {
             folder.split("/", depth)[-1] for folder in folders for depth in range(folder.count("/") + 1)
         }
@@ -72,7 +72,7 @@ class Resolver:
 
     def _listed(self, path: str, beside: str, role: str | None) -> str | None:
         path = path.removeprefix("./")
-        folder = beside.rpartition("/")[0]
+        folder = folder_of(beside)
         for candidate in ([f"{folder}/{path}"] if folder else []) + [path]:
             if candidate in self._listing:
                 return candidate

@@ -20,7 +20,7 @@ from unetfast.data.layouts.found import Found, as_one
 from unetfast.data.layouts.outlined import Outlines
 from unetfast.data.layouts.paths import Resolver
 from unetfast.data.layouts.words import shorter_stems
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, file_of, stem_of
 from unetfast.data.polygons import Outline, Starts
 from unetfast.errors import DatasetError, ImageError
 from unetfast.imaging import array_shape, header, read_bytes
@@ -58,7 +58,7 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 
 def _is_submission(name: str) -> bool:
     """Whether a table is what Kaggle shows as an example of an answer: its runs are made up."""
-    return "submission" in name.rpartition("/")[2].lower()
+    return "submission" in file_of(name).lower()
 
 
 def _table(listing: Listing, name: str, mask: str | None) -> Found | None:
@@ -110,7 +110,7 @@ class _Images:
 
     def __init__(self, listing: Listing) -> None:
         self._resolver = Resolver(listing)
-        self._by_stem = {name.rpartition("/")[2].rpartition(".")[0]: name for name in listing.images}
+        self._by_stem = {stem_of(name): name for name in listing.images}
         self._names = listing.images
 
     @cached_property

@@ -16,7 +16,7 @@ import numpy as np
 
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.outlined import Outlines, runs_of
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, file_of, folder_of
 from unetfast.data.polygons import Outline, Rings
 from unetfast.errors import DatasetError
 
@@ -48,13 +48,13 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 
 
 def _of_image(name: str) -> bool:
-    return name.lower().endswith(".json") and name.rpartition("/")[0].rpartition("/")[2].lower() == "ann"
+    return name.lower().endswith(".json") and file_of(folder_of(name)).lower() == "ann"
 
 
 def _image(listing: Listing, name: str) -> str | None:
     """Return the image of ``ds/ann/x.jpg.json``; old exports write ``x.json``."""
     folder, _, file = name.rpartition("/")
-    above, stem = folder.rpartition("/")[0], file.rpartition(".")[0]
+    above, stem = folder_of(folder), file.rpartition(".")[0]
     beside = [f"{above}/{kind}/".lstrip("/") for kind in ("img", "image", "images")]
     exact = next((place + stem for place in beside if place + stem in listing), None)
     if exact is not None:

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.paths import split_in
 from unetfast.data.layouts.words import folder_parts, rank, read_together, role_of, strip_word, tokens
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, file_of
 from unetfast.errors import DatasetError
 from unetfast.spec import Sample
 
@@ -80,7 +80,7 @@ def _fixed_names(folders: dict[str, dict[str, str]]) -> Groups:
     small = {
         folder: files
         for folder, files in folders.items()
-        if 2 <= len(files) <= 16 and folder_parts(folder.rpartition("/")[2]).split is None
+        if 2 <= len(files) <= 16 and folder_parts(file_of(folder)).split is None
     }
     if len(small) < 2 or 2 * len(small) < len(folders):
         return {}

@@ -12,7 +12,7 @@ import re
 from unetfast.data.layouts import paired
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.outlined import Outlines
-from unetfast.data.listing import Listing
+from unetfast.data.listing import Listing, file_of
 from unetfast.data.polygons import Rings
 from unetfast.errors import DatasetError
 
@@ -91,7 +91,7 @@ def _names(listing: Listing) -> list[str]:
             continue
         return [re.sub(r"^\s*(-\s|\d+\s*:)", "", item).strip().strip("'\"") for item in items if item.strip()]
     for file in listing.names:
-        if file.rpartition("/")[2].lower() in _NAME_LISTS:
+        if file_of(file).lower() in _NAME_LISTS:
             lines = (listing.text_or_none(file, _MOST_BYTES) or "").splitlines()
             return [line.strip() for line in lines if line.strip()]
     return []
