@@ -28,6 +28,8 @@ def test_thin_lines_survive_shrinking() -> None:
     small = thumbnail(image, labels, 100)
     assert max(small.shape) <= 100
     assert (small.any(axis=2).sum(axis=1) > 0).sum() == 1
+    strip = thumbnail(np.zeros((5, 3000, 3), np.uint8), np.ones((5, 3000), np.uint8), 100)
+    assert strip.shape == (1, 100, 3)
 
 
 def test_colours_differ() -> None:

@@ -144,7 +144,7 @@ def _write_page(path: Path, found: DataSet, findings: list[Finding], count: int)
         except UnetfastError:
             continue  # it is among the findings
         caption = f"{sample.split}/{sample.id}" if sample.split else sample.id
-        figures.append(figure_html(thumbnail(image, labels, 720), caption, side_px=720))
+        figures.append(figure_html(thumbnail(image, labels, 720), caption))
     shares = _class_rows(found)
     rows = [(finding.severity, finding.topic, str(finding)) for finding in findings]
     body = (

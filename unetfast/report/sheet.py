@@ -69,19 +69,13 @@ def thumbnail(image: NDArray[np.uint8], labels: NDArray[np.uint8], side_px: int)
     """
     factor = -(-max(labels.shape) // side_px)
     h, w = (max(1, extent // factor) for extent in labels.shape)
-    if factor == 1 or min(labels.shape) < factor:
-        return overlay(image, labels)
+    if min(labels.shape) < factor:  # a strip, of whose short side nothing would be left
+        return np.asarray(resize(overlay(image, labels), h, w), np.uint8)
     inside = (slice(0, h * factor), slice(0, w * factor))
     return overlay(resize(image[inside], h, w), shrunk(labels[inside], factor))
 
 
-def _shrunk(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
-    factor = min(1.0, side_px / max(picture.shape[:2]))
-    height, width = (max(1, round(extent * factor)) for extent in picture.shape[:2])
-    return np.asarray(resize(picture, height, width), np.uint8)
-
-
-def figure_html(picture: NDArray[np.uint8], caption: str, side_px: int = 360) -> str:
+def figure_html(picture: NDArray[np.uint8], caption: str) -> str:
     """Return an HTML figure that holds its picture inside, as JPEG.
 
     Parameters
@@ -89,10 +83,8 @@ def figure_html(picture: NDArray[np.uint8], caption: str, side_px: int = 360) ->
     picture : (H, W, 3) uint8
     caption : str
         Plain text.
-    side_px : int
-        Larger pictures are shrunk to it.
     """
-    data = base64.b64encode(encode(Picture(_shrunk(picture, side_px), "jpeg"))).decode("ascii")
+    data = base64.b64encode(encode(Picture(picture, "jpeg"))).decode("ascii")
     text = html.escape(caption)
     image = f'<img alt="{text}" src="data:image/jpeg;base64,{data}">'
     return f"<figure>{image}<figcaption>{text}</figcaption></figure>"

@@ -36,18 +36,16 @@ def roles_of(files: list[File], mask: str | None) -> tuple[list[File], list[File
         and (file.role is None or core in stems[file.folder])
     }
     masks = [file for file in files if file.role == "mask" or file.name in marked]
-    taken = {file.name for file in masks}
+    rest = _but(masks, files)
     if mask is not None:
         wanted = [word.strip().casefold() for word in mask.split(",")]
         masks = [file for file in files if any(is_called(file, word) for word in wanted)]
-        taken |= {file.name for file in masks}
-    rest = [file for file in files if file.name not in taken]
+        rest = _but(masks, rest)
     beside = {folder_of(name) for name in marked}  # a mask beside it makes it an image
     images = [file for file in rest if file.role == "image" or file.folder in beside]
     images = images if any(file.role == "image" for file in images) else rest
     if len(images) < len(rest):
-        kept = {file.name for file in images}
-        places = sorted({file.folder or "." for file in rest if file.name not in kept})
+        places = sorted({file.folder or "." for file in _but(images, rest)})
         notes.append(
             f"{len(rest) - len(images)} pictures left out, in neither an image nor a mask folder: "
             + some(places)
@@ -62,17 +60,15 @@ def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], li
     """Find masks that their own folder does not give away: one above, twins beside photos, and such."""
     masks = [replace(file, role="mask", role_folder=top) for file in images if (top := _masks_above(file))]
     if masks and len(masks) < len(images):
-        names = {file.name for file in masks}
-        return [file for file in images if file.name not in names], masks, []
+        return _but(masks, images), masks, []
     by_place: dict[tuple[str, str], list[File]] = defaultdict(list)
     for file in images:
         by_place[file.folder, file.stem.casefold()].append(file)
     twins = [sorted(pair, key=_is_jpeg, reverse=True) for pair in by_place.values() if len(pair) == 2]
     if twins and all(_is_jpeg(a) and not _is_jpeg(b) for a, b in twins):
         masks = [b for _, b in twins]
-        names = {file.name for file in masks}
         note = "photos are the .jpg files, masks the others of the same name beside them"
-        return [file for file in images if file.name not in names], masks, [note]
+        return _but(masks, images), masks, [note]
     folders: dict[str, list[File]] = defaultdict(list)
     for file in rest:
         folder = file_of(file.folder)
@@ -90,10 +86,15 @@ def _unnamed_masks(images: list[File], rest: list[File]) -> tuple[list[File], li
             return photos, others, [f"masks are in {folder}/, the only other folder with the same names"]
     if (end := _added_end(images)) is not None:
         masks = [file for file in images if file.stem.endswith(end)]
-        names = {file.name for file in masks}
         note = f"masks are the files called as an image with {end} behind it"
-        return [file for file in images if file.name not in names], masks, [note]
+        return _but(masks, images), masks, [note]
     return images, [], []
+
+
+def _but(taken: list[File], files: list[File]) -> list[File]:
+    """Return the files that are not among those taken."""
+    names = {file.name for file in taken}
+    return [file for file in files if file.name not in names]
 
 
 def _masks_above(file: File) -> str | None:
