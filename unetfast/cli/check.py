@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unetfast.cli.data import data_options, open_data, plain, progress_of, summary
-from unetfast.cli.options import config_option, from_command_line, refuse_unwritable
+from unetfast.cli.data import open_data, plain, progress_of, summary
+from unetfast.cli.options import config_option, from_command_line, refuse_unwritable, settings_options
 from unetfast.errors import DatasetError
 from unetfast.train.settings import TrainSettings
 
@@ -25,7 +25,7 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 @click.command("check")
 @click.argument("data", type=click.Path(path_type=Path))
-@data_options("layout", "mask", "mask_values", "ignore_label", "skip_unmatched")
+@settings_options(TrainSettings, only=("layout", "mask", "mask_values", "ignore_label", "skip_unmatched"))
 @click.option(
     "-o",
     "--output",

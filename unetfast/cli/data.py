@@ -1,29 +1,20 @@
-"""A command's data: its options, and how it is opened, looked at and described before work."""
+"""A command's data: how it is opened, looked at and described before work."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from unetfast.cli.options import progress_bar, settings_options
+from unetfast.cli.options import progress_bar
 from unetfast.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from unetfast.data import DataSet
     from unetfast.data.encoding import LabelEncoding
 
-__all__ = ["data_options", "open_data", "open_examined", "plain", "progress_of", "say_decisions", "summary"]
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def data_options(*names: str) -> Callable[[F], F]:
-    """Return those options of training that say how data is read, for a command that reads data too."""
-    others = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in names]
-    return settings_options(TrainSettings, leave_out=others)
+__all__ = ["open_data", "open_examined", "plain", "progress_of", "say_decisions", "summary"]
 
 
 def open_examined(settings: TrainSettings) -> DataSet:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unetfast.backends import BACKENDS, DEVICES
-from unetfast.cli.data import data_options, open_data, say_decisions
-from unetfast.cli.options import from_command_line
+from unetfast.cli.data import open_data, say_decisions
+from unetfast.cli.options import from_command_line, settings_options
 from unetfast.errors import ConfigError, DatasetError, require
 from unetfast.train.settings import TrainSettings
 
@@ -26,7 +26,7 @@ __all__ = ["eval_"]
 @click.command("eval")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@data_options("layout", "mask", "mask_values", "skip_unmatched")
+@settings_options(TrainSettings, only=("layout", "mask", "mask_values", "skip_unmatched"))
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split of the data.")
 @click.option(
     "--threshold",

@@ -37,7 +37,9 @@ config_option = click.option(
 )
 
 
-def settings_options(settings: type[Any], *, leave_out: Sequence[str] = ()) -> Callable[[F], F]:
+def settings_options(
+    settings: type[Any], *, only: Sequence[str] = (), leave_out: Sequence[str] = ()
+) -> Callable[[F], F]:
     """Turn every field of a settings dataclass into an option of the command.
 
     The options have no defaults of their own: what the user did not say stays out, so that
@@ -47,13 +49,13 @@ def settings_options(settings: type[Any], *, leave_out: Sequence[str] = ()) -> C
     ----------
     settings : type
         A dataclass whose fields were made by ``unetfast.settings.setting``.
-    leave_out : sequence of str
-        Fields this command does not offer.
+    only, leave_out : sequence of str
+        Fields that this command offers, where not all, and fields that it does not.
     """
 
     def decorate(function: F) -> F:
         for field in reversed(dataclasses.fields(settings)):
-            if field.name not in leave_out:
+            if field.name not in leave_out and (not only or field.name in only):
                 function = _option(field)(function)
         return function
 

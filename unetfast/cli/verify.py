@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from unetfast.backends import DEVICES
-from unetfast.cli.options import say
+from unetfast.cli.options import say, settings_options
+from unetfast.export.settings import ExportSettings
 
 __all__ = ["verify"]
 
@@ -31,17 +32,7 @@ __all__ = ["verify"]
     "--threads", default=0, type=click.IntRange(0), show_default=True, help="CPU threads; 0 takes all cores."
 )
 @click.option("--rebuild", is_flag=True, help="First rebuild a TensorRT plan that was built for another GPU.")
-@click.option("--max-differ", type=click.FloatRange(0, 1), help="Largest fraction of pixels that may differ.")
-@click.option(
-    "--min-dice",
-    type=click.FloatRange(0, 1),
-    help="Lowest Dice against the checkpoint that any class may have.",
-)
-@click.option(
-    "--max-drop",
-    type=click.FloatRange(0, 100),
-    help="Most points of Dice against the truth that may be lost.",
-)
+@settings_options(ExportSettings, only=("max_differ", "min_dice", "max_drop"))
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
 def verify(
     artifact: Path,
