@@ -93,7 +93,7 @@ def _default_text(field: dataclasses.Field[Any]) -> str:
 
 
 def from_command_line(settings: type[Any], said: dict[str, Any], config: Path | None = None) -> Any:
-    """Merge command line over configuration file over defaults.
+    """Return settings, checked: command line over configuration file over defaults.
 
     Parameters
     ----------
@@ -103,11 +103,6 @@ def from_command_line(settings: type[Any], said: dict[str, Any], config: Path | 
         What click collected; None and empty tuples mean "not said".
     config : Path, optional
         A TOML file; keys are field names.
-
-    Returns
-    -------
-    settings
-        A checked instance.
 
     Raises
     ------

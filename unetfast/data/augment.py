@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unetfast.spec import IGNORE
 
-__all__ = ["Augmentation", "crop_at", "recolour"]
+__all__ = ["NONE", "Augmentation", "crop_at", "recolour"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Augmentation:
     grain: float = 0.15
 
 
+# Crops are cut as they are.
 NONE = Augmentation(mirror=False, turn=False, tilt_deg=0.0, scale=1.0, light=0.0, grain=0.0)
 
 
@@ -111,18 +112,7 @@ def crop_at(
 
 
 def recolour(image: NDArray[np.uint8], how: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Change brightness, contrast, gamma and tint, and sometimes blur or add noise.
-
-    Parameters
-    ----------
-    image : (H, W, C) uint8
-    how : Augmentation
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    (H, W, C) uint8
-    """
+    """Change brightness, contrast, gamma and tint of (H, W, C) pixels; sometimes blur them or add noise."""
     channels = image.shape[2]
     if how.light:
         ramp = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, how.light / 2))

@@ -47,8 +47,7 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     foreground : float
         Share of crops that are centred on a pixel of a class other than the background. Every
         such class of the image is as likely, so that rare ones are seen.
-    augmentation : Augmentation or None
-        None: crops are cut as they are, with nothing turned or recoloured.
+    augmentation : Augmentation
     seed : int
     cache : {"auto", "ram", "none"}
         Keep decoded images in memory. "auto" does where they take less than 40 % of what is free.
@@ -76,7 +75,7 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         whole: bool = False,
         crops: int = 0,
         foreground: float = 0.5,
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation = NONE,
         seed: int = 0,
         cache: str = "auto",
     ) -> None:
@@ -86,7 +85,7 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             raise ConfigError("a training set needs at least one sample")
         self.samples, self.encoding, self.channels = list(samples), encoding, channels
         self.size_px, self.whole, self.foreground, self.seed = size_px, whole, foreground, seed
-        self.augmentation = NONE if augmentation is None else augmentation
+        self.augmentation = augmentation
         probe = [self._read(sample) for sample in self.samples[:: max(1, len(samples) // 8)][:8]]
         pixels = float(np.mean([labels.size for _, labels in probe]))
         needed = pixels * (channels + 1) * len(samples)

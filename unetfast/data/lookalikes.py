@@ -52,18 +52,7 @@ def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint:
 
 
 def lookalikes(prints: Sequence[Fingerprint | None]) -> list[tuple[int, int]]:
-    """Return pairs of indices of pictures that are nearly the same.
-
-    Parameters
-    ----------
-    prints : sequence of Fingerprint or None
-        None: that picture cannot be read.
-
-    Returns
-    -------
-    list of (int, int)
-        In order.
-    """
+    """Return pairs of indices, in order, of pictures that are nearly the same; None cannot be read."""
     known = {i: (print_[0], print_[1]) for i, print_ in enumerate(prints) if print_ and print_[1] is not None}
     buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
     for i, (code, _) in known.items():

@@ -14,17 +14,7 @@ __all__ = ["are_pieces", "number_objects"]
 
 
 def number_objects(stats: Sequence[MaskStats], values: Sequence[int], levels: Levels) -> str | None:
-    """Return why values look like numbers of objects, or None where they do not.
-
-    Parameters
-    ----------
-    stats : sequence of MaskStats
-        Of each sample.
-    values : sequence of int
-        The values that are meant.
-    levels : Levels
-        Of the whole set.
-    """
+    """Return why the values that are meant look like numbers of objects, or None where they do not."""
     void = void_of(values)
     # Among others it is the number of an object, too.
     none = {0} if void - 1 in values else {0, void}

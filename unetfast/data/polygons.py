@@ -75,14 +75,6 @@ def drawn(sample: Sample, classes: Sequence[str], picture: Picture) -> tuple[NDA
 
     Large areas are drawn before small ones, so that what lies on something stays visible.
 
-    Parameters
-    ----------
-    sample : Sample
-        With ``polygons``: pairs of class name and :class:`Outline`.
-    classes : sequence of str
-    picture : Picture
-        Its image.
-
     Returns
     -------
     (H, W) uint8

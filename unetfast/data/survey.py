@@ -109,22 +109,12 @@ class Survey:
 def _sum(parts: Iterable[dict[int, int]]) -> Counter[int]:
     total: Counter[int] = Counter()
     for part in parts:
-        for code, count in part.items():
-            total[code] += count
+        total.update(part)
     return total
 
 
 def survey(samples: Sequence[Sample], progress: Progress | None = None, domain: str | None = None) -> Survey:
-    """Read every mask and count its values.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-    progress : callable, optional
-        Called with the number of samples looked at and their total.
-    domain : str, optional
-        What a code is; otherwise what suits all masks together.
-    """
+    """Read every mask and count its values; `domain` is what a code is, else what suits all together."""
     stats = list(in_threads(_looked_at, samples, progress))
     domain = domain or _domain(stats)
     fits = (domain, "numbers") if domain == "grey" else (domain,)

@@ -141,12 +141,7 @@ def narrow_range(pixels: NDArray[Any]) -> tuple[int, int] | None:
 
     It takes 8 bits: of less than a sixteenth of the 16 bits' range it sees 16 of 256 levels, or fewer.
     Cameras of 10 and 12 bits, microscopes and thermal cameras write such files. A picture of one value
-    has nothing that could be seen.
-
-    Parameters
-    ----------
-    pixels : (H, W, C)
-        As of a Picture; of grey and RGB with alpha the colours count.
+    has nothing that could be seen. Of grey and RGB with alpha the colours count.
     """
     if pixels.dtype != np.uint16:
         return None

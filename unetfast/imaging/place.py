@@ -77,10 +77,6 @@ def place_of(page: Any) -> Place | None:
 
     A coordinate system without a number of EPSG's is left out. Pages that are stored turned or
     mirrored have no place.
-
-    Parameters
-    ----------
-    page : tifffile.TiffPage
     """
     if page.tags.valueof(274) not in (None, 1):
         return None

@@ -302,10 +302,6 @@ def _reduced(page: Any) -> bool:
 def to_samples(page: Any, name: str) -> NDArray[Any]:
     """Decode a page.
 
-    Parameters
-    ----------
-    page : tifffile.TiffPage
-
     Returns
     -------
     (H, W, S) uint8, uint16, float32 or bool

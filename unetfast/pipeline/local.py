@@ -125,17 +125,7 @@ class Stage:
 
 
 class Engine:
-    """One run of the stages; see the module.
-
-    Parameters
-    ----------
-    context : Context
-    segmenter : Segmenter
-    output : Output
-    journal : Journal
-    workers : int
-        Threads that read, and threads that write.
-    """
+    """One run of the stages; see the module. So many `workers` read, and as many write."""
 
     def __init__(
         self,

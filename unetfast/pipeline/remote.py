@@ -151,7 +151,7 @@ def find_remote(url: str, found: Found, *, recursive: bool) -> Iterator[Item | S
         yield Item(RemoteFile(files, root, url), name, name.rpartition(".")[0] or name)
         return
     members = _members(files)
-    yield from _outside(members, url)
+    yield from _outside(members)
     pending = [root]
     while pending:
         names: dict[str, str] = {}
@@ -184,7 +184,7 @@ def _members(files: Any) -> Counter[str]:
     return Counter(posixpath.normpath(name).lstrip("/") for name in names if not name.endswith("/"))
 
 
-def _outside(members: Counter[str], url: str) -> Iterator[Skipped]:
+def _outside(members: Counter[str]) -> Iterator[Skipped]:
     """Name the photos of an archive whose path leads out of it, which no listing shows."""
     for name in sorted(members):
         if name.startswith("../") and classify(name.rpartition("/")[2], False, Found()) == "image":

@@ -232,14 +232,7 @@ def _ray_engine(*arguments: Any) -> RayEngine:
 
 
 def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> bytes:
-    """Process one photo in memory, for pipes.
-
-    Parameters
-    ----------
-    data : bytes
-        The photo's file.
-    settings : RunSettings
-    model : str or Path
+    """Process the file of one photo in memory, for pipes.
 
     Returns
     -------

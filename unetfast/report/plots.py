@@ -51,11 +51,7 @@ def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
 def curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Draw loss, Dice and IoU of training and validation over the epochs, and the learning rate.
 
-    Parameters
-    ----------
-    path : Path
-    rows : sequence of dict
-        The rows of ``results.csv``.
+    `rows` are those of ``results.csv``.
     """
     figure = new_figure(13, 3.4)
     axes = figure.subplots(1, 4)
@@ -84,14 +80,7 @@ def curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def class_frequencies(path: Path, classes: Sequence[str], pixels: NDArray[np.int64]) -> None:
-    """Draw the share of labelled pixels of each class.
-
-    Parameters
-    ----------
-    path : Path
-    classes : sequence of str
-    pixels : (K,) int64
-    """
+    """Draw the share of labelled pixels of each class, of which there are (K,) `pixels`."""
     figure = new_figure(6, 1.2 + 0.35 * len(classes))
     ax = figure.subplots()
     shares = 100 * pixels / max(1, int(pixels.sum()))
@@ -112,12 +101,7 @@ def compare(
 ) -> None:
     """Draw one row per image: the image, the truth, the prediction, where they differ.
 
-    Parameters
-    ----------
-    path : Path
-    rows : sequence of (caption, (H, W, C) uint8 image, (H, W) uint8 truth, (H, W) uint8 prediction)
-    classes : sequence of str
-    title : str
+    `rows` are of a caption, an (H, W, C) image, its (H, W) truth and its (H, W) prediction.
     """
     heights = [min(2.0, max(0.3, truth.shape[0] / truth.shape[1])) for _, _, truth, _ in rows]
     figure = new_figure(13, 0.6 + 3.1 * sum(heights) + 0.1 * len(rows))
@@ -160,15 +144,7 @@ def _errors(
 
 
 def confusion(path: Path, matrix: NDArray[np.int64], classes: Sequence[str]) -> None:
-    """Draw a confusion matrix: pixels, and per cent of the true class.
-
-    Parameters
-    ----------
-    path : Path
-    matrix : (K, K) int64
-        Row: truth, column: prediction.
-    classes : sequence of str
-    """
+    """Draw a confusion matrix, row truth, column prediction: pixels, and per cent of the true class."""
     count = len(classes)
     side = max(4.0, 0.75 * count + 2.0)
     figure = new_figure(side + 0.6, side)

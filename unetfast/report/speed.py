@@ -16,13 +16,7 @@ _COLOURS = {"torch": GREY, "onnxruntime": BLUE, "openvino": ORANGE, "tensorrt": 
 def speed_against_quality(path: Path, rows: list[dict[str, Any]], title: str) -> None:
     """Draw p50 latency (logarithmic) against Dice, or against agreement where there is no truth.
 
-    Parameters
-    ----------
-    path : Path
-        A PNG.
-    rows : list of dict
-        As ``unetfast.bench.models.bench_models`` gives them.
-    title : str
+    `rows` are as ``unetfast.bench.models.bench_models`` gives them.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from unetfast.data.augment import Augmentation
+from unetfast.data.augment import NONE, Augmentation
 from unetfast.data.dataset import Crops
 from unetfast.data.encoding import LabelEncoding
 from unetfast.settings import available_cores
@@ -20,12 +20,7 @@ from unetfast.train.settings import TrainSettings
 
 __all__ = ["Batches"]
 
-
-_AUGMENTATIONS = {
-    "full": Augmentation(),
-    "upright": Augmentation(turn=False),
-    "none": None,
-}
+_AUGMENTATIONS = {"full": Augmentation(), "upright": Augmentation(turn=False), "none": NONE}
 
 
 class Batches:

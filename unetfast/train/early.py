@@ -15,11 +15,7 @@ __all__ = ["refuse_slips"]
 def refuse_slips(settings: TrainSettings, *, resumed: bool) -> None:
     """Raise what training would raise for these settings on any data.
 
-    Parameters
-    ----------
-    settings : TrainSettings
-    resumed : bool
-        The output folder holds the run that is gone on with.
+    A `resumed` run has its weights, and its output folder holds it.
 
     Raises
     ------

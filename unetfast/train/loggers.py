@@ -89,16 +89,7 @@ class Loggers:
     """The trackers a run asked for.
 
     A tracker that fails later, say since its server is down, costs its own record and a warning,
-    never the training: ``results.csv`` has the same numbers.
-
-    Parameters
-    ----------
-    names : sequence of str
-    folder : Path
-        Of the run.
-    settings : dict
-    say : callable
-        Prints a line for people.
+    never the training: ``results.csv`` has the same numbers. `say` prints a line for people.
 
     Raises
     ------

@@ -85,13 +85,7 @@ def describe(
 ) -> ModelSpec:
     """Build the spec of the model that these settings train on this data.
 
-    Parameters
-    ----------
-    settings : TrainSettings
-    data : DataSet
-    train, val : sequence of Sample
-    before : ModelSpec, optional
-        Of the model that is trained on; its network and normalisation stay.
+    The network and the normalisation of a model that is trained on, `before`, stay.
 
     Raises
     ------
@@ -225,13 +219,7 @@ def largest_batch(
 ) -> int:
     """Find the largest power of two that trains in 90 % of the device's memory.
 
-    Parameters
-    ----------
-    gradients : callable
-        Forward and backward of a batch: (N, H, W, C) uint8 and (N, H, W) uint8.
-    spec : ModelSpec
-    imgsz : int
-    device : torch.device
+    `gradients` does forward and backward of a batch, (N, H, W, C) uint8 and (N, H, W) uint8.
 
     Raises
     ------

@@ -39,20 +39,11 @@ class Average:
 
 
 def settle_norms(model: nn.Module, average: Average, *, first: bool) -> None:
-    """Put the batch norms into eval mode, from `first` on with the averaged statistics.
+    """Put the batch norms into eval mode; in the `first` such epoch they take over the averaged statistics.
 
     The last epochs then train what will be run. Batches of four whose images differ widely, such
     as fluorescence and stained tissue, have statistics that are no image's own: on dsb2018 the first
     such epoch took the validation loss from 0.89 to 0.37, and the Dice from 0.85 to 0.89.
-
-    Parameters
-    ----------
-    model : nn.Module
-        In training mode.
-    average : Average
-        Of `model`.
-    first : bool
-        Take over the averaged statistics; later epochs keep them.
     """
     if first:
         mine = dict(model.named_buffers())

@@ -31,16 +31,9 @@ PARITY_PX = 640  # of each side of the images kept in a checkpoint, so that it s
 
 
 class Truths:
-    """The validation images; iterating gives this process's share of (id, image, truth).
+    """The validation images, kept in memory where `cached`.
 
-    Parameters
-    ----------
-    samples : sequence of Sample
-    encoding : LabelEncoding
-    channels : int
-    team : Team
-    cached : bool
-        Keep them decoded in memory.
+    Iterating gives this process's share of (id, image, truth).
     """
 
     def __init__(
@@ -65,17 +58,7 @@ class Truths:
 def validate(
     model: nn.Module, truths: Truths, spec: ModelSpec, loss_of: Loss, device: torch.device, team: Team
 ) -> tuple[Evaluation, float]:
-    """Measure a network on whole images.
-
-    Parameters
-    ----------
-    model : nn.Module
-        In eval mode.
-    truths : Truths
-    spec : ModelSpec
-    loss_of : Loss
-    device : torch.device
-    team : Team
+    """Measure a network that is in eval mode on whole images.
 
     Returns
     -------
@@ -109,16 +92,8 @@ def save_best(
 ) -> None:
     """Write the checkpoint to run and export: the weights, and what they answer on a few real images.
 
-    The answers are computed on the CPU, where exports are compared with them.
-
-    Parameters
-    ----------
-    path : Path
-    model : nn.Module
-    spec : ModelSpec
-    row : dict
-        The epoch's numbers; they are stored, and their threshold becomes the model's.
-    pairs : sequence of (id, image, truth)
+    The answers are computed on the CPU, where exports are compared with them. `row` has the epoch's numbers:
+    they are stored, and their threshold becomes the model's.
     """
     metrics = {name: value for name, value in row.items() if not math.isnan(value)}  # JSON has no NaN
     spec = spec.replace(threshold=row["threshold"], training={**spec.training, "metrics": metrics})

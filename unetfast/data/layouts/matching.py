@@ -152,13 +152,11 @@ def match_files(images: list[File], masks: list[File]) -> tuple[Matched, list[st
     return matched, [mask.name + doubt for mask, doubt in orphans], notes
 
 
-def _as_written(file: File, role: str) -> File:
-    del role
+def _as_written(file: File, _: str) -> File:
     return file
 
 
-def _unpadded(file: File, role: str) -> File:
-    del role
+def _unpadded(file: File, _: str) -> File:
     return replace(file, stem=re.sub(r"(?<!\d)0+(?=\d)", "", file.stem))
 
 
@@ -167,8 +165,7 @@ def _by_folder(file: File, role: str) -> File:
     return replace(file, stem=f"{file.place[-1]}_{file.stem}") if role == "mask" and file.place else file
 
 
-def _numbered(file: File, role: str) -> File:
-    del role
+def _numbered(file: File, _: str) -> File:
     numbers = re.findall(r"\d+", file.stem)
     return replace(file, stem=numbers[0].lstrip("0") or "0") if len(numbers) == 1 else file
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import filterfalse
 
 import numpy as np
 
@@ -136,16 +137,11 @@ class _Images:
 
 def near_miss(listing: Listing) -> str:
     """Say that a table holds runs of images that are not called as it says; or nothing."""
-    for name in listing.ending(".csv")[:50]:
+    for name in filterfalse(_is_submission, listing.ending(".csv")[:50]):
         rows = csv.reader(io.StringIO((listing.text_or_none(name, _MOST_BYTES) or "")[:65536]))
         head = [cell.strip().lower() for cell in next(rows, [])]
         at_runs, at_image, first = _first(head, _RUNS), _first(head, _IMAGES + _BOTH), next(rows, [])
-        if (
-            not _is_submission(name)
-            and at_runs is not None
-            and at_image is not None
-            and at_image < len(first)
-        ):
+        if at_runs is not None and at_image is not None and at_image < len(first):
             return (
                 f" {name} holds runs, but no image is called as its {head[at_image]} says, such as "
                 f"{first[at_image]}: change that column to the names of the image files."

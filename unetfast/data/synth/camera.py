@@ -12,17 +12,7 @@ __all__ = ["photograph"]
 
 
 def photograph(rng: Rng, image: Field) -> NDArray[np.uint8]:
-    """Turn a drawn scene into what a phone would have saved.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    image : (H, H, 3) float32 in [0, 1]
-
-    Returns
-    -------
-    (H, H, 3) uint8
-    """
+    """Turn a drawn scene, (H, H, 3) float32 in [0, 1], into what a phone would have saved, in uint8."""
     image = _light(rng, image)
     image = _lens(rng, image)
     image = _sensor(rng, image)

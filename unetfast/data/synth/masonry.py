@@ -108,7 +108,7 @@ def masonry(rng: Rng, size_px: int) -> Field:
     kinds: list[Callable[[Rng, int], Field]] = [concrete, plaster, plaster, marble]
     body = kinds[rng.integers(len(kinds))](rng, size_px)
     if chance(rng, 0.5):
-        body = _jumbled(rng, body, cells)
+        body = _jumbled(body, cells)
     if chance(rng, 0.3):
         body = body * tint(rng, 0.6, 1.1, 0.15)
     if chance(rng, 0.25):
@@ -129,7 +129,7 @@ def masonry(rng: Rng, size_px: int) -> Field:
     return np.asarray(body * (1 - joint) + joints * joint, np.float32)
 
 
-def _jumbled(rng: Rng, body: Field, cells: Lattice) -> Field:
+def _jumbled(body: Field, cells: Lattice) -> Field:
     """Give each stone its own piece of the texture: veins end at the joint."""
     size_px = body.shape[0]
     grid_y, grid_x = np.mgrid[0:size_px, 0:size_px].astype(np.float32)

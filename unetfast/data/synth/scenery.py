@@ -19,18 +19,7 @@ FINE = 2  # drawn at twice the size and averaged, so that edges are as smooth as
 
 
 def scenery(rng: Rng, size_px: int) -> Field:
-    """Draw one to four layers of things in front of the sky or of each other.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    size_px : int
-        Side of the picture.
-
-    Returns
-    -------
-    (size_px, size_px, 3) float32 in [0, 1]
-    """
+    """Draw one to four layers of things in front of the sky or of each other, (S, S, 3) float32 in [0, 1]."""
     image = sky(rng, size_px) if chance(rng, 0.6) else things(rng, sky(rng, size_px))
     draws = list(LAYERS.values())
     for _ in range(int(rng.integers(1, 4))):

@@ -27,22 +27,7 @@ SURFACES: dict[str, tuple[Callable[[Rng, int], Field], float]] = {
 
 
 def surface(rng: Rng, size_px: int, photos: Sequence[NDArray[np.uint8]] = (), share: float = 0.5) -> Field:
-    """Draw one surface.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    size_px : int
-        Side of the picture.
-    photos : sequence of (H, W, 3) uint8
-        Crack-free photographs to take patches of.
-    share : float
-        The part of the surfaces that comes from `photos`, where there are any.
-
-    Returns
-    -------
-    (size_px, size_px, 3) float32 in [0, 1]
-    """
+    """Draw one surface, (S, S, 3) float32 in [0, 1]; a `share` of them are patches of `photos`, if any."""
     if photos and chance(rng, share):
         return patch(rng, size_px, photos[int(rng.integers(len(photos)))])
     kinds, weights = zip(*SURFACES.values(), strict=True)
