@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from unetfast.backends import SUFFIXES, bundled, read_spec
 from unetfast.bench.settings import BenchSettings
 from unetfast.bench.worker import Worker
+from unetfast.data.collection import find_images, open_dataset
+from unetfast.data.encoding import LabelEncoding
+from unetfast.data.labels import read_pair
 from unetfast.errors import BackendError, ConfigError, DatasetError, UnetfastError
 from unetfast.imaging import middle, network_input, read
 from unetfast.metrics import confusion_matrix, scores
@@ -256,10 +259,6 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
         side = settings.imgsz or 512
         noise = np.random.default_rng(0).integers(0, 256, (side, side, spec.preprocess.channels))
         return [(noise.astype(np.uint8), None)]
-    from unetfast.data.collection import find_images, open_dataset
-    from unetfast.data.encoding import LabelEncoding
-    from unetfast.data.labels import read_pair
-
     channels = spec.preprocess.channels
     try:
         dataset = open_dataset(settings.data, encoding=LabelEncoding.of(spec))

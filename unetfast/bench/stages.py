@@ -99,11 +99,11 @@ def _jobs(folder: str, settings: RunSettings, context: Context) -> list[Job]:
     jobs: list[Job] = []
     pixels = 0
     for item in listing([folder], settings, Found()):
-        job = Job(item) if isinstance(item, Item) else None
         if len(jobs) == ALONE_PHOTOS or pixels > ALONE_PX:
             break
-        if job is None:
+        if not isinstance(item, Item):
             continue
+        job = Job(item)
         with contextlib.suppress(ImageError):  # the run itself counts what cannot be read
             stages.load(job, context)
             stages.decode(job, context)

@@ -9,7 +9,7 @@ import click
 
 from unetfast.cli.data import open_data, plain, progress_of, summary
 from unetfast.cli.options import config_option, from_command_line, refuse_unwritable, settings_options
-from unetfast.errors import DatasetError
+from unetfast.errors import DatasetError, UnetfastError
 from unetfast.train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -133,7 +133,6 @@ def _print_findings(console: Console, findings: list[Finding]) -> None:
 
 def _write_page(path: Path, found: DataSet, findings: list[Finding], count: int) -> None:
     from unetfast.data.labels import read_pair
-    from unetfast.errors import UnetfastError
     from unetfast.imaging import atomic_write
     from unetfast.report.sheet import class_key_html, figure_html, page_html, table_html, thumbnail
 

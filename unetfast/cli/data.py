@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from unetfast.cli.options import progress_bar
+from unetfast.spec import as_text
 from unetfast.train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -96,8 +97,6 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
 def plain(text: str) -> str:
     """Escape what rich would take for markup, and what no terminal can print."""
     from rich.markup import escape
-
-    from unetfast.spec import as_text
 
     return escape(as_text(text))
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unetfast.backends import BACKENDS, DEVICES
+from unetfast.backends import BACKENDS, CHECKPOINTS, DEVICES, bundled, chosen, load
 from unetfast.cli.data import open_data, say_decisions
 from unetfast.cli.options import from_command_line, settings_options
 from unetfast.errors import ConfigError, DatasetError, require
+from unetfast.spec import as_text
 from unetfast.train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -114,13 +115,10 @@ def eval_(
 
 def _load(path: Path, backend: str, device: str, threshold: float | None) -> Backend:
     """Open a model, also a bundled one by its name; a checkpoint so that it answers probabilities."""
-    from unetfast import backends
-    from unetfast.backends import bundled
-
     path = bundled(path) or path
-    backends.BACKENDS[backends.chosen(path, backend, device)]  # an unknown one is an error, also for a .pt
-    if path.suffix.lower() not in backends.CHECKPOINTS:
-        loaded = backends.load(path, backend=backend, device=device)
+    BACKENDS[chosen(path, backend, device)]  # an unknown one is an error, also for a .pt
+    if path.suffix.lower() not in CHECKPOINTS:
+        loaded = load(path, backend=backend, device=device)
         if threshold is not None and loaded.spec.output == "mask":
             raise ConfigError(f"{path}: its threshold is part of the file; use --threshold with the .pt")
     else:
@@ -167,7 +165,6 @@ def _write(folder: Path, result: Evaluation, model: Path, data: Path, scale: flo
     from unetfast.evaluate import THRESHOLDS
     from unetfast.imaging import atomic_write
     from unetfast.report import plots
-    from unetfast.spec import as_text
     from unetfast.train.run_folder import METRICS, write_table
 
     measured = {"model": as_text(str(model)), "data": as_text(str(data)), "scale": scale}

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from unetfast.cli.options import config_option, from_command_line, say, settings_options
+from unetfast.errors import require
 from unetfast.export.settings import ExportSettings
 
 __all__ = ["export"]
@@ -36,8 +37,6 @@ def export(checkpoint: Path, config: Path | None, **said: Any) -> None:
       unetfast export crack --trt                               the bundled model, for this machine's GPU
     """
     settings = from_command_line(ExportSettings, said, config)
-    from unetfast.errors import require
-
     require("torch", "train")
     require("onnxscript", "train")
     from unetfast.export.build import export as build

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from unetfast.errors import ConfigError
+from unetfast.backends import bundled, read_spec
+from unetfast.errors import ConfigError, require
+from unetfast.models import MODELS
 from unetfast.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -46,8 +48,6 @@ def info(
       unetfast info crack --json
       unetfast info unet --width 64 --imgsz 256
     """
-    from unetfast.models import MODELS
-
     if what in MODELS:
         size = {name: value for name, value in (("width", width), ("depth", depth)) if value is not None}
         _show_network(what, channels, classes, imgsz, size)
@@ -56,8 +56,6 @@ def info(
 
 
 def _show_network(arch: str, channels: int, classes: int, imgsz: int, size: dict[str, int]) -> None:
-    from unetfast.errors import require
-
     require("torch", "train")
     from unetfast.models.cost import cost
 
@@ -70,8 +68,6 @@ def _show_network(arch: str, channels: int, classes: int, imgsz: int, size: dict
 
 
 def _show_artifact(what: str, as_json: bool, networks: list[str]) -> None:
-    from unetfast.backends import bundled, read_spec
-
     path = bundled(what) or Path(what)
     if not path.exists() and not path.suffix:
         raise ConfigError(
@@ -109,6 +105,6 @@ def _rows(path: Path, spec: ModelSpec) -> list[tuple[str, str]]:
     return rows
 
 
-def _short(value: object, limit: int = 90) -> str:
+def _short(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if len(text) <= 90 else text[:89] + "…"

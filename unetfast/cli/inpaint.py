@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+import unetfast  # its `imaging`, and NumPy with it, is imported when it is used
 from unetfast.errors import ConfigError, ImageError, InputError
 from unetfast.inpainting import METHODS
 
@@ -87,20 +89,19 @@ def inpaint(
       unetfast inpaint wall.jpg wall_mask.png
       unetfast inpaint wall.tif wall_mask.png -o wall_clean.tif --window 21 --dilate 2
     """
-    from unetfast import imaging
     from unetfast.inpainting import inpaint as fill
     from unetfast.inpainting.mask import dilate
 
     target = output or image.with_name(f"{image.stem}_clean{image.suffix}")
-    if target.suffix.lower() not in imaging.ENDINGS:
+    if target.suffix.lower() not in unetfast.imaging.ENDINGS:
         raise ImageError(
             f"{target}: unknown image ending {target.suffix!r}; name the output: -o {image.stem}_clean.png"
         )
     for source in (image, mask):
         if target.exists() and source.exists() and target.samefile(source):
             raise ConfigError(f"{target}: the output would replace an input; choose another --output")
-    picture = imaging.read(image)
-    marked = _marked(imaging.read_mask(mask), mask_above, mask)
+    picture = unetfast.imaging.read(image)
+    marked = _marked(unetfast.imaging.read_mask(mask), mask_above, mask)
     if marked.shape != picture.pixels.shape[:2]:
         raise ImageError(f"{mask}: {_size(marked)} px, but {image} has {_size(picture.pixels)} px")
     try:
@@ -159,9 +160,7 @@ def _refuse_photograph(values: NDArray[Any], path: Path) -> None:
 
 
 def _same_format(target: Path, picture: Picture) -> bool:
-    from unetfast import imaging
-
-    return target.suffix.lower() in imaging.EXTENSIONS.get(picture.format, ())
+    return target.suffix.lower() in unetfast.imaging.EXTENSIONS.get(picture.format, ())
 
 
 def _size(array: NDArray[Any]) -> str:
@@ -170,23 +169,17 @@ def _size(array: NDArray[Any]) -> str:
 
 def _write(target: Path, picture: Picture, cleaned: NDArray[Any], marked: NDArray[np.bool_]) -> str:
     """Write the result in the format of the target's ending; return how, in words."""
-    import dataclasses
-
-    from unetfast import imaging
-
     if _same_format(target, picture):
-        made = imaging.patched(picture, cleaned, marked)
-        imaging.atomic_write(target, made.data)
+        made = unetfast.imaging.patched(picture, cleaned, marked)
+        unetfast.imaging.atomic_write(target, made.data)
         return str(made.how)
-    imaging.write(target, dataclasses.replace(picture, pixels=cleaned))
+    unetfast.imaging.write(target, dataclasses.replace(picture, pixels=cleaned))
     return f"encoded as {target.suffix[1:].upper()}; {_kept(picture, target)}"
 
 
 def _kept(picture: Picture, target: Path) -> str:
     """Say what of the metadata goes into a file of another format."""
-    from unetfast import imaging
-
-    bmp, tiff = (target.suffix.lower() in imaging.EXTENSIONS[name] for name in ("bmp", "tiff"))
+    bmp, tiff = (target.suffix.lower() in unetfast.imaging.EXTENSIONS[name] for name in ("bmp", "tiff"))
     kept = ["colour profile"] if picture.icc and picture.inks is None and not bmp else []
     kept += ["EXIF"] if picture.exif and not bmp and not tiff else []
     rendered = "CMYK rendered as RGB; " if picture.inks is not None else ""

@@ -15,6 +15,7 @@ import click
 from unetfast import __version__
 from unetfast.cli.options import drop
 from unetfast.errors import UnetfastError
+from unetfast.registry import did_you_mean
 
 __all__ = ["COMMANDS", "cli", "main"]
 
@@ -84,8 +85,6 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Suggest the nearest command for a misspelt one."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from unetfast.registry import did_you_mean
-
             ctx.fail(f"no such command {args[0]!r}{did_you_mean(args[0], list(COMMANDS))}")
         return super().resolve_command(ctx, args)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from unetfast.backends import DEVICES
+from unetfast.backends import DEVICES, PLANS, read_spec
 from unetfast.cli.options import say, settings_options
+from unetfast.errors import require
 from unetfast.export.settings import ExportSettings
 
 __all__ = ["verify"]
@@ -57,21 +58,16 @@ def verify(
       unetfast verify best.int8.onnx --data data/test --backend openvino
       unetfast verify best.engine --against best.pt --data data/val
     """
-    from unetfast.errors import require
-
     require("torch", "train")
-    from unetfast import backends
     from unetfast.export.parity import limits_for, require_passed, summary
     from unetfast.export.verify import checkpoint_of
     from unetfast.export.verify import verify as measure
 
-    if rebuild and artifact.suffix.lower() in backends.PLANS:
+    if rebuild and artifact.suffix.lower() in PLANS:
         from unetfast.export.tensorrt import rebuild_if_stale
 
         rebuild_if_stale(artifact, device, say=say)
-    limits = limits_for(
-        backends.read_spec(artifact).precision, differ=max_differ, dice=min_dice, drop=max_drop
-    )
+    limits = limits_for(read_spec(artifact).precision, differ=max_differ, dice=min_dice, drop=max_drop)
     shown = artifact.with_name(artifact.name + ".refused.png")
     certificate = measure(
         artifact,

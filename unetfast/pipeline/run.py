@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unetfast.backends import bundled, read_spec
 from unetfast.errors import ConfigError, ImageError
@@ -18,14 +18,12 @@ from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Engine, Stage
 from unetfast.pipeline.model import model_sha256, open_model, takes_stacks
 from unetfast.pipeline.output import Output, not_results, refuse_overlap
+from unetfast.pipeline.ray_ import RayEngine
 from unetfast.pipeline.remote import RemoteOutput, find_remote, is_url, local_path
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import Context, Job
 from unetfast.settings import available_cores, check_threads, parse_bytes
-
-if TYPE_CHECKING:
-    from unetfast.pipeline.ray_ import RayEngine
 
 __all__ = [
     "Summary",
@@ -183,7 +181,7 @@ def run(
     with place, Journal(place.journals, journal_name(shard)) as journal:
         workers = settings.workers or available_cores()
         if segmenter is None:
-            engine: Engine | RayEngine = _ray_engine(context, path, output, place, journal, workers)
+            engine: Engine | RayEngine = RayEngine(context, path, output, place, journal, workers)
         else:
             engine = Engine(context, segmenter, place, journal, workers)
         begun = time.perf_counter()
@@ -223,12 +221,6 @@ def _expect_photos(inputs: Sequence[str], settings: RunSettings) -> None:
         raise ImageError(
             f"{', '.join(inputs)}: no photos found{found}; looked for {', '.join(sorted(ENDINGS))}"
         )
-
-
-def _ray_engine(*arguments: Any) -> RayEngine:
-    from unetfast.pipeline.ray_ import RayEngine
-
-    return RayEngine(*arguments)
 
 
 def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from unetfast.data.layouts import paired
 from unetfast.data.layouts.found import Found
 from unetfast.data.listing import Listing
+from unetfast.data.masks import mat_arrays
 from unetfast.spec import FileRef
 
 __all__ = ["find"]
@@ -32,8 +33,6 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 
 
 def _is_crackforest(ref: FileRef) -> bool:
-    from unetfast.data.masks import mat_arrays
-
     return sorted(name.lower() for name, _ in mat_arrays(ref)) == [
         "groundtruth.boundaries",
         "groundtruth.segmentation",
