@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from unetfast import checkpoint
+from unetfast import backends, checkpoint
 from unetfast.errors import ArtifactError
 from unetfast.models.unet import UNet
 from unetfast.spec import ModelSpec, PreprocessSpec
@@ -119,6 +120,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     "changes", [{"arch": "unetx"}, {"arch_args": {"width": 3}}, {"arch_args": {"wide": 3}}]
 )
 def test_weights_of_another_network_are_refused(saved: tuple[Path, UNet], changes: dict[str, object]) -> None:
-    found = checkpoint.load(saved[0])
-    with pytest.raises(ArtifactError, match=r"best\.pt: its weights do not fit"):
-        checkpoint.build_model(SPEC.replace(**changes), found.model_state, "best.pt")
+    path, model = saved
+    checkpoint.save(path, model_state=model.state_dict(), spec=SPEC.replace(**changes))
+    with pytest.raises(ArtifactError, match=f"^{re.escape(str(path))}: its weights do not fit"):
+        backends.load(path)

@@ -82,10 +82,10 @@ def load(path: Path | str, *, device: str = "auto", threads: int = 0) -> TorchBa
     ConfigError
         For a device that is unknown or absent.
     """
-    checkpoint = load_checkpoint(Path(path))
+    checkpoint = load_checkpoint(path)
     if threads > 0:
         torch.set_num_threads(threads)
-    return TorchBackend(build_model(checkpoint.spec, checkpoint.model_state), checkpoint.spec, device)
+    return TorchBackend(build_model(checkpoint.spec, checkpoint.model_state, path), checkpoint.spec, device)
 
 
 def device_of(name: str, usual: int = 0) -> torch.device:

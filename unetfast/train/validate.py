@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unetfast import checkpoint
+from unetfast.backends import torch_
 from unetfast.backends.torch_ import TorchBackend
 from unetfast.backends.whole import label_predictor, predictor
 from unetfast.data.encoding import LabelEncoding
@@ -114,15 +115,14 @@ def draw_samples(folder: Path, pairs: Sequence[Pair], device: torch.device) -> N
     weights = folder / "best.pt"
     if not pairs or not weights.exists():
         return
-    saved = checkpoint.load(weights)
-    model, spec = checkpoint.build_model(saved.spec, saved.model_state, weights), saved.spec
-    predict = label_predictor(TorchBackend(model, spec, str(device)), TILE_PX)
+    backend = torch_.load(weights, device=str(device))
+    predict = label_predictor(backend, TILE_PX)
     rows = [(id_, image, truth, predict(image)) for id_, image, truth in pairs]
-    metrics = spec.training.get("metrics", {})
+    metrics = backend.spec.training.get("metrics", {})
     epoch, dice = metrics.get("epoch", "?"), metrics.get("val_dice", float("nan"))
     plots.compare(
         folder / "val_samples.png",
         rows,
-        spec.classes,
+        backend.spec.classes,
         f"{weights}, epoch {epoch}, validation Dice {dice:.3f}",
     )
