@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from unetfast.backends.whole import Predict
 from unetfast.data.encoding import LabelEncoding
 from unetfast.data.labels import read_pair
+from unetfast.data.threads import in_threads
 from unetfast.metrics import cldice_counts, confusion_matrix, f1, hit_counts, scores
 from unetfast.preprocess import labels_of
 from unetfast.spec import ModelSpec, Sample
@@ -215,14 +214,11 @@ def score(
 
 def read_pairs(samples: Iterable[Sample], encoding: LabelEncoding, channels: int) -> Iterator[Pair]:
     """Read images and truths in order, a few ahead in threads."""
-    pending = iter(samples)
-    with ThreadPoolExecutor(2) as pool:
-        ahead = [(s, pool.submit(read_pair, s, encoding, channels)) for s in islice(pending, 4)]
-        while ahead:
-            sample, reading = ahead.pop(0)
-            ahead += [(s, pool.submit(read_pair, s, encoding, channels)) for s in islice(pending, 1)]
-            image, truth = reading.result()
-            yield sample.id, image, truth
+
+    def read(sample: Sample) -> Pair:
+        return sample.id, *read_pair(sample, encoding, channels)
+
+    return in_threads(read, samples, threads=2)
 
 
 def evaluate(

@@ -13,7 +13,7 @@ from unetfast.data.labels import read_labels
 from unetfast.data.lookalikes import Fingerprint, fingerprint
 from unetfast.data.polygons import drawn
 from unetfast.data.survey import MaskStats
-from unetfast.data.threads import Progress, in_threads
+from unetfast.data.threads import Progress, counted, in_threads
 from unetfast.errors import UnetfastError
 from unetfast.imaging import Picture, narrow_range, read
 from unetfast.spec import Sample
@@ -62,8 +62,9 @@ class Look:
 def look_at_all(dataset: DataSet, progress: Progress | None) -> list[Look]:
     """Read every sample, in order; `progress` is called with the number of those read and their total."""
     stats = dataset.survey.stats if dataset.survey else [MaskStats() for _ in dataset.samples]
-    pairs = list(zip(dataset.samples, stats, strict=True))
-    return list(in_threads(lambda pair: _look_at(*pair, dataset.encoding), pairs, progress))
+    pairs = zip(dataset.samples, stats, strict=True)
+    looks = in_threads(lambda pair: _look_at(*pair, dataset.encoding), pairs)
+    return list(counted(looks, len(dataset.samples), progress))
 
 
 def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> Look:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.data.masks import codes, kind_of, pack, plain_colour, read_masks
-from unetfast.data.threads import Progress, in_threads
+from unetfast.data.threads import Progress, counted, in_threads
 from unetfast.errors import UnetfastError
 from unetfast.imaging import MaskFile
 from unetfast.spec import Sample
@@ -115,7 +115,7 @@ def _sum(parts: Iterable[dict[int, int]]) -> Counter[int]:
 
 def survey(samples: Sequence[Sample], progress: Progress | None = None, domain: str | None = None) -> Survey:
     """Read every mask and count its values; `domain` is what a code is, else what suits all together."""
-    stats = list(in_threads(_looked_at, samples, progress))
+    stats = list(counted(in_threads(_looked_at, samples), len(samples), progress))
     domain = domain or _domain(stats)
     fits = (domain, "numbers") if domain == "grey" else (domain,)
     other = [i for i, stat in enumerate(stats) if stat.error is None and stat.kind not in fits]

@@ -102,11 +102,11 @@ def inpaint(
     around = 2 * max(image.shape[:2])
     window_px, dilate_px = min(window_px, around + 1), min(dilate_px, around)
 
-    source = _with_channels(_packed(image))
+    source = np.atleast_3d(_packed(image))
     result = np.empty(image.shape, image.dtype) if out is None else out
     # An `out` of strided pixels cannot be written by the kernels: they fill a packed copy of it.
     target = _packed(result)
-    filled = _with_channels(target)
+    filled = np.atleast_3d(target)
     # Before `source` may lose its NaNs.
     holes = hole(source, masked, dilate_px) if grain else None
     fill(source, masked, filled, window_px, dilate_px, threads)
@@ -138,7 +138,7 @@ def _check_image(image: NDArray[Any]) -> None:
         raise InputError(f"image must be of this machine's byte order, as {native} is; got {image.dtype}")
     if image.dtype.name not in DTYPES:
         raise InputError(f"image must be {', '.join(DTYPES)}, as {as_known(image.dtype)}; got {image.dtype}")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and not 1 <= image.shape[2] <= 4):
+    if image.ndim == 3 and image.shape[2] > 4:
         raise InputError(f"image must be (H, W) or (H, W, C) with C from 1 to 4; got {image.shape}")
 
 
@@ -165,7 +165,3 @@ def _packed(array: NDArray[Any]) -> NDArray[Any]:
     if samples_ok and pixels_ok and array.flags.aligned:
         return array
     return array.copy(order="C")
-
-
-def _with_channels(array: NDArray[Any]) -> NDArray[Any]:
-    return array if array.ndim == 3 else array[:, :, np.newaxis]
