@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from unetfast.errors import ImageError, InputError
 from unetfast.imaging import pnm
-from unetfast.imaging.metadata import PNG_SIGNATURE, is_frame
+from unetfast.imaging.metadata import PNG_SIGNATURE, jpeg_frame, jpeg_segments
 from unetfast.spec import MAX_PIXELS
 
 __all__ = ["ENDINGS", "EXTENSIONS", "MAX_PIXELS", "TIFF_SIGNATURES", "Header", "check_pixels", "header"]
@@ -139,28 +139,11 @@ def check_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
 
 def _jpeg(data: bytes) -> Header | None:
     """Return what a JPEG file claims, None for JPEG-LS."""
-    position = 2
-    while position < len(data):
-        if data[position] != 0xFF:
-            raise ValueError("JPEG marker expected")
-        while data[position] == 0xFF:
-            position += 1
-        marker = data[position]
-        position += 1
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:
-            continue
-        if marker in (0xD9, 0xDA):
-            break
-        (length,) = struct.unpack_from(">H", data, position)
-        if marker == _JPEG_LS:
-            return None
-        if is_frame(marker):
-            height, width = struct.unpack_from(">HH", data, position + 3)
-            return Header("jpeg", width, height)
-        if length < 2:
-            raise ValueError("JPEG segment of no length")
-        position += length
-    raise ValueError("no JPEG frame header")
+    segments = jpeg_segments(data)
+    if any(marker == _JPEG_LS for marker, _ in segments.head):
+        return None
+    height, width = struct.unpack_from(">HH", jpeg_frame(segments)[1], 1)
+    return Header("jpeg", width, height)
 
 
 def _png(data: bytes) -> Header:

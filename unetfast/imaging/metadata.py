@@ -14,7 +14,6 @@ __all__ = [
     "exif_orientation",
     "exif_preview",
     "has_adobe",
-    "is_frame",
     "is_kept",
     "is_metadata",
     "join_jpeg",
@@ -105,7 +104,7 @@ class JpegSegments(NamedTuple):
 
 
 def jpeg_segments(data: bytes) -> JpegSegments:
-    """Split a JPEG file whose header has been accepted by ``formats.header``.
+    """Split a JPEG file.
 
     Raises
     ------
@@ -114,31 +113,28 @@ def jpeg_segments(data: bytes) -> JpegSegments:
     """
     head: list[tuple[int, bytes]] = []
     position = 2
-    while position + 4 <= len(data):
-        while position < len(data) and data[position] == 0xFF and data[position + 1] == 0xFF:
-            position += 1
+    while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
+        if marker == 0xFF:  # bytes of filling may stand before a marker
+            position += 1
+            continue
         if marker == 0x01 or 0xD0 <= marker <= 0xD7:
             position += 2
             continue
         if marker == 0xDA:
             return JpegSegments(head, position)
         length = int.from_bytes(data[position + 2 : position + 4], "big")
-        if length < 2 or data[position] != 0xFF:
+        if marker == 0xD9 or length < 2:
             break
         head.append((marker, data[position + 4 : position + 2 + length]))
         position += 2 + length
     raise ValueError("the JPEG file ends before its first scan")
 
 
-def is_frame(marker: int) -> bool:
-    """Tell whether a segment is a frame header, SOF0 to SOF15; DHT, JPG and DAC are numbered like them."""
-    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
-
-
 def jpeg_frame(segments: JpegSegments) -> tuple[int, bytes]:
     """Return marker and body of the frame header (SOF0 to SOF15), the last where there are several."""
-    frames = [(marker, body) for marker, body in segments.head if is_frame(marker)]
+    others = (0xC4, 0xC8, 0xCC)  # DHT, JPG and DAC are numbered like frames
+    frames = [(m, body) for m, body in segments.head if 0xC0 <= m <= 0xCF and m not in others]
     if not frames:
         raise ValueError("no JPEG frame header")
     return frames[-1]
