@@ -370,9 +370,11 @@ def test_an_unknown_key_of_a_configuration_file(
     assert f"{config}: unknown setting 'epoch'; did you mean 'epochs'?" in done.stderr
 
 
-def test_folders_count_up(tmp_path: Path) -> None:
-    names = [run_folder.new_folder(None, parent=tmp_path).name for _ in range(3)]
-    assert names == ["train", "train2", "train3"]
+def test_folders_count_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [str(run_folder.new_folder(None)) for _ in range(3)]
+    assert names == ["runs/train", "runs/train2", "runs/train3"]
+    assert all(map(os.path.isdir, names))
 
 
 def test_a_folder_that_holds_results_is_not_taken(tmp_path: Path) -> None:

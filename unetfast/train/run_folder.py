@@ -26,12 +26,12 @@ __all__ = [
     "write_table",
 ]
 
-_ARGS = "args.toml"
+_RUNS, _ARGS = Path("runs"), "args.toml"
 METRICS = "metrics.json"  # of an evaluation
 RESULTS = "results.csv"
 
 
-def new_folder(wanted: Path | None, stem: str = "train", parent: Path = Path("runs")) -> Path:
+def new_folder(wanted: Path | None, stem: str = "train") -> Path:
     """Make the folder of a new run: the wanted one, or the first free of train, train2 and so on.
 
     Raises
@@ -43,11 +43,11 @@ def new_folder(wanted: Path | None, stem: str = "train", parent: Path = Path("ru
         refuse_unfit(wanted, stem)
     try:
         if wanted is None:
-            return _first_free(stem, parent)
+            return _first_free(stem)
         wanted.mkdir(parents=True, exist_ok=True)
         return wanted
     except OSError as exc:
-        raise ConfigError(f"{wanted or parent}: this folder cannot be made: {exc.strerror}") from exc
+        raise ConfigError(f"{wanted or _RUNS}: this folder cannot be made: {exc.strerror}") from exc
 
 
 def refuse_unfit(wanted: Path, stem: str = "train") -> None:
@@ -63,9 +63,9 @@ def refuse_unfit(wanted: Path, stem: str = "train") -> None:
         raise ConfigError(f"{wanted}: this folder cannot be made: {os.strerror(number)}")
 
 
-def _first_free(stem: str, parent: Path) -> Path:
+def _first_free(stem: str) -> Path:
     for number in itertools.count(1):
-        folder = parent / (stem if number == 1 else f"{stem}{number}")
+        folder = _RUNS / (stem if number == 1 else f"{stem}{number}")
         try:
             folder.mkdir(parents=True)  # not exist_ok: of two runs that start at once, each gets its own
         except FileExistsError:
