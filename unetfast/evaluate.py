@@ -236,10 +236,8 @@ def evaluate(
     predict : callable
         (H, W, C) uint8 to (H, W) uint8 class ids or (H, W, K) float32 probabilities; see
         :func:`unetfast.backends.whole.predictor`.
-    samples : iterable of Sample
     encoding : LabelEncoding
         How the masks' values are read as class ids.
-    spec : ModelSpec
     tolerance_px : float, optional
         Of a binary task, also measure what thin structures need: F1 with this tolerance, ODS and
         OIS, centreline Dice.

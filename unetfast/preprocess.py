@@ -68,23 +68,12 @@ class Tile(NamedTuple):
 
 
 def default_tile_px(spec: ModelSpec, memory_bytes: int = ACTIVATIONS_BYTES, held_bytes: int = 0) -> int:
-    """Return the side of tiles that keep a network's memory at about so many bytes.
+    """Return the side of tiles' cores, in px, that keep a network's memory at about so many bytes.
 
     Larger tiles overlap less: in 0.5 GB, what `run` gives each of two photos, the bundled model with its halo
     of 576 px takes 12 megapixels as a whole; 24 it reads 1.54 times, in four tiles, and in 1 GB 1.19
-    times. The classic U-Net, wide at full resolution, has room for 1024 px.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    memory_bytes : int
-    held_bytes : int
-        What is held for each pixel beside the network.
-
-    Returns
-    -------
-    int
-        Side of a core in px, at least 1024.
+    times. The classic U-Net, wide at full resolution, has room for 1024 px, and no side is smaller.
+    `held_bytes` is what is held for each pixel beside the network.
     """
     args = spec.arch_args
     if spec.arch in _BLOCKS:

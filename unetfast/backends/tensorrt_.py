@@ -38,12 +38,7 @@ _SHAPES = 16  # contexts and graphs a slot keeps; those used longest ago go firs
 
 
 def runtime() -> Any:
-    """Return the ``tensorrt`` module.
-
-    Raises
-    ------
-    MissingDependencyError
-    """
+    """Return the ``tensorrt`` module; raises MissingDependencyError where it is not installed."""
     return require("tensorrt", "trt")
 
 
@@ -59,16 +54,9 @@ def gpu(index: int = 0) -> str:
 
 
 def stale(sidecar: dict[str, Any], version: str, gpu_name: str) -> str | None:
-    """Say why a plan cannot run here, or return None if it can.
+    """Say why a plan with this sidecar cannot run here, or return None if it can.
 
-    Parameters
-    ----------
-    sidecar : dict
-        What ``read_sidecar`` gave.
-    version : str
-        Of TensorRT here.
-    gpu_name : str
-        Of the GPU here, as :func:`gpu` says it.
+    `version` is that of TensorRT here, `gpu_name` what :func:`gpu` says.
     """
     built_version, built_gpu = str(sidecar.get("tensorrt")), str(sidecar.get("gpu"))
     differences = []
@@ -94,17 +82,9 @@ _TYPES = {
 
 
 def inspected_types(text: str) -> dict[str, int]:
-    """Count layers by the type of their first output.
+    """Count layers by the type of their first output, a name of ``tensorrt.DataType``, if they say it.
 
-    Parameters
-    ----------
-    text : str
-        What the engine inspector gives as JSON of a plan built with detailed verbosity.
-
-    Returns
-    -------
-    dict of str to int
-        Names of ``tensorrt.DataType``; layers that do not say their type are left out.
+    `text` is what the engine inspector gives as JSON of a plan built with detailed verbosity.
     """
     found: Counter[str] = Counter()
     for entry in json.loads(text).get("Layers", []):
@@ -117,12 +97,7 @@ def inspected_types(text: str) -> dict[str, int]:
 
 
 def device_index(device: str) -> int:
-    """Return N of "cuda:N", 0 of "cuda" and "auto".
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Return N of "cuda:N", 0 of "cuda" and "auto"; raises ConfigError for all else."""
     return parse_device(device, "auto", "cuda")[1] or 0
 
 

@@ -19,16 +19,7 @@ Predict = Callable[[NDArray[np.uint8]], NDArray[Any]]
 def predictor(backend: Backend, tile_px: int = 1024) -> Predict:
     """Return a function from a whole image to the backend's whole answer, tiled where it is large.
 
-    Parameters
-    ----------
-    backend : Backend
-    tile_px : int
-        See :func:`unetfast.preprocess.fit`.
-
-    Returns
-    -------
-    callable
-        (H, W, C) uint8 to (H, W) uint8 class ids or (H, W, K) float32 probabilities.
+    From (H, W, C) uint8, that is, to (H, W) uint8 class ids or (H, W, K) float32 probabilities.
     """
 
     def predict(image: NDArray[np.uint8]) -> NDArray[Any]:

@@ -83,10 +83,6 @@ def bench_models(artifacts: Sequence[Path], settings: BenchSettings, say: Say) -
     -------
     dict
         ``"rows"``, one per candidate, and how it was measured.
-
-    Raises
-    ------
-    ConfigError, DatasetError
     """
     artifacts = [bundled(path) or path for path in artifacts]
     batches = _batches(settings.batches)

@@ -28,10 +28,6 @@ def by_width(masked: NDArray[np.bool_]) -> Shares:
     about `w / 2`. A window of side `s` serves where nothing within `s / 2` pixels is deeper than `s / 4`,
     and the largest elsewhere. What lies outside the image counts as masked.
 
-    Parameters
-    ----------
-    masked : (H, W) bool array
-
     Returns
     -------
     list of (int, (H, W) bool array)

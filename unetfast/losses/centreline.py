@@ -40,18 +40,9 @@ def cldice(logits: Tensor, target: Tensor, weight: Tensor | None = None, iterati
 
 
 def soft_skeleton(x: Tensor, iterations: int) -> Tensor:
-    """Skeleton by repeated soft erosion and opening, differentiable.
+    """Skeleton by repeated soft erosion and opening, differentiable: (N, 1, H, W) in [0, 1], as `x` is.
 
-    Parameters
-    ----------
-    x : (N, 1, H, W) float
-        In [0, 1].
-    iterations : int
-
-    Returns
-    -------
-    (N, 1, H, W) float
-        In [0, 1]; of a hard mask, its morphological skeleton.
+    Of a hard mask it is the morphological skeleton.
     """
     skeleton = functional.relu(x - _open(x))
     for _ in range(iterations):
