@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any
 
@@ -31,15 +31,21 @@ def read_labels(sample: Sample, encoding: LabelEncoding) -> NDArray[np.uint8]:
     -------
     (H, W) uint8
     """
+    maps = _maps(sample, encoding)
+    return _layered(sample, list(maps), encoding) if sample.reader == "classes" else reduce(_merged, maps)
+
+
+def _maps(sample: Sample, encoding: LabelEncoding) -> Iterator[NDArray[np.uint8]]:
+    """Yield the class ids that each mask says, all of one size: there may be hundreds, of an object each."""
     of_classes = sample.reader == "classes"
     readings = [reading for _, reading in sample.layers] if of_classes else [encoding] * len(sample.masks)
-    maps: list[NDArray[np.uint8]] = []
+    before: NDArray[np.uint8] | None = None
     for ref, mask, reading in zip(sample.masks, read_masks(sample), readings, strict=True):
         labels = reading.apply(mask, str(ref))
-        if maps and labels.shape != maps[0].shape:
-            raise DatasetError(f"{ref}: {_size(labels)}, but the masks before it are {_size(maps[0])}")
-        maps.append(labels)
-    return _layered(sample, maps, encoding) if of_classes else reduce(_merged, maps)
+        if before is not None and labels.shape != before.shape:
+            raise DatasetError(f"{ref}: {_size(labels)}, but the masks before it are {_size(before)}")
+        yield labels
+        before = labels
 
 
 def _merged(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
