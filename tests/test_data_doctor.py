@@ -153,6 +153,14 @@ def test_a_patient_on_both_sides_of_a_given_split(tmp_path: Path) -> None:
     assert "unless numbers begin anew" in finding.text
 
 
+def test_tables_of_two_splits_with_one_patient(tmp_path: Path) -> None:
+    pairs(tmp_path, 9)
+    for name, numbers in (("train", range(6)), ("val", range(6, 9))):  # in val.csv no patient comes twice
+        rows = [f"images/{i}.jpg,masks/{i}.png,{i % 3}" for i in numbers]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["image,mask,patient", *rows]))
+    assert len(_findings(tmp_path)["warning leakage"].files) == 3
+
+
 def test_lists_that_tear_folders(tmp_path: Path) -> None:
     for folders, torn in ((4, 0), (6, 6)):  # four numbered folders may be anything
         for list_, image in (("train", "a"), ("val", "b")):

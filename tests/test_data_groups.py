@@ -226,6 +226,13 @@ def test_columns_that_tell_no_groups(tmp_path: Path) -> None:
     both = _patients(tmp_path / "both", "slide,patient", [(str(i // 2), str(i // 4)) for i in range(12)])
     assert len(both.groups) == 3
     assert all(name.startswith("patient=") for name in both.groups)
+    slides = _patients(
+        tmp_path / "slides", "slide_id,case_id", [(str(i // 2), str(i // 4)) for i in range(12)]
+    )
+    assert all(name.startswith("case_id=") for name in slides.groups)
+    flag = _patients(tmp_path / "flag", "case,slide_id", [(str(i % 2), str(i // 4)) for i in range(12)])
+    assert all(name.startswith("slide_id=") for name in flag.groups)
+    assert flag.groups
     rows = [f"images/{i}.jpg,masks/{i}.png,{group}" for i in range(8) for group in ("cell", "nucleus", i % 3)]
     (tmp_path / "each/list.csv").write_text(
         "\n".join(["image,mask,group", *rows])

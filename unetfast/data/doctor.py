@@ -263,7 +263,7 @@ def _torn(dataset: DataSet) -> Iterable[Finding]:
             both = " and ".join(f"{split or 'train'}/{id_}" for split, id_ in sides.items())
             torn.append(f"{name} ({both})")
     if torn:
-        told = any(sample.group for sample in dataset.samples)
+        told = any(sample.group in dataset.groups for sample in dataset.samples)
         who = "the table says" if told else "their names say"
         unless = "" if told else ", unless numbers begin anew in each"
         text = (

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from unetfast.data.layouts.found import names_below
-from unetfast.data.layouts.words import read_together, tokens
+from unetfast.data.layouts.words import FEWEST_GROUPS, read_together, tokens
 from unetfast.data.validation import same_source
 from unetfast.spec import Sample
 
@@ -36,7 +36,6 @@ _PART = re.compile(r"(?<![a-z])(?:(?:slice|frame)s?[ _.-]*|(?:mp4|mov|avi|mkv)-)
 _SIDE = re.compile(r"(.*\d)[ _.-]?(?:(l|left|os)|r|right|od)", re.IGNORECASE)  # eyes, knees
 # Folders so called hold kinds, of which validation needs every one, numbered or not.
 _KINDS = frozenset(["class", "category", "cat", "type", "kind", "label", "grade", "level", "stage"])
-_FEWEST = 3  # named ones: then the smallest has at most a third of the images
 _FEWEST_FOLDERS = 5  # with numbers alone, which may be days or anything
 _TABLE = "a .csv with the columns image,mask"
 _STAY = f"images of one stay together where validation images are drawn (otherwise: {_TABLE},split)"
@@ -66,7 +65,8 @@ def find_groups(samples: Sequence[Sample]) -> tuple[Groups, list[str]]:
         What that means for the draw of validation images, for people.
     """
     paths = _paths(samples)
-    groups, said = _told(samples) if any(sample.group for sample in samples) else _guessed(paths)
+    told = _by({sample.id: sample.group for sample in samples})
+    groups, said = _told(told) if _several(told) else _guessed(paths)
     if tiles := _tiles(paths, groups):
         said.append(
             f"names look like tiles or copies of one photo, such as {', '.join(tiles[0][:2])}: those stay "
@@ -87,11 +87,10 @@ def _tiles(paths: Mapping[str, _Path], groups: Groups) -> list[list[str]]:
     ]
 
 
-def _told(samples: Sequence[Sample]) -> tuple[Groups, list[str]]:
-    """Group by a table's column."""
-    groups = _by({sample.id: sample.group for sample in samples if sample.group})
+def _told(groups: Groups) -> tuple[Groups, list[str]]:
+    """Judge what a table's column says."""
     column = next(iter(groups)).partition("=")[0]
-    if len(groups) < _FEWEST:
+    if len(groups) < FEWEST_GROUPS:
         return {}, [f"the column {column} tells {len(groups)} groups apart, {_TOO_FEW}"]
     return _several(groups), [
         f"images of the same {column} stay together where validation images are drawn ({len(groups)} groups)"
@@ -103,11 +102,11 @@ def _guessed(paths: Mapping[str, _Path]) -> tuple[Groups, list[str]]:
     named = _by(_named(paths))
     for groups in (named, _by(_sides(paths))):
         several = _several(groups)
-        if len(groups) >= _FEWEST and several:
+        if len(groups) >= FEWEST_GROUPS and several:
             what = "patients, films or volumes" if groups is named else "pairs of left and right"
             return several, [f"names tell {len(groups)} {what}, such as {next(iter(several))}: {_STAY}"]
     groups, said = _by_folder(paths)
-    if not said and len(_several(named)) == _FEWEST - 1:
+    if not said and len(_several(named)) == FEWEST_GROUPS - 1:
         said = [f"names tell {len(named)} patients, films or volumes ({', '.join(named)}), {_TOO_FEW}"]
     return groups, said
 
@@ -174,7 +173,7 @@ def _by_folder(paths: Mapping[str, _Path]) -> tuple[Groups, list[str]]:
         shown = ", ".join([*groups][:3]) + (", …" if len(groups) > 3 else "")
         why = "taken for kinds" if kinds else "too few or too unequal to draw validation images by"
         way_out = f"otherwise: {_TABLE},split"
-        if len(groups) >= _FEWEST:
+        if len(groups) >= FEWEST_GROUPS:
             way_out = f"if each is a patient or a film: {_TABLE},patient"
         said = said or [
             f"folders {shown} are {why}: a folder's images may come on both sides where validation images "

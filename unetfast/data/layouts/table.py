@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from unetfast.data.layouts.found import Found, as_one, file_ids
 from unetfast.data.layouts.paths import Resolver
-from unetfast.data.layouts.words import names_group, role_of, split_of, tokens
+from unetfast.data.layouts.words import FEWEST_GROUPS, names_group, role_of, split_of, tokens
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample
@@ -157,13 +157,18 @@ def _samples(
 
 
 def _groups(head: Sequence[str], rows: dict[FileRef, list[list[str]]]) -> dict[FileRef, str]:
-    """Return whom each image shows, by the first column that says one for each and the same for some."""
+    """Return whom each image shows, by the first column that says one for each and tells groups apart.
+
+    Where none does, by the first that says one: a patient may have one image in ``val.csv``.
+    """
+    found: list[dict[FileRef, str]] = []
     for at in names_group(head):
         said = {image: {cells[at].strip() for cells in of} for image, of in rows.items()}
-        known = {image: value for image, (value, *_) in said.items() if value.lower() not in _NOBODY}
-        if all(len(values) == 1 for values in said.values()) and len(set(known.values())) < len(known):
-            return {image: f"{head[at].strip()}={value}" for image, value in known.items()}
-    return {}
+        if all(len(values) == 1 for values in said.values()):
+            known = {image: value for image, (value,) in said.items() if value.lower() not in _NOBODY}
+            found.append({image: f"{head[at].strip()}={value}" for image, value in known.items()})
+    telling = (groups for groups in found if FEWEST_GROUPS <= len(set(groups.values())) < len(groups))
+    return next(telling, found[0] if found else {})
 
 
 def _said_of_splits(words: set[str], source: str) -> list[str]:

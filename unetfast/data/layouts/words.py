@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 __all__ = [
+    "FEWEST_GROUPS",
     "NameParts",
     "folder_parts",
     "is_secondary",
@@ -56,15 +57,18 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
 _SHORT_SPLITS = {"tr": "train", "ts": "test"}
-# Heads of columns that say whom an image shows, the likeliest first; "case" and "group" may mean an arm of a
-# study. Others do so only as numbers: "animal" may be a species, "sequence" one of MRI, "lesion" a flag.
-_WHOM = "patient subject participant proband donor specimen biopsy wsi slide volume video film movie clip"
+# Heads of columns that say whom an image shows, who has most images first; "group" may be an arm.
+# Others say it only as numbers: "animal" may be a species, "sequence" one of MRI, "lesion" a flag.
+_WHOM = (
+    "patient subject participant proband donor case specimen biopsy wsi slide volume video film movie clip"
+)
 _WHOM_BY_NUMBER = "person individual animal mouse rat lesion study exam series stack vol sequence seq"
-_GROUPS = f"{_WHOM} {_WHOM_BY_NUMBER} case group".split()
+_GROUPS = f"{_WHOM} {_WHOM_BY_NUMBER} group".split()
 _GROUP = re.compile(
-    rf"(?P<whom>{_WHOM.replace(' ', '|')}|case|group)(?:s|name)?|"
+    rf"(?P<whom>{_WHOM.replace(' ', '|')}|group)(?:s|name)?|"
     rf"(?P<numbered>{'|'.join(_GROUPS)})(?:ids?|no|nr|num|number|key|code|(?:instance)?uid)"
 )
+FEWEST_GROUPS = 3  # to draw validation images by: then the smallest has at most a third of the images
 _LETTERS = {"x": "image", "y": "mask"}  # as code names them; said only where both are there
 # A folder with one of these names the whole data set, not its masks: "crack_segmentation_dataset".
 _WHOLE = frozenset(["dataset", "datasets", "project", "database"])
