@@ -13,7 +13,7 @@ from unetfast.data.listing import Listing, natural
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample
 
-__all__ = ["Found", "as_one", "file_ids", "unique_ids"]
+__all__ = ["Found", "as_one", "file_ids", "names_below", "unique_ids"]
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,18 @@ def unique_ids(names: list[str]) -> dict[str, str]:
 
 def file_ids(images: Collection[FileRef]) -> dict[FileRef, str]:
     """Give files anywhere ids as :func:`unique_ids` does, of their paths below the folder that all share."""
-    paths = {image: (image.member or str(image.path)).replace("\\", "/").split("/") for image in images}
-    levels = zip(*(parts[:-1] for parts in paths.values()), strict=False)
-    shared = sum(1 for _ in takewhile(lambda folders: len(set(folders)) == 1, levels))
-    names = {image: "/".join(parts[shared:]) for image, parts in paths.items()}
+    names = names_below(images)
     ids = unique_ids(list(names.values()))
     return {image: ids[name] for image, name in names.items()}
+
+
+def names_below(images: Collection[FileRef]) -> dict[FileRef, str]:
+    """Return the path of each file below the deepest folder, or the archive, that all share."""
+    names = {image: f"{image.path}/{image.member}" if image.member else str(image.path) for image in images}
+    paths = {image: name.replace("\\", "/").split("/") for image, name in names.items()}
+    levels = zip(*(parts[:-1] for parts in paths.values()), strict=False)
+    shared = sum(1 for _ in takewhile(lambda folders: len(set(folders)) == 1, levels))
+    return {image: "/".join(parts[shared:]) for image, parts in paths.items()}
 
 
 def as_one(listing: Listing, tables: Sequence[tuple[str, Found]], of: str) -> Found:
