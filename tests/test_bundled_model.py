@@ -60,6 +60,7 @@ def test_its_spec_says_what_it_is(segmenter) -> None:  # type: ignore[no-untyped
     assert spec.arch == "fast"
     assert spec.classes == ("background", "crack")
     assert spec.certificate is not None
+    assert not Path(spec.certificate["images_from"]).is_absolute()  # of the machine that made it
     assert spec.training["tool"] == "tools/train_default.py"
 
 

@@ -134,6 +134,57 @@ def test_copies_and_leakage(tmp_path: Path) -> None:
     assert {f.severity for f in found} == {"warning"}
 
 
+def test_a_patient_on_both_sides_of_a_given_split(tmp_path: Path) -> None:
+    one = pairs(tmp_path / "table", 12)
+    rows = [
+        f"images/{i}.jpg,masks/{i}.png,{i // 3},{'val' if i in (1, 6, 7, 8) else 'train'}" for i in range(12)
+    ]
+    (one / "list.csv").write_text("\n".join(["image,mask,patient_id,split", *rows]))
+    finding = _findings(one)["warning leakage"]
+    assert finding.files == ("patient_id=0 (train/0 and val/1)",)
+    assert "1 patients, films or photos, as the table says" in finding.text
+    two = tmp_path / "folders"
+    for split, patients in {"train": (1, 2, 3), "test": (3, 4)}.items():
+        for p in patients:
+            for i in (0, 1):
+                save(two / f"{split}/images/P{p}_slice{i + 2 * (split == 'test')}.png", photo(10 * p + i))
+                save(two / f"{split}/masks/P{p}_slice{i + 2 * (split == 'test')}.png", truth(i) * 255)
+    (finding,) = (f for f in inspect(open_dataset(two)) if f.topic == "leakage" and "patients" in f.text)
+    assert finding.files == ("P3 (train/P3_slice0 and test/P3_slice2)",)
+    assert "unless numbers begin anew" in finding.text
+
+
+def test_tables_of_two_splits_with_one_patient(tmp_path: Path) -> None:
+    pairs(tmp_path, 9)
+    for name, numbers in (("train", range(6)), ("val", range(6, 9))):  # in val.csv no patient comes twice
+        rows = [f"images/{i}.jpg,masks/{i}.png,{i % 3}" for i in numbers]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["image,mask,patient", *rows]))
+    assert len(_findings(tmp_path)["warning leakage"].files) == 3
+
+
+def test_lists_that_tear_folders(tmp_path: Path) -> None:
+    for folders, torn in ((4, 0), (6, 6)):  # four numbered folders may be anything
+        for list_, image in (("train", "a"), ("val", "b")):
+            pairs(tmp_path, folders, f"images/v{{}}/{image}.jpg", f"masks/v{{}}/{image}.png")
+            lines = [f"images/v{i}/{image}.jpg masks/v{i}/{image}.png\n" for i in range(folders)]
+            (tmp_path / f"{list_}.txt").write_text("".join(lines))
+        found = [f for f in inspect(open_dataset(tmp_path)) if "patients" in f.text]
+        assert [len(finding.files) for finding in found] == [torn] * bool(torn)
+
+
+def test_blank_slices_neither_leak_nor_tie_patients_together(tmp_path: Path) -> None:
+    for p in range(4):
+        for i in range(3):
+            save(tmp_path / f"images/patient{p}_{i}.png", photo(3 * p + i) * (i > 0))
+            save(tmp_path / f"masks/patient{p}_{i}.png", truth(i) * 255 * (i > 0))
+    copies = _findings(tmp_path)["warning copies"]
+    assert copies.files == ("patient0_0 = patient1_0 = patient2_0 = patient3_0",)
+    assert not copies.together
+    (tmp_path / "train.txt").write_text("patient0_0\npatient0_1\npatient0_2\n")
+    (tmp_path / "val.txt").write_text("patient1_0\npatient1_1\npatient1_2\n")
+    assert "warning leakage" not in _findings(tmp_path)
+
+
 def test_lookalikes_within_a_set_without_a_split(tmp_path: Path) -> None:
     pairs(tmp_path, 10, images="images/{}.png")
     save(tmp_path / "images/7.png", np.minimum(photo(4).astype(int) + 9, 255).astype(np.uint8))

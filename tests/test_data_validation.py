@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +63,28 @@ def test_alone_images_are_drawn_to_the_number(ids: list[str], fraction: float, s
     drawn, whole = draw(ids, [], fraction, seed)
     assert whole
     assert len(drawn) == min(max(1, round(fraction * len(ids))), len(ids) - 1)
+    shuffled = sorted(ids)
+    random.Random(seed).shuffle(shuffled)
+    assert drawn == set(shuffled[: len(drawn)]), "a run that is repeated must draw the same"
+
+
+@given(st.lists(st.integers(1, 12), min_size=3, max_size=30), st.floats(0.01, 0.9), st.integers(0, 5))
+def test_the_share_is_as_near_as_whole_groups_allow(sizes: list[int], fraction: float, seed: int) -> None:
+    groups = [[f"{number}_{i}" for i in range(size)] for number, size in enumerate(sizes)]
+    ids = [id_ for group in groups for id_ in group]
+    drawn, whole = draw(ids, groups, fraction, seed)
+    wanted = round(fraction * len(ids))
+    left = [len(group) for group in groups if drawn.isdisjoint(group)]
+    if not whole:
+        assert 2 * min(sizes) > len(ids)
+        return
+    assert sum(left) + len(drawn) == len(ids), "none on both sides"
+    if len(drawn) > wanted:
+        first = min(map(len, (group for group in groups if drawn >= set(group))))
+        assert len(drawn) - wanted <= max(sizes)
+        assert len(drawn) == first or len(drawn) - wanted <= max(sizes) / 2
+    for size in left if len(left) > 1 else []:
+        assert abs(len(drawn) + size - wanted) >= abs(len(drawn) - wanted), "one more would come nearer"
 
 
 def test_a_film_is_torn_once() -> None:

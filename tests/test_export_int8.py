@@ -108,10 +108,12 @@ def test_a_network_that_looks_several_times_has_its_layers_once() -> None:
     assert len(layers(plain)[0]) == 3
     made = quantize(plain, graph.get_spec(plain), real_images(), target="cpu", keep=layers(plain)[-1])
     makers = {name: node.op_type for node in made.graph.node for name in node.output}
-    summed = next(
-        node for node in made.graph.node if node.op_type == "Add" and "DepthToSpace" in _made(node, makers)
-    )
-    assert _made(summed, makers) == ["DepthToSpace", "Resize"]  # the logits of the views are not rounded
+    enlarged = [node for node in made.graph.node if node.op_type == "Conv" and "doubling" in node.input[1]]
+    assert len(enlarged) == 2
+    for node in enlarged:  # the logits of the views are not rounded, nor is what enlarges them
+        assert _made(node, makers) == ["Pad", ""]
+        (summed,) = (user for user in made.graph.node if node.output[0] in user.input)
+        assert (summed.op_type, _made(summed, makers)) == ("Add", ["Conv", "Conv"])
 
 
 def _made(node: onnx.NodeProto, makers: dict[str, str]) -> list[str]:

@@ -61,7 +61,7 @@ def test_every_model_builds_in_every_precision(trt: Any, arch: str, classes: int
     torch.manual_seed(0)
     small: dict[str, Any] = {"width": 8} if arch.startswith("unet") else {}
     if arch == "fast":  # as the bundled model is
-        small = {"context": 8, "views": 3}
+        small = {"context": 8, "views": 3, "sharpened": True}
     model = MODELS[arch](3, 1 if classes == 2 else classes, **small).eval()
     spec = ModelSpec(
         arch=arch,

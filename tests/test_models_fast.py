@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -105,15 +107,24 @@ def test_sharpening_takes_down_only_what_lies_far_below_a_ridge_nearby() -> None
         rows, columns = (slice(max(0, v // 4 * 4 - 4), v // 4 * 4 + 8) for v in (y, x))
         ridge = logits[(*channel, rows, columns)].max()
         expected[place] = logits[place] - 2 * max(0.0, ridge - 3 - logits[place])
-    torch.testing.assert_close(sharpened(torch.from_numpy(logits)), torch.from_numpy(expected))
-    calm = torch.from_numpy(rng.uniform(-1, 1, (1, 1, 8, 8)))
-    torch.testing.assert_close(sharpened(calm), calm, rtol=0, atol=0)
+    blocks = sharpened(torch.nn.functional.pixel_unshuffle(torch.from_numpy(logits), 4), 4)
+    torch.testing.assert_close(torch.nn.functional.pixel_shuffle(blocks, 4), torch.from_numpy(expected))
+    calm = torch.from_numpy(rng.uniform(-1, 1, (1, 16, 2, 2)))
+    torch.testing.assert_close(sharpened(calm, 4), calm, rtol=0, atol=0)
 
 
-def test_a_sharpened_network_has_a_stride_of_whole_cells() -> None:
-    shape = {"stem_px": 2, "widths": (8,), "depths": (1,), "up_depths": (), "dilations": (1,)}
-    assert FastNet(3, 1, **shape).stride_px == 2  # type: ignore[arg-type]
-    assert FastNet(3, 1, **shape, sharpened=True).stride_px == 4  # type: ignore[arg-type]
+@pytest.mark.parametrize("stem_px", [2, 4])
+@torch.no_grad()
+def test_smaller_views_are_enlarged_bilinearly(stem_px: int) -> None:
+    """The convolution that writes blocks computes what torch's own resizing computes, the edges too."""
+    shape = {"widths": (8,), "depths": (1,), "up_depths": (), "dilations": (1,)}
+    net = settled(**shape, stem_px=stem_px, views=2)
+    images = torch.randn(2, 3, 6 * net.stride_px, 4 * net.stride_px)
+    resized = functools.partial(torch.nn.functional.interpolate, mode="bilinear", align_corners=False)
+    once = settled(**shape, stem_px=stem_px)
+    once.load_state_dict(net.state_dict())
+    wanted = (once(images) + resized(once(resized(images, scale_factor=0.5)), scale_factor=2.0)) / 2
+    torch.testing.assert_close(net(images), wanted)
 
 
 def test_registered() -> None:

@@ -273,6 +273,8 @@ class Sample:
         For reader "polygons": (class name, outline) pairs, see ``unetfast.data.polygons.drawn``.
     layers : tuple
         For reader "classes": (class name, how the mask is read) of each of `masks`, what lies on top last.
+    group : str or None
+        Whom it shows, where a column of the data says so: "patient_id 17".
     """
 
     id: str
@@ -282,6 +284,7 @@ class Sample:
     reader: str = "raster"
     polygons: tuple[Any, ...] = ()
     layers: tuple[Any, ...] = ()
+    group: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", as_text(self.id))

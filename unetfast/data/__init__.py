@@ -2,7 +2,8 @@
 
 listing.py     the files of a folder or of a .zip read in place
 layouts/       who belongs to whom: one file and one registry line each; legend.py names the classes
-collection.py  open_dataset: a listing, a layout, an encoding -> DataSet; validation.py draws its split
+collection.py  open_dataset: a listing, a layout, an encoding -> DataSet; validation.py draws its split,
+               groups.py says which patients, films and volumes it must not tear
 masks.py       what mask files store: rasters, .mat; polygons.py: outlines, and how they are drawn
 survey.py      every mask looked at once: which values, how many, where; threads.py
 levels.py      which of the values are meant; objects.py tells numbers of objects

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unetfast.data.decide import decide
 from unetfast.data.encoding import LabelEncoding
+from unetfast.data.groups import find_groups
 from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
 from unetfast.data.layers import with_readings
 from unetfast.data.layouts import IN_ONE_FILE, LAYOUTS, Found, coco, labelstudio, paired, rle
@@ -20,7 +21,7 @@ from unetfast.data.listing import Listing, list_files
 from unetfast.data.polygons import class_names
 from unetfast.data.survey import Survey, survey
 from unetfast.data.threads import Progress
-from unetfast.data.validation import draw, same_source
+from unetfast.data.validation import draw
 from unetfast.errors import ConfigError, DatasetError, ImageError
 from unetfast.imaging import ENDINGS, read
 from unetfast.spec import FileRef, Sample
@@ -51,8 +52,11 @@ class DataSet:
         Images without a mask and masks without an image.
     survey : Survey or None
         What the masks store, where they were all looked at.
+    groups : dict of str to tuple of str
+        Ids of samples of one patient, film or photo, as columns and names tell, by what it is called;
+        :meth:`split` keeps them on one side.
     together : tuple of tuple of str
-        Ids of samples that show the same; :meth:`split` keeps them on one side.
+        Ids of samples that were found to show the same, which it keeps there as well.
     """
 
     samples: list[Sample]
@@ -65,6 +69,7 @@ class DataSet:
     no_mask: tuple[str, ...] = ()
     no_image: tuple[str, ...] = ()
     survey: Survey | None = field(default=None, repr=False, compare=False)
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     together: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
 
     def keeping(self, together: Iterable[Sequence[str]]) -> DataSet:
@@ -107,14 +112,7 @@ class DataSet:
         val = [sample for sample in self.samples if sample.split == "val"]
         train = [sample for sample in self.samples if sample.split not in ("val", "test")]
         if not val and len(train) > 1 and val_fraction > 0:
-            drawn, whole = draw([sample.id for sample in train], self.together, val_fraction, seed)
-            if not whole:
-                log.warning(
-                    "%s: nearly all images show the same; the last %d by name are kept for validation, "
-                    "and their scores will be too good",
-                    self.root,
-                    len(drawn),
-                )
+            drawn = self._drawn([sample.id for sample in train], val_fraction, seed)
             val = [sample for sample in train if sample.id in drawn]
             train = [sample for sample in train if sample.id not in drawn]
         if not train or (val_fraction > 0 and not val):
@@ -124,6 +122,28 @@ class DataSet:
                 + ("; without validation: --val-fraction 0" if train else "")
             )
         return train, val
+
+    def _drawn(self, ids: Sequence[str], fraction: float, seed: int) -> set[str]:
+        told = list(self.groups.values())
+        drawn, whole = draw(ids, [*told, *self.together], fraction, seed)
+        if not whole or 2 * len(drawn) < fraction * len(ids):
+            # Slices of different patients look alike: they are not to tie all patients into one.
+            apart = draw(ids, told, fraction, seed) if told else (drawn, whole)
+            if apart != (drawn, whole):
+                drawn, whole = apart
+                log.warning(
+                    "%s: near twins tie nearly all images together: twins in different patients, films or "
+                    "photos may come on both sides",
+                    self.root,
+                )
+        if not whole:
+            log.warning(
+                "%s: nearly all images show the same; the last %d by name are kept for validation, "
+                "and their scores will be too good",
+                self.root,
+                len(drawn),
+            )
+        return drawn
 
 
 def open_dataset(
@@ -181,15 +201,9 @@ def open_dataset(
     )
     decisions = [("layout", f"{name}: {_looks_for(name)}"), *(("files", note) for note in found.notes)]
     decisions += [("masks", reason) for reason in (*chosen_how, *reasons)]
-    tiles = same_source([sample.id for sample in found.samples])
-    if tiles and not any(sample.split == "val" for sample in found.samples):
-        decisions.append(
-            (
-                "split",
-                f"names look like tiles or copies of one photo, such as {', '.join(tiles[0][:2])}: those "
-                "stay together where validation images are drawn",
-            )
-        )
+    groups, said = find_groups(found.samples)
+    if not any(sample.split == "val" for sample in found.samples):
+        decisions += [("split", text) for text in said]
     return DataSet(
         found.samples,
         chosen,
@@ -201,7 +215,7 @@ def open_dataset(
         tuple(found.no_mask),
         tuple(found.no_image),
         survey,
-        tuple(map(tuple, tiles)),
+        groups,
     )
 
 

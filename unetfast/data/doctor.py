@@ -90,6 +90,7 @@ def inspect(
         *_sizes(good),
         *_lost_outlines(dataset, good),
         *_unfilled(dataset),
+        *_torn(dataset),
         *_copies(good),
         *_lookalikes(dataset, looks),
         *_empty(dataset, good),
@@ -215,19 +216,43 @@ def _unfilled(dataset: DataSet) -> Iterable[Finding]:
         yield Finding("warning", "unfilled", text, tuple(rings))
 
 
+def _torn(dataset: DataSet) -> Iterable[Finding]:
+    """Find patients, films and photos of which a given split has images on both sides."""
+    by_id = {sample.id: sample for sample in dataset.samples}
+    torn = []
+    for name, ids in dataset.groups.items():
+        group = [by_id[id_] for id_ in ids if id_ in by_id]
+        if _crosses(group):
+            sides = {sample.split: sample.id for sample in reversed(group)}
+            both = " and ".join(f"{split or 'train'}/{id_}" for split, id_ in sides.items())
+            torn.append(f"{name} ({both})")
+    if torn:
+        told = any(sample.group in dataset.groups for sample in dataset.samples)
+        who = "the table says" if told else "their names say"
+        unless = "" if told else ", unless numbers begin anew in each"
+        text = (
+            f"{len(torn)} patients, films or photos, as {who}, have images in training and also in "
+            f"validation or test: scores will be too good{unless}"
+        )
+        yield Finding("warning", "leakage", text, tuple(torn))
+
+
 def _copies(good: Sequence[Seen]) -> Iterable[Finding]:
     groups: dict[str, list[Sample]] = defaultdict(list)
+    flat = {look.digest for _, look in good if look.print and look.print[1] is None}
     for sample, look in good:
         groups[look.digest].append(sample)
-    copies = [group for group in groups.values() if len(group) > 1]
+    copies = [group for digest, group in groups.items() if len(group) > 1 and digest not in flat]
     across = [group for group in copies if _crosses(group)]
     within = [group for group in copies if not _crosses(group)]
+    # Slices in which nothing is seen give nothing away, and do not tie their patients together.
+    blank = [group for digest, group in groups.items() if len(group) > 1 and digest in flat]
     if across:
         text = f"{len(across)} images are in training and also in validation or test: scores will be too good"
         yield Finding("warning", "leakage", text, _named(across))
-    if within:
-        text = f"{len(within)} images occur more than once"
-        yield Finding("warning", "copies", text, _named(within), _ids(within))
+    if within or blank:
+        text = f"{len(within) + len(blank)} images occur more than once"
+        yield Finding("warning", "copies", text, _named([*within, *blank]), _ids(within))
 
 
 def _crosses(group: Sequence[Sample]) -> bool:

@@ -1,7 +1,7 @@
 """Which images are kept for validation, where a data set does not say: at random, but never a near twin.
 
 Tiles of one photograph, frames of one film and copies of one picture stay on one side; otherwise
-the validation score would measure memory.
+the validation score would measure memory. Whole patients, films and volumes are found in ``groups.py``.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _beginnings(names: Sequence[str]) -> dict[str, str]:
 def draw(
     ids: Iterable[str], together: Iterable[Sequence[str]], fraction: float, seed: int
 ) -> tuple[set[str], bool]:
-    """Draw the ids that are kept for validation.
+    """Draw the ids that are kept for validation: about the share, as near as whole groups come to it.
 
     Parameters
     ----------
@@ -121,9 +121,16 @@ def draw(
     groups = _joined(ordered, together)
     random.Random(seed).shuffle(groups)
     drawn: list[str] = []
+    left: list[list[str]] = []
     for group in groups:
         if len(drawn) + len(group) <= count:
             drawn += group
+        else:
+            left.append(group)
+    if drawn and left:  # none fits any more; the smallest may still come nearer to what is wanted
+        more = min(left, key=len)
+        if len(drawn) + len(more) - count < count - len(drawn) and len(drawn) + len(more) < len(ordered):
+            drawn += more
     if not drawn:  # each group is larger than what is wanted: take the smallest, within reason
         smallest = min(groups, key=len)
         drawn = smallest if 2 * len(smallest) <= len(ordered) else []

@@ -46,6 +46,6 @@ def load(path: Path) -> Checkpoint:
     state = {
         tensor.name.removeprefix(_PREFIX): torch.tensor(onnx.numpy_helper.to_array(tensor))
         for tensor in onnx.load(path).graph.initializer
-        if tensor.name.startswith(_PREFIX)
+        if tensor.name.startswith(_PREFIX) and tensor.name.endswith((".weight", ".bias"))
     }
     return Checkpoint(spec, state, fused=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -19,7 +18,6 @@ from torch.nn import functional
 
 __all__ = ["Context", "FastNet", "RepConv", "sharpened"]
 
-_CELL_PX = 4
 _FLANK, _DROP = 3.0, 2.0  # chosen on held-back pictures, see docs/default_model.md
 
 
@@ -176,8 +174,7 @@ class FastNet(nn.Module):
             raise ValueError(f"views must be 1 or more; got {views}")
         self.stem_px = stem_px
         self.views, self.sharpened = views, sharpened
-        stride = stem_px * 2 ** (len(widths) - 1) * max(2 if context else 1, 2 ** (views - 1))
-        self.stride_px: int = math.lcm(stride, _CELL_PX) if sharpened else stride
+        self.stride_px: int = stem_px * 2 ** (len(widths) - 1) * max(2 if context else 1, 2 ** (views - 1))
         self.blocks: nn.Module = nn.PixelUnshuffle(stem_px)
         self.down = nn.ModuleList()
         inside = in_channels * stem_px**2
@@ -196,6 +193,7 @@ class FastNet(nn.Module):
             for width, depth in zip(widths, up_depths, strict=False)
         )
         self.head = nn.Conv2d(widths[0], out_channels * stem_px**2, 3, padding=1)
+        self.register_buffer("doubling", _doubling(stem_px).repeat(out_channels, 1, 1, 1), persistent=False)
         self.halo_px = self._halo(depths, up_depths, dilations, bool(context))
 
     def _halo(
@@ -217,23 +215,39 @@ class FastNet(nn.Module):
             smaller = 2 * (smaller + coarsest)
         if context:  # its stride-2 layer, and one more at half the coarsest resolution
             reach += 3 * coarsest
-        reach = max(reach, smaller) + (2 * _CELL_PX - 1 if self.sharpened else 0)
+        reach = max(reach, smaller) + (2 * self.stem_px - 1 if self.sharpened else 0)
         # Whole strides, because read windows start on multiples of the stride.
         return -(-reach // self.stride_px) * self.stride_px
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, C, H, W) normalised float images to (N, K, H, W) float logits."""
-        logits = self._seen(images, self.views, with_context=True)
-        return sharpened(logits) if self.sharpened else logits
+        blocks = self._seen(images, self.views, with_context=True)
+        blocks = sharpened(blocks, self.stem_px) if self.sharpened else blocks
+        return functional.pixel_shuffle(blocks, self.stem_px)
 
     def _seen(self, images: Tensor, views: int, *, with_context: bool) -> Tensor:
-        """Return the mean of the logits of this view and of what the smaller ones come to."""
-        logits = self._view(images, with_context=with_context)
+        """Return the mean of the logits of this view and of what the smaller ones come to, in blocks.
+
+        In blocks, (N, K * stem_px**2, H / stem_px, W / stem_px), because runtimes pass quickly over many
+        channels and slowly over one.
+        """
+        blocks = self._view(images, with_context=with_context)
         if views == 1:
-            return logits
+            return blocks
         # At one half, bilinear is the mean of 2x2 pixels; a pool takes onnxruntime four times as long.
-        smaller = self._seen(_resized(images, 0.5), views - 1, with_context=False)
-        return (logits + _resized(smaller, 2.0)) / 2
+        half = functional.interpolate(images, scale_factor=0.5, mode="bilinear", align_corners=False)
+        return (blocks + self._doubled(self._seen(half, views - 1, with_context=False))) / 2
+
+    def _doubled(self, blocks: Tensor) -> Tensor:
+        """Enlarge a map in blocks to twice its size, bilinearly: one convolution writes the blocks."""
+        small = functional.pixel_shuffle(blocks, self.stem_px)
+        kernel = self.get_buffer("doubling").to(small.dtype)
+        return functional.conv2d(
+            functional.pad(small, (1, 1, 1, 1), mode="replicate"),
+            kernel,
+            stride=self.stem_px // 2,
+            groups=small.shape[1],
+        )
 
     def _view(self, images: Tensor, *, with_context: bool) -> Tensor:
         features = self.blocks(images)
@@ -248,7 +262,8 @@ class FastNet(nn.Module):
         for narrow, up in zip(reversed(self.narrow), reversed(self.up), strict=True):
             enlarged = functional.interpolate(narrow(features), scale_factor=2.0, mode="nearest")
             features = up(enlarged + skips.pop())
-        return functional.pixel_shuffle(self.head(features), self.stem_px)
+        blocks: Tensor = self.head(features)
+        return blocks
 
     def fused(self) -> FastNet:
         """Return an equal network, in eval mode, whose every layer is one convolution."""
@@ -300,7 +315,7 @@ class FastNet(nn.Module):
             hook.remove()
 
 
-def sharpened(logits: Tensor) -> Tensor:
+def sharpened(blocks: Tensor, block_px: int) -> Tensor:
     """Take the flanks of what is sure down, and leave alone what is not.
 
     A sure crack is marked wider than it is: its flanks lie far below its ridge, and still above a threshold
@@ -309,22 +324,27 @@ def sharpened(logits: Tensor) -> Tensor:
 
     Parameters
     ----------
-    logits : (N, K, H, W) float
-        H and W multiples of 4.
+    blocks : (N, K * block_px**2, H / block_px, W / block_px) float
+        Logits, of which each position holds those of a block of pixels.
+    block_px : int
 
     Returns
     -------
-    (N, K, H, W) float
-        Nowhere higher than `logits`; near is what lies in the pixel's 4 x 4 cell or within 4 px of it.
+    Tensor
+        Of the same shape, nowhere higher; near is what lies in the pixel's own block or in one beside it.
     """
-    cells = functional.max_pool2d(logits, _CELL_PX)
-    ridge = functional.max_pool2d(cells, 3, stride=1, padding=1)
-    floor = functional.interpolate(ridge - _FLANK, scale_factor=float(_CELL_PX), mode="nearest")
-    return logits - _DROP * functional.relu(floor - logits)
+    cells = torch.unflatten(blocks, 1, (-1, block_px**2))
+    ridge = functional.max_pool2d(cells.amax(2), 3, stride=1, padding=1)
+    return (cells - _DROP * functional.relu(ridge[:, :, None] - _FLANK - cells)).flatten(1, 2)
 
 
-def _resized(maps: Tensor, factor: float) -> Tensor:
-    return functional.interpolate(maps, scale_factor=factor, mode="bilinear", align_corners=False)
+def _doubling(block_px: int) -> Tensor:
+    """Give the kernel, (block_px**2, 1, side, side), that enlarges the middle of `side` pixels to a block."""
+    weights = torch.zeros(block_px, block_px // 2 + 2)
+    for pixel in range(block_px):  # three quarters of the pixel it lies in, a quarter of the nearer neighbour
+        weights[pixel, 1 + pixel // 2] = 0.75
+        weights[pixel, 2 * (pixel % 2) + pixel // 2] = 0.25
+    return torch.einsum("ya,xb->yxab", weights, weights).flatten(0, 1)[:, None]
 
 
 def _settling(bias: Tensor) -> Callable[[nn.Module, tuple[Tensor]], None]:

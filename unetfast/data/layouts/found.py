@@ -12,7 +12,7 @@ from unetfast.data.listing import Listing, natural
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample
 
-__all__ = ["Found", "as_one", "file_ids", "unique_ids"]
+__all__ = ["Found", "as_one", "file_ids", "names_below", "unique_ids"]
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,17 @@ def unique_ids(names: list[str]) -> dict[str, str]:
 
 def file_ids(images: Collection[FileRef]) -> dict[FileRef, str]:
     """Give files anywhere ids as :func:`unique_ids` does, of their paths below the folder that all share."""
-    paths = {image: (image.member or str(image.path)).replace("\\", "/").split("/") for image in images}
-    shared = shared_depth(parts[:-1] for parts in paths.values())
-    names = {image: "/".join(parts[shared:]) for image, parts in paths.items()}
+    names = names_below(images)
     ids = unique_ids(list(names.values()))
     return {image: ids[name] for image, name in names.items()}
+
+
+def names_below(images: Collection[FileRef]) -> dict[FileRef, str]:
+    """Return the path of each file below the deepest folder, or the archive, that all share."""
+    names = {image: f"{image.path}/{image.member}" if image.member else str(image.path) for image in images}
+    paths = {image: name.replace("\\", "/").split("/") for image, name in names.items()}
+    shared = shared_depth(parts[:-1] for parts in paths.values())
+    return {image: "/".join(parts[shared:]) for image, parts in paths.items()}
 
 
 def as_one(listing: Listing, tables: Sequence[tuple[str, Found]], of: str) -> Found:

@@ -2,7 +2,7 @@
 
 ``metadata.jsonl`` of Hugging Face's image folders is one, with ``file_name`` and ``mask_file_name``.
 Paths are relative to the file, to the data set, or absolute. An image in several rows has several
-masks, which are merged.
+masks, which are merged. A column such as ``patient_id`` says whom images show.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 from unetfast.data.layouts.found import Found, as_one, file_ids
 from unetfast.data.layouts.paths import Resolver
-from unetfast.data.layouts.words import role_of, split_of, tokens
+from unetfast.data.layouts.words import FEWEST_GROUPS, names_group, role_of, split_of, tokens
 from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample
@@ -22,6 +23,8 @@ from unetfast.spec import FileRef, Sample
 __all__ = ["find"]
 
 _MOST_BYTES = 256 * 2**20
+_NOTHING = frozenset(["", "nan", "none", "na"])
+_NOBODY = _NOTHING | {"n/a", "null", "unknown", "-", "?"}
 
 
 def find(listing: Listing, mask: str | None) -> Found | None:
@@ -54,7 +57,7 @@ def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> 
                 f"and split if there is one; it is: {head}"
             )
         return None
-    return _samples(listing, resolver, name, rows[1:], columns)
+    return _samples(listing, resolver, name, rows, columns)
 
 
 def _cells(text: str) -> list[list[str]]:
@@ -115,10 +118,11 @@ def _samples(
     at_image, at_mask, at_split = columns
     masks: dict[FileRef, list[FileRef]] = {}
     words: dict[FileRef, str] = {}  # that say the split
+    listed: dict[FileRef, list[list[str]]] = defaultdict(list)
     missing, unlabelled = [], 0
-    for line, row in enumerate(rows, 2):
-        cells = [*row, *[""] * (1 + max(at_image, at_mask, at_split or 0) - len(row))]
-        if cells[at_mask].strip().lower() in ("", "nan", "none", "na"):
+    for line, row in enumerate(rows[1:], 2):
+        cells = [*row, *[""] * (max(len(rows[0]), len(row)) - len(row))]
+        if cells[at_mask].strip().lower() in _NOTHING:
             unlabelled += 1
             continue
         image, mask = (
@@ -131,6 +135,7 @@ def _samples(
             )
             continue
         masks.setdefault(image, []).append(mask)
+        listed[image].append(cells)
         word = cells[at_split].strip() if at_split is not None else ""
         if split_of(words.setdefault(image, word)) != split_of(word):
             raise DatasetError(f"{listing.root}: {name}:{line}: {image.name} is in two splits")
@@ -143,11 +148,27 @@ def _samples(
     if unlabelled:
         notes.append(f"{unlabelled} rows without a mask are left out")
     notes += _said_of_splits(set(words.values()) - {""}, f"{listing.root}: {name}")
-    ids = file_ids(masks)
+    ids, groups = file_ids(masks), _groups(rows[0], listed)
     samples = [
-        Sample(ids[image], image, tuple(found), split_of(words[image])) for image, found in masks.items()
+        Sample(ids[image], image, tuple(found), split_of(words[image]), group=groups.get(image))
+        for image, found in masks.items()
     ]
     return Found(samples, missing, [], notes)
+
+
+def _groups(head: Sequence[str], rows: dict[FileRef, list[list[str]]]) -> dict[FileRef, str]:
+    """Return whom each image shows, by the first column that says one for each and tells groups apart.
+
+    Where none does, by the first that says one: a patient may have one image in ``val.csv``.
+    """
+    found: list[dict[FileRef, str]] = []
+    for at in names_group(head):
+        said = {image: {cells[at].strip() for cells in of} for image, of in rows.items()}
+        if all(len(values) == 1 for values in said.values()):
+            known = {image: value for image, (value,) in said.items() if value.lower() not in _NOBODY}
+            found.append({image: f"{head[at].strip()}={value}" for image, value in known.items()})
+    telling = (groups for groups in found if FEWEST_GROUPS <= len(set(groups.values())) < len(groups))
+    return next(telling, found[0] if found else {})
 
 
 def _said_of_splits(words: set[str], source: str) -> list[str]:

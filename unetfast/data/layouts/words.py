@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 __all__ = [
+    "FEWEST_GROUPS",
     "NameParts",
     "folder_parts",
     "is_secondary",
+    "names_group",
     "other_words",
     "rank",
     "read_together",
@@ -55,6 +57,18 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
 _SHORT_SPLITS = {"tr": "train", "ts": "test"}
+# Heads of columns that say whom an image shows, who has most images first; "group" may be an arm.
+# Others say it only as numbers: "animal" may be a species, "sequence" one of MRI, "lesion" a flag.
+_WHOM = (
+    "patient subject participant proband donor case specimen biopsy wsi slide volume video film movie clip"
+)
+_WHOM_BY_NUMBER = "person individual animal mouse rat lesion study exam series stack vol sequence seq"
+_GROUPS = f"{_WHOM} {_WHOM_BY_NUMBER} group".split()
+_GROUP = re.compile(
+    rf"(?P<whom>{_WHOM.replace(' ', '|')}|group)(?:s|name)?|"
+    rf"(?P<numbered>{'|'.join(_GROUPS)})(?:ids?|no|nr|num|number|key|code|(?:instance)?uid)"
+)
+FEWEST_GROUPS = 3  # to draw validation images by: then the smallest has at most a third of the images
 _LETTERS = {"x": "image", "y": "mask"}  # as code names them; said only where both are there
 # A folder with one of these names the whole data set, not its masks: "crack_segmentation_dataset".
 _WHOLE = frozenset(["dataset", "datasets", "project", "database"])
@@ -282,3 +296,10 @@ def without_inner_words(stem: str) -> list[tuple[str, str]]:
         for i in range(2, len(pieces) - 2, 2)
         if pieces[i].isalpha()
     ]
+
+
+def names_group(heads: Sequence[str]) -> list[int]:
+    """Return which columns say whom an image shows (``patient_id``, ``Slide``), the likeliest first."""
+    called = {i: _GROUP.fullmatch(re.sub(r"[\s_.-]", "", head.lower())) for i, head in enumerate(heads)}
+    ranks = {i: _GROUPS.index(match["whom"] or match["numbered"]) for i, match in called.items() if match}
+    return sorted(ranks, key=lambda i: ranks[i])
