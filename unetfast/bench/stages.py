@@ -75,14 +75,14 @@ def _alone(folder: str, model: str, settings: RunSettings, output: Path) -> dict
     jobs = _jobs(folder, settings, context)
     stages.segment(jobs[:1], segmenter, 1.0)  # the first call plans and allocates
     megapixels = sum(job.entry["width"] * job.entry["height"] for job in jobs) / 1e6
-    with Output(output) as place:
+    with Output(output) as opened:
 
         def read(job: Job) -> None:
             stages.load(job, context)
             stages.decode(job, context)
 
         def store(job: Job) -> None:
-            stages.store(job, context, len(segmenter.spec.classes), place.put)
+            stages.store(job, context, len(segmenter.spec.classes), opened.put)
 
         seconds = {
             "read": _seconds(read, jobs, workers),

@@ -15,9 +15,8 @@ from unetfast.imaging.formats import TIFF_SIGNATURES
 from unetfast.imaging.tiff import holes, pages_of, remarks
 from unetfast.pipeline import stages
 from unetfast.pipeline.banded_page import BandedPage, memory_bytes
-from unetfast.pipeline.output import Output
 from unetfast.pipeline.page_results import write_pages
-from unetfast.pipeline.remote import RemoteFile, RemoteOutput
+from unetfast.pipeline.remote import AnyOutput, RemoteFile
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Item
 from unetfast.pipeline.stages import Context, Job, missing_ending, names
@@ -68,7 +67,7 @@ def load(job: Job, context: Context) -> None:
     stages.identify(job, context, digest.hexdigest())
 
 
-def process(job: Job, context: Context, segmenter: Segmenter, output: Output | RemoteOutput) -> None:
+def process(job: Job, context: Context, segmenter: Segmenter, output: AnyOutput) -> None:
     """Take a photo through all stages and complete its line of the journal.
 
     Raises
@@ -104,7 +103,7 @@ def _write(
     source: BinaryIO,
     begun: tuple[int, int],
     wanted: dict[str, str],
-    output: Output | RemoteOutput,
+    output: AnyOutput,
     *,
     binary: bool,
 ) -> None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unetfast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from unetfast.pipeline.output import Output
-    from unetfast.pipeline.remote import RemoteFile, RemoteOutput
+    from unetfast.pipeline.remote import AnyOutput, RemoteFile
 
 __all__ = ["CollisionError", "origin", "refuse_another", "settle"]
 
@@ -53,7 +52,7 @@ def refuse_another(entry: Entry, before: Entry | None, size_of: Callable[[str], 
         )
 
 
-def settle(entry: Entry, before: Entry | None, output: Output | RemoteOutput) -> None:
+def settle(entry: Entry, before: Entry | None, output: AnyOutput) -> None:
     """Remove the earlier results that a photo's new line puts out of date; remember the others.
 
     Out of date is what was made from another content of the photo, and what is there under a new

@@ -24,8 +24,7 @@ from unetfast.imaging import header
 from unetfast.pipeline import banded, stages
 from unetfast.pipeline.earlier import CollisionError, origin, refuse_another, settle
 from unetfast.pipeline.journal import Journal, is_done
-from unetfast.pipeline.output import Output
-from unetfast.pipeline.remote import RemoteOutput
+from unetfast.pipeline.remote import AnyOutput
 from unetfast.pipeline.sources import Item, Skipped
 from unetfast.pipeline.stages import Context, Job
 from unetfast.segment import Segmenter
@@ -131,7 +130,7 @@ class Engine:
         self,
         context: Context,
         segmenter: Segmenter,
-        output: Output | RemoteOutput,
+        output: AnyOutput,
         journal: Journal,
         workers: int,
     ) -> None:

@@ -69,8 +69,8 @@ def plan(
     spec = read_spec(bundled(model) or model)
     context = Context(settings, model_sha256(model), takes_stacks(spec))
     with ExitStack() as stack:
-        place = stack.enter_context(RemoteOutput(output)) if is_url(output) else None
-        folder = Path(output) if place is None else place.journals
+        remote = stack.enter_context(RemoteOutput(output)) if is_url(output) else None
+        folder = Path(output) if remote is None else remote.journals
         journal = stack.enter_context(Journal(folder, None))
         for item in not_results(listing(inputs, settings, found), output):
             if isinstance(item, Skipped):
@@ -79,7 +79,7 @@ def plan(
             before = journal.find(item.relative)
             what, why = "new", ""
             if before is not None:
-                sizes = partial(size_of, folder) if place is None else place.size
+                sizes = partial(size_of, folder) if remote is None else remote.size
                 what, why = _state(item, before, sizes, context)
             yield Step(str(item.path), what, why, tuple(banded.results(item, context).values()))
 

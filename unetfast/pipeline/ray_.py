@@ -20,15 +20,14 @@ from unetfast.pipeline import stages
 from unetfast.pipeline.earlier import CollisionError, origin, refuse_another, settle
 from unetfast.pipeline.journal import Journal, is_done
 from unetfast.pipeline.model import open_model
-from unetfast.pipeline.output import Output
-from unetfast.pipeline.remote import RemoteOutput, is_url
+from unetfast.pipeline.remote import AnyOutput, is_url, open_output
 from unetfast.pipeline.sources import Item, Skipped
 from unetfast.pipeline.stages import Context, Job
 
 __all__ = ["RayEngine"]
 
 Row = dict[str, Any]
-_outputs: dict[str, Output | RemoteOutput] = {}
+_outputs: dict[str, AnyOutput] = {}
 
 
 class RayEngine:
@@ -41,7 +40,7 @@ class RayEngine:
         The artifact; read on every machine that runs the network.
     output : str
         The output folder or URL.
-    place : Output or RemoteOutput
+    opened : Output or RemoteOutput
         The driver's own handle on it.
     journal : Journal
     workers : int
@@ -58,14 +57,14 @@ class RayEngine:
         context: Context,
         model: Path,
         output: str,
-        place: Output | RemoteOutput,
+        opened: AnyOutput,
         journal: Journal,
         workers: int,
     ) -> None:
         # Workers on other machines have a working folder of their own.
         self.context, self.model = context, model.absolute()
         self.output = output if is_url(output) else os.path.abspath(output)
-        self.place, self.journal, self.workers = place, journal, workers
+        self.opened, self.journal, self.workers = opened, journal, workers
         self._ray = require("ray", "ray")
         require("ray.data", "ray")
         self.stages: list[Any] = []
@@ -102,11 +101,11 @@ class RayEngine:
         for item in items:
             if isinstance(item, Skipped):
                 entry: dict[str, Any] = dict(item.line)
-                settle(entry, self.journal.find(item.relative), self.place)
+                settle(entry, self.journal.find(item.relative), self.opened)
                 skipped.append(entry)
                 continue
             before = self.journal.find(item.relative)
-            known = before.get("key", "") if before is not None and is_done(before, self.place.size) else ""
+            known = before.get("key", "") if before is not None and is_done(before, self.opened.size) else ""
             job = Job(item, {"input": item.relative, "path": origin(item.path)}, before=before)
             rows.append({"job": pickle.dumps(job), "known": known})
         return rows, skipped
@@ -177,8 +176,8 @@ def _finish(row: Row, context: Context, output: str) -> Row:
     return {"entry": json.dumps(done.entry)}
 
 
-def _opened(output: str) -> Output | RemoteOutput:
+def _opened(output: str) -> AnyOutput:
     """Return this worker's handle on the output; it lives as long as the process."""
     if output not in _outputs:
-        _outputs[output] = RemoteOutput(output) if is_url(output) else Output(Path(output))
+        _outputs[output] = open_output(output)
     return _outputs[output]

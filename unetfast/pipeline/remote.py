@@ -24,9 +24,10 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from unetfast.errors import ConfigError, ImageError, require
+from unetfast.pipeline.output import Output
 from unetfast.pipeline.sources import Found, Item, Skipped, classify, stems_of
 
-__all__ = ["RemoteFile", "RemoteOutput", "find_remote", "is_url", "local_path"]
+__all__ = ["AnyOutput", "RemoteFile", "RemoteOutput", "find_remote", "is_url", "local_path", "open_output"]
 
 log = logging.getLogger(__name__)
 
@@ -311,3 +312,11 @@ class RemoteOutput:
     def close(self) -> None:
         """Remove the local files."""
         shutil.rmtree(self.temp, ignore_errors=True)
+
+
+AnyOutput = Output | RemoteOutput
+
+
+def open_output(output: str) -> AnyOutput:
+    """Open an output, a folder's path or a URL, for writing."""
+    return RemoteOutput(output) if is_url(output) else Output(Path(output))

@@ -17,9 +17,9 @@ from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Engine, Stage
 from unetfast.pipeline.model import model_sha256, open_model, takes_stacks
-from unetfast.pipeline.output import Output, not_results, refuse_overlap
+from unetfast.pipeline.output import not_results, refuse_overlap
 from unetfast.pipeline.ray_ import RayEngine
-from unetfast.pipeline.remote import RemoteOutput, find_remote, is_url, local_path
+from unetfast.pipeline.remote import find_remote, is_url, local_path, open_output
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import Context, Job
@@ -177,19 +177,19 @@ def run(
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.description}")
     context = Context(settings, model_sha256(path), takes_stacks(spec))
     summary = Summary()
-    place = RemoteOutput(output) if is_url(output) else Output(Path(output))
-    with place, Journal(place.journals, journal_name(shard)) as journal:
+    opened = open_output(output)
+    with opened, Journal(opened.journals, journal_name(shard)) as journal:
         workers = settings.workers or available_cores()
         if segmenter is None:
-            engine: Engine | RayEngine = RayEngine(context, path, output, place, journal, workers)
+            engine: Engine | RayEngine = RayEngine(context, path, output, opened, journal, workers)
         else:
-            engine = Engine(context, segmenter, place, journal, workers)
+            engine = Engine(context, segmenter, opened, journal, workers)
         begun = time.perf_counter()
         try:
             for entry in engine.run(not_results(listing(photos, settings, summary.found), output)):
                 summary.count(entry)
                 on_entry(entry)
-                place.sync(journal.path)
+                opened.sync(journal.path)
                 if entry["status"] == "failed" and settings.fail_fast:
                     break
         except KeyboardInterrupt:
@@ -201,9 +201,9 @@ def run(
         summary.seconds = time.perf_counter() - begun
         summary.stages = engine.stages
         table = journal.path.with_suffix(".csv")
-        write_csv(journal, table, place.temp)
-        place.sync(journal.path, now=True)
-        place.sync(table, now=True)
+        write_csv(journal, table, opened.temp)
+        opened.sync(journal.path, now=True)
+        opened.sync(table, now=True)
     return summary
 
 
