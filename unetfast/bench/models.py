@@ -18,8 +18,8 @@ from unetfast.bench.settings import BenchSettings
 from unetfast.bench.worker import Worker
 from unetfast.errors import BackendError, ConfigError, DatasetError, UnetfastError
 from unetfast.imaging import middle, network_input, read
+from unetfast.machine import available_cores
 from unetfast.metrics import confusion_matrix, scores
-from unetfast.settings import available_cores
 from unetfast.spec import ModelSpec
 
 __all__ = ["Row", "bench_models"]

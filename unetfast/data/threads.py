@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from unetfast.settings import available_cores
+from unetfast.machine import available_cores
 
 __all__ = ["Progress", "in_threads"]
 
