@@ -21,7 +21,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports run one way: a module may import from its own layer and from those below it.
 LAYERS: list[set[str]] = [
-    {"errors", "registry", "settings"},
+    {"errors", "machine", "registry", "settings"},
     {"spec"},
     {"imaging", "preprocess", "metrics", "skeleton", "inpainting", "models", "losses"},
     {"data", "checkpoint", "weights"},

@@ -465,7 +465,7 @@ def test_too_little_memory_for_one_strip_is_one_clear_line(tmp_path: Path, model
     tifffile.imwrite(tmp_path / "in" / "a.tif", photo(height=300), photometric="rgb", rowsperstrip=300)
     summary = run([str(tmp_path / "in")], tmp_path / "out", settings(max_memory="500kB"), model=model)
     assert summary.failed == 1
-    assert "--max-memory 500kB" in entries(tmp_path / "out")["a.tif"]["reason"]
+    assert "more than --max-memory (0.0005 GB)" in entries(tmp_path / "out")["a.tif"]["reason"]
     assert tree(tmp_path / "out") == {}
 
 

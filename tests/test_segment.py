@@ -283,7 +283,7 @@ def test_only_cores_that_the_process_may_use_are_counted() -> None:
     code = (
         "import os\n"
         "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])\n"
-        "from unetfast.settings import available_cores\n"
+        "from unetfast.machine import available_cores\n"
         "print(available_cores())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

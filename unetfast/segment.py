@@ -20,6 +20,7 @@ from unetfast.backends import load as load_backend
 from unetfast.backends.base import Backend
 from unetfast.errors import ArtifactError, BackendError, ConfigError, InputError, is_memory_error
 from unetfast.imaging.convert import check_array, network_input
+from unetfast.machine import available_cores
 from unetfast.preprocess import (
     ACTIVATIONS_BYTES,
     SMALLEST_DEFAULT_PX,
@@ -30,7 +31,7 @@ from unetfast.preprocess import (
     unfit,
 )
 from unetfast.scaled import segment_rows
-from unetfast.settings import available_cores, check_threads, check_whole
+from unetfast.settings import check_threads, check_whole
 from unetfast.spec import ModelSpec
 
 __all__ = ["Segmenter", "load"]

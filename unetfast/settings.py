@@ -24,7 +24,6 @@ from unetfast.registry import did_you_mean
 
 __all__ = [
     "Settings",
-    "available_cores",
     "check_threads",
     "check_whole",
     "from_mapping",
@@ -107,11 +106,6 @@ def _check(settings: Any) -> None:
         if not (-math.inf if low is None else low) <= value <= (math.inf if high is None else high):
             bounds = f"{'-inf' if low is None else low} .. {'inf' if high is None else high}"
             raise ConfigError(f"{field.name} must be in {bounds}; got {value}")
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use: under a batch system mostly not all of the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_threads(threads: int, name: str = "threads") -> None:

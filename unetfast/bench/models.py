@@ -21,8 +21,8 @@ from unetfast.data.encoding import LabelEncoding
 from unetfast.data.labels import read_pair
 from unetfast.errors import BackendError, ConfigError, DatasetError, UnetfastError
 from unetfast.imaging import middle, network_input, read
+from unetfast.machine import available_cores
 from unetfast.metrics import confusion_matrix, scores
-from unetfast.settings import available_cores
 from unetfast.spec import ModelSpec
 
 __all__ = ["Row", "bench_models"]

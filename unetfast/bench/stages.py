@@ -12,6 +12,7 @@ from typing import Any
 
 from unetfast.bench.settings import BenchSettings
 from unetfast.errors import ConfigError, ImageError
+from unetfast.machine import available_cores
 from unetfast.pipeline import stages
 from unetfast.pipeline.model import open_model
 from unetfast.pipeline.output import Output
@@ -19,7 +20,6 @@ from unetfast.pipeline.run import listing, run
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Found, Item
 from unetfast.pipeline.stages import Context, Job
-from unetfast.settings import available_cores
 
 __all__ = ["bench_stages"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from unetfast.settings import available_cores
+from unetfast.machine import available_cores
 
 __all__ = ["synth"]
 

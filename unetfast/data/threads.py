@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from unetfast.settings import available_cores
+from unetfast.machine import available_cores
 
 __all__ = ["Progress", "counted", "in_threads"]
 

@@ -21,7 +21,6 @@ from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import Item
 from unetfast.pipeline.stages import Context, Job, missing_ending, names
 from unetfast.segment import Segmenter
-from unetfast.settings import parse_bytes
 
 __all__ = ["load", "process", "results"]
 
@@ -50,7 +49,7 @@ def _page_bytes(path: Path | RemoteFile, context: Context) -> list[int]:
 
 
 def _larger(pages: list[int], context: Context) -> bool:
-    return max(pages, default=0) > parse_bytes(context.settings.max_memory)
+    return max(pages, default=0) > context.settings.memory_bytes()
 
 
 def load(job: Job, context: Context) -> None:

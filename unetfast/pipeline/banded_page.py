@@ -30,7 +30,6 @@ from unetfast.pipeline.stages import fill
 from unetfast.preprocess import Tile
 from unetfast.scaled import segment_rows
 from unetfast.segment import Segmenter
-from unetfast.settings import parse_bytes
 from unetfast.windows import cut, segment_windows
 
 __all__ = ["QUARTER_TURN", "BandedPage", "memory_bytes"]
@@ -91,7 +90,7 @@ class BandedPage:
         self.orientation = orientation_of(page)
         self.height, self.width = self.rows.height, self.rows.width
         self.blank_px, self.masked_px, self.class_px = 0, 0, np.zeros(len(segmenter.spec.classes), np.int64)
-        self._memory = parse_bytes(settings.max_memory)
+        self._memory = settings.memory_bytes()
         self._whole = memory_bytes(page) <= self._memory
         if self._whole:
             self.band = self.height
@@ -123,10 +122,10 @@ class BandedPage:
         rows = STRIP_ROWS + 2 * reach_of(self.settings.window_px)
         needed = rows * self.width * (12 * self.rows.channels + 40)  # of a strip that is masked all over
         # As much again for the bands.
-        if needed > max(parse_bytes(self.settings.max_memory) // 2, GRAIN_BYTES):
+        if needed > max(self._memory // 2, GRAIN_BYTES):
             raise ImageError(
                 f"{self.name}: --grain needs {needed / 1e9:.1f} GB for {rows} rows of {self.width} px, more "
-                f"than half of --max-memory {self.settings.max_memory}; raise it, or leave out --grain"
+                f"than half of --max-memory ({self._memory / 1e9:.3g} GB); raise it, or leave out --grain"
             )
 
     def segment(self) -> None:
@@ -250,10 +249,10 @@ class BandedPage:
 
 def _refuse_large_cells(page: Any, settings: RunSettings, name: str) -> None:
     cell, _ = cell_sides(page)
-    if 2 * cell * _row_bytes(page) > parse_bytes(settings.max_memory):
+    if 2 * cell * _row_bytes(page) > settings.memory_bytes():
         raise ImageError(
-            f"{name}: one strip or tile of {cell} rows needs more than --max-memory {settings.max_memory}; "
-            "raise it, or save the file with smaller strips or tiles"
+            f"{name}: one strip or tile of {cell} rows needs more than --max-memory "
+            f"({settings.memory_bytes() / 1e9:.3g} GB); raise it, or save the file with smaller ones"
         )
 
 

@@ -9,7 +9,6 @@ from unetfast.backends import bundled
 from unetfast.errors import ArtifactError
 from unetfast.pipeline.settings import RunSettings
 from unetfast.segment import Segmenter, load
-from unetfast.settings import parse_bytes
 from unetfast.spec import ModelSpec
 
 __all__ = ["model_sha256", "open_model", "takes_stacks"]
@@ -27,7 +26,7 @@ def open_model(model: str | Path, settings: RunSettings, streams: int = STREAMS)
         threads=settings.threads,
         tile_px=settings.tile,
         batch=settings.batch,
-        memory_bytes=parse_bytes(settings.max_memory) // 2,
+        memory_bytes=settings.memory_bytes() // 2,
         streams=streams,
     )
 

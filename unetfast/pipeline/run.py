@@ -13,6 +13,7 @@ from typing import Any
 
 from unetfast.backends import bundled, read_spec
 from unetfast.errors import ConfigError, ImageError
+from unetfast.machine import available_cores
 from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Engine, Stage
@@ -23,7 +24,7 @@ from unetfast.pipeline.remote import find_remote, is_url, local_path, open_outpu
 from unetfast.pipeline.settings import RunSettings
 from unetfast.pipeline.sources import ENDINGS, Found, Item, Skipped, find, input_root, parse_shard, select
 from unetfast.pipeline.stages import Context, Job
-from unetfast.settings import available_cores, check_threads, parse_bytes
+from unetfast.settings import check_threads
 
 __all__ = [
     "Summary",
@@ -95,7 +96,7 @@ def check_run(settings: RunSettings) -> None:
     if settings.window_px and settings.window_px % 2 == 0:
         raise ConfigError(f"--window must be odd, or 0 (by each crack's width); got {settings.window_px}")
     parse_shard(settings.shard)
-    parse_bytes(settings.max_memory, "max_memory")
+    settings.memory_bytes()
     check_threads(settings.threads)
     check_threads(settings.workers, "workers")
     if 0 < settings.tile < SMALLEST_TILE_PX:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from unetfast.backends import BACKENDS, DEVICES
 from unetfast.inpainting import METHODS
-from unetfast.settings import Settings, setting
+from unetfast.machine import available_memory
+from unetfast.settings import Settings, parse_bytes, setting
 from unetfast.spec import MAX_PIXELS
 
 __all__ = ["RunSettings"]
+
+_LEAST_BYTES, _MOST_BYTES = 2 * 10**9, 16 * 10**9  # of --max-memory auto
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,10 @@ class RunSettings(Settings):
     )
     max_pixels: int = setting(MAX_PIXELS, "Refuse larger pictures before decoding them.", low=1)
     max_memory: str = setting(
-        "2GB",
-        "Larger TIFF files are read and written in windows that need at most this, beside about 0.3 GB that "
-        "the program, the model and the network's library keep (docs/scale.md).",
+        "auto",
+        "Half of it holds the tiles in the network; larger TIFF files are read and written in windows that "
+        "need at most this, beside 0.3 GB for the program and its libraries. auto: a quarter of the memory "
+        "that the process may use, 2GB to 16GB; with --engine ray 2GB (docs/scale.md).",
     )
     scale: float = setting(
         1.0,
@@ -86,3 +90,17 @@ class RunSettings(Settings):
     address: str = setting("", "Ray cluster, such as auto or ray://head:10001; empty: start one here.")
     gpus: float = setting(0.0, "GPUs of each Ray actor that holds the model, such as 0.25.", low=0.0)
     fail_fast: bool = setting(False, "Stop at the first photo that fails.", flag="--fail-fast")
+
+    def memory_bytes(self) -> int:
+        """Return what ``--max-memory`` comes to on this machine.
+
+        Raises
+        ------
+        ConfigError
+            When it is no size.
+        """
+        if self.max_memory != "auto":
+            return parse_bytes(self.max_memory, "max_memory")
+        if self.engine == "ray":  # how many processes share a node, none of them knows
+            return _LEAST_BYTES
+        return min(max((available_memory() or 0) // 4, _LEAST_BYTES), _MOST_BYTES)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from unetfast.data.augment import NONE, Augmentation
 from unetfast.data.dataset import Crops
 from unetfast.data.encoding import LabelEncoding
-from unetfast.settings import available_cores
+from unetfast.machine import available_cores
 from unetfast.spec import ModelSpec, Sample
 from unetfast.train.ddp import Team
 from unetfast.train.settings import TrainSettings
