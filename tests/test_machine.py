@@ -45,11 +45,22 @@ def test_limits_of_the_groups_around_a_process(
     assert _limits(tmp_path / "fs", tmp_path / "none") == []
 
 
+@pytest.mark.parametrize(
+    ("memory", "expected"), [(1, 0.5), (3, 1.5), (4, 2), (6, 2), (12, 3), (64, 16), (512, 16), (None, 2)]
+)
+def test_a_run_takes_a_quarter_but_not_all_of_a_small_machine(
+    monkeypatch: pytest.MonkeyPatch, memory: int | None, expected: float
+) -> None:
+    monkeypatch.setattr("unetfast.pipeline.settings.available_memory", lambda: memory and memory * GB)
+    assert RunSettings().memory_bytes() == expected * GB
+    assert RunSettings(engine="ray").memory_bytes() == 2 * GB
+
+
 @pytest.mark.skipif(not hasattr(os, "sysconf"), reason="this system does not say how much memory it has")
 def test_a_run_takes_a_quarter_of_the_memory() -> None:
     memory = available_memory()
     assert memory is not None
-    assert RunSettings().memory_bytes() == min(max(memory // 4, 2 * GB), 16 * GB)
+    assert RunSettings().memory_bytes() == min(max(memory // 4, 2 * GB), memory // 2, 16 * GB)
     assert RunSettings(engine="ray").memory_bytes() == 2 * GB
     assert RunSettings(max_memory="500MB").memory_bytes() == GB // 2
     with pytest.raises(ConfigError, match="max_memory must be a number with a unit"):

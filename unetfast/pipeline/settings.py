@@ -12,7 +12,7 @@ from unetfast.spec import MAX_PIXELS
 
 __all__ = ["RunSettings"]
 
-_LEAST_BYTES, _MOST_BYTES = 2 * 10**9, 16 * 10**9  # of --max-memory auto
+_USUAL_BYTES, _MOST_BYTES = 2 * 10**9, 16 * 10**9  # of --max-memory auto
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RunSettings(Settings):
         "auto",
         "Half of it holds the tiles in the network; larger TIFF files are read and written in windows that "
         "need at most this, beside 0.3 GB for the program and its libraries. auto: a quarter of the memory "
-        "that the process may use, 2GB to 16GB; with --engine ray 2GB (docs/scale.md).",
+        "that the process may use, at least 2GB or half of it, at most 16GB (docs/scale.md).",
     )
     scale: float = setting(
         1.0,
@@ -101,6 +101,7 @@ class RunSettings(Settings):
         """
         if self.max_memory != "auto":
             return parse_bytes(self.max_memory, "max_memory")
-        if self.engine == "ray":  # how many processes share a node, none of them knows
-            return _LEAST_BYTES
-        return min(max((available_memory() or 0) // 4, _LEAST_BYTES), _MOST_BYTES)
+        memory = available_memory()
+        if memory is None or self.engine == "ray":  # how many processes share a node, none of them knows
+            return _USUAL_BYTES
+        return min(max(memory // 4, _USUAL_BYTES), memory // 2, _MOST_BYTES)
