@@ -59,22 +59,22 @@ class Deployable(nn.Module):
         (N, H, W) uint8 class ids, or (N, H, W, K) float32 probabilities
             As ``spec.output`` says; K is 1 for binary.
         """
-        # Bytes are cut to the image's size, not the logits of every class.
-        return self.answer(self.logits(images))[:, : images.shape[1], : images.shape[2]]
+        return self.answer(self.logits(images))
 
     def logits(self, images: Tensor) -> Tensor:
-        """Return (N, K, H, W) float32 logits of (N, H, W, C) uint8 images, padded to whole strides."""
+        """Return (N, K, H, W) float32 logits of (N, H, W, C) uint8 images."""
+        height, width = images.shape[1], images.shape[2]
         # The cast stands before the transpose: TensorRT's parser rejects a transposed uint8.
         x = images.to(torch.float32).permute(0, 3, 1, 2)
         x = x * self.get_buffer("scale") + self.get_buffer("shift")
         stride = self.spec.stride_px
         # Not (-width) % stride: TensorRT cannot see that it is never negative, and refuses to resize.
-        right, below = ((stride - size % stride) % stride for size in (images.shape[2], images.shape[1]))
+        right, below = ((stride - size % stride) % stride for size in (width, height))
         x = F.pad(x, (0, right, 0, below), mode="replicate")
         # Networks in half precision cast for themselves (export.precision); a threshold is not forgiving,
         # so what comes before and after stays in float32.
         logits: Tensor = self.model(x)
-        return logits.to(torch.float32)
+        return logits.to(torch.float32)[:, :, :height, :width]
 
     def answer(self, logits: Tensor) -> Tensor:
         """Turn (N, K, H, W) float32 logits into what ``spec.output`` asks for."""
