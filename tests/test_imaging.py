@@ -13,7 +13,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pictures import GOOD, RGB, RNG, SMOOTH, encoded, tiff
 from PIL import Image, ImageOps
@@ -205,6 +205,7 @@ IN_HEADERS = {
     name=st.sampled_from(sorted(IN_HEADERS)),
     edits=st.lists(st.tuples(st.integers(0, 400), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4),
 )
+@example(name="lzw.tif", edits=[(46, b"\0")])  # a predictor, and no compression
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @pytest.mark.filterwarnings("ignore")
 def test_what_headers_claim_is_doubted(name: str, edits: list[tuple[int, bytes]]) -> None:

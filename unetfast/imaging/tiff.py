@@ -359,6 +359,9 @@ def check_structure(page: Any, name: str) -> None:
         )
     if not page.is_contiguous and (missing := segment_count(page) - len(page.dataoffsets)) > 0:
         raise ImageError(f"{name}: damaged: {missing} of its strips or tiles are in no table of the file")
+    # What libtiff ignores there tifffile undoes in one way of reading, and not in the other.
+    if page.compression == 1 and page.predictor != 1:
+        raise ImageError(f"{name}: a predictor (TIFF tag 317) without a compression; save it again")
 
 
 def normal_values(page: Any, values: NDArray[Any], name: str) -> NDArray[Any]:
