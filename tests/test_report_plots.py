@@ -49,6 +49,15 @@ def test_compare_marks_errors(
     assert ((drawn[..., 2] > 180) & (drawn[..., 0] < 60)).any(), "blue: missed"
 
 
+def test_what_the_colours_mean_is_not_cut_off(tmp_path: Path) -> None:
+    labels = np.zeros((60, 80), np.uint8)
+    image = np.zeros((60, 80, 3), np.uint8)
+    classes = ("all that is none of the others, whatever it is", "b", "c")
+    plots.compare(tmp_path / "x.png", [("id", image, labels, labels)], classes, "title")
+    drawn = read(tmp_path / "x.png").pixels
+    assert (drawn[:, -1] == 255).all()
+
+
 def test_precision_recall(tmp_path: Path, rng: np.random.Generator) -> None:
     truth = rng.integers(0, 2, (20, 20), np.uint8)
     empty = hit_counts(truth * 0, rng.random((20, 20)) * 0.5, THRESHOLDS)

@@ -107,8 +107,8 @@ def compare(
     figure = new_figure(13, 0.6 + 3.1 * sum(heights) + 0.1 * len(rows))
     figure.suptitle(title)
     axes = figure.subplots(len(rows), 4, squeeze=False, height_ratios=heights)
-    missed = "missed" if len(classes) == 2 else f"predicted {_shortened(classes[0])}"
-    wrong = f"green right, red {'invented' if len(classes) == 2 else 'wrong class'}, blue {missed}"
+    missed = ", blue missed" if len(classes) == 2 else f",\nblue predicted {_shortened(classes[0])}"
+    wrong = f"green right, red {'invented' if len(classes) == 2 else 'wrong class'}{missed}"
     for ax, name in zip(axes[0], ("image", "truth", "prediction", wrong), strict=True):
         ax.set_title(name, fontsize=10)
     for line, (caption, image, truth, prediction) in zip(axes, rows, strict=True):
