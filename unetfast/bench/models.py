@@ -20,7 +20,7 @@ from unetfast.data.collection import find_images, open_dataset
 from unetfast.data.encoding import LabelEncoding
 from unetfast.data.labels import read_pair
 from unetfast.errors import BackendError, ConfigError, DatasetError, UnetfastError
-from unetfast.imaging import middle, network_input, read
+from unetfast.imaging import middle, read
 from unetfast.machine import available_cores
 from unetfast.metrics import confusion_matrix, scores
 from unetfast.spec import ModelSpec
@@ -266,7 +266,7 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
             raise
         say(f"no Dice, as there is no truth: {str(exc).splitlines()[0]}")
         pages = channels not in (1, 3)
-        return [(network_input(read(file, pages=pages).pixels, channels), None) for file in files]
+        return [(read(file, pages=pages).input_of(channels), None) for file in files]
     samples = dataset.only(settings.split).samples[: settings.limit]
     return [read_pair(sample, dataset.encoding, channels) for sample in samples]
 

@@ -362,6 +362,14 @@ def _images(dataset: DataSet, good: Sequence[Seen]) -> Iterable[Finding]:
     if other:
         text = f"images that do not have the {wanted} channels that the first ones have"
         yield Finding("error", "channels", text, tuple(other))
+    partly = [sample.id for sample, look in good if look.partly]
+    if 2 * len(partly) > len(good):
+        most = max(look.channels for _, look in good if look.partly)
+        text = (
+            f"the last channel of {len(partly)} images is called alpha, but varies as one that was measured "
+            f"does; it is left out, unless training is told --channels {most}"
+        )
+        yield Finding("warning", "channels", text, tuple(partly))
     turned = [sample.id for sample, look in good if look.orientation > 1]
     if turned:
         yield Finding("note", "orientation", f"{len(turned)} photos are turned upright (EXIF)", tuple(turned))
