@@ -18,6 +18,7 @@ from unetfast.data.layouts import IN_ONE_FILE, LAYOUTS, Found, coco, labelstudio
 from unetfast.data.layouts.foreign import REGIONS, foreign
 from unetfast.data.legend import legend
 from unetfast.data.listing import Listing, list_files
+from unetfast.data.patients import with_patients
 from unetfast.data.polygons import class_names
 from unetfast.data.survey import Survey, survey
 from unetfast.data.threads import Progress
@@ -199,6 +200,8 @@ def open_dataset(
     chosen, reasons, survey = _encoding(
         listing.root, found.samples, hints, mask_values, ignore_label, encoding, progress
     )
+    samples, told = with_patients(listing, found.samples)
+    found = replace(found, samples=samples, notes=[*found.notes, *told])
     decisions = [("layout", f"{name}: {_looks_for(name)}"), *(("files", note) for note in found.notes)]
     decisions += [("masks", reason) for reason in (*chosen_how, *reasons)]
     groups, said = find_groups(found.samples)
