@@ -15,7 +15,7 @@ from unetfast.data.groups import find_groups
 from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
 from unetfast.data.layers import with_readings
 from unetfast.data.layouts import IN_ONE_FILE, LAYOUTS, Found, coco, labelstudio, paired, rle
-from unetfast.data.layouts.foreign import REGIONS, foreign
+from unetfast.data.layouts.foreign import REGIONS, foreign, of_panoptic
 from unetfast.data.legend import legend
 from unetfast.data.listing import Listing, list_files
 from unetfast.data.patients import with_patients
@@ -254,9 +254,11 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
     named = IN_ONE_FILE[Path(listing.focus).suffix.lower()] if listing.focus else tuple(LAYOUTS)
     for name in named:
         found = LAYOUTS[name](listing, mask_name)
-        if found is not None and found.samples:
+        if found is None or not found.samples:
+            continue
+        if mask_name or not of_panoptic(listing, found.samples):
             return name, found
-    looked = "\n".join(f"  {name:11} {_looks_for(name)}" for name in named)
+    looked = "\nLooked for:" + "".join(f"\n  {name:11} {_looks_for(name)}" for name in named)
     mask = f" called {mask_name!r}" if mask_name else ""
     close = (
         rle.near_miss(listing)
@@ -266,8 +268,7 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
         or foreign(listing)
     )
     raise DatasetError(
-        f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close}\n"
-        f"Looked for:\n{looked}\n"
+        f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close or looked}\n"
         "If the masks are there under another name, say which with --mask NAME; otherwise list the "
         "pairs in a .csv with the columns image,mask and pass that file."
     )
