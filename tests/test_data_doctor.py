@@ -84,11 +84,13 @@ def test_sizes(tmp_path: Path) -> None:
     save(tmp_path / "masks/4.png", truth(4, W, H) * 255)
     found = [f for f in inspect(open_dataset(tmp_path)) if f.topic == "sizes"]
     assert [(f.severity, [name.partition(" ")[0] for name in f.files]) for f in found] == [
-        ("error", ["3", "4"]),
+        ("error", ["4"]),
+        ("error", ["3"]),
         ("warning", ["1"]),
         ("note", ["2"]),
     ]
-    assert f"{W}x{H + 7} on {W}x{H}" in found[0].files[0]
+    assert "stored as (W, H)" in found[0].text
+    assert f"{W}x{H + 7} on {W}x{H}" in found[1].files[0]
 
 
 def test_sixteen_bits_of_which_few_are_used(tmp_path: Path) -> None:

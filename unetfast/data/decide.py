@@ -11,7 +11,7 @@ from typing import Any
 from unetfast.data.encoding import LabelEncoding
 from unetfast.data.levels import INVERTED, MOST_CLASSES, Levels, void_of
 from unetfast.data.masks import colour_text, flag_text
-from unetfast.data.objects import are_pieces
+from unetfast.data.objects import are_pieces, seldom_recur
 from unetfast.data.refusals import Refusals
 from unetfast.data.survey import Survey
 from unetfast.data.user_values import UserValues, encode_as_told, is_background, is_void
@@ -274,6 +274,13 @@ class _Decider:
             self.reasons.append(f"colours as in {self.hints.get('legend', 'the legend')}")
             names = tuple(legend[code] for code in kept)
             return LabelEncoding("colour", self._rule(), table, None, names)
+        if seldom_recur(self.found.stats, values):
+            first = colour_text(self.levels.counts.most_common(1)[0][0])
+            self.refuse.several_readings(
+                f"{len(values)} colours, most of them in one mask alone: they look like objects, not classes",
+                f"{first}=background,*=object",
+                "#ff0000=NAME and so on for each colour that is a class",
+            )
         if len(values) > MOST_CLASSES:
             self.refuse.several_readings(
                 f"{len(values)} colours", "#ff0000=NAME", "and so on for each colour"

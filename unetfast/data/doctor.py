@@ -158,6 +158,11 @@ _SIZES = {
         "warning",
         "masks are a pixel or two larger or smaller than their images; both are cropped to what they share",
     ),
+    "transposed": (
+        "error",
+        "masks are as wide as their images are high, and the other way round: they are turned by a quarter, "
+        "or stored as (W, H); save them as their images lie, of arrays mask.T",
+    ),
     "unrelated": (
         "error",
         "masks and their images differ in size and neither is a multiple of the other; if they show the "
@@ -173,6 +178,8 @@ def _sizes(good: Sequence[Seen]) -> Iterable[Finding]:
         if look.mask_shape == (0, 0):
             continue
         kind = size_relation(look.mask_shape, look.shape, look.orientation)
+        if kind == "unrelated" and look.mask_shape == look.shape[::-1]:
+            kind = "transposed"
         sizes = "{1}x{0} on {3}x{2}".format(*look.mask_shape, *look.shape)
         kinds[kind].append(sample.id if kind == "same" else f"{sample.id} ({sizes})")
         if (

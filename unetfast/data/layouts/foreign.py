@@ -39,7 +39,8 @@ _ENDINGS = {
     (".czi", ".lif", ".nd2", ".oib", ".vsi", ".svs", ".ndpi", ".mrxs"): "microscope files: save them as TIFF",
     (".npz", ".npy"): (
         "arrays that are not understood: call them images and masks, or x and y, of numbers (nothing "
-        "pickled) and as many pictures each"
+        "pickled) and as many pictures each; an .npz may also hold one sample as image and label, while a "
+        "mask alone is a .npy"
     ),
     (".shp", ".gpkg", ".kml", ".kmz"): f"maps' outlines: {_BURNT}",
     (".h5", ".hdf5", ".pt", ".pkl", ".tfrecord"): _CONTAINER,
