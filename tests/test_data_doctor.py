@@ -105,6 +105,11 @@ def test_sixteen_bits_of_which_few_are_used(tmp_path: Path) -> None:
     )
     assert "warning 16 bit" in _findings(tmp_path / "warm")
     assert _findings(tmp_path / "full") == {}
+    # For a model the doctor is not asked, and it takes the images as they are.
+    as_model = open_dataset(tmp_path / "full").encoding
+    told = {name: open_dataset(tmp_path / name, encoding=as_model).decisions for name in ("dim", "full")}
+    assert "the network, which takes 8 bits, sees little of so few" in dict(told["dim"])["images"]
+    assert "images" not in dict(told["full"])
 
 
 def test_orientation_that_cannot_be_told(tmp_path: Path) -> None:

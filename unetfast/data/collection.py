@@ -24,7 +24,7 @@ from unetfast.data.survey import Survey, survey
 from unetfast.data.threads import Progress
 from unetfast.data.validation import draw
 from unetfast.errors import ConfigError, DatasetError, ImageError
-from unetfast.imaging import ENDINGS, read
+from unetfast.imaging import ENDINGS, narrow_range, read
 from unetfast.spec import FileRef, Sample
 
 __all__ = ["DataSet", "find_images", "open_dataset"]
@@ -204,6 +204,9 @@ def open_dataset(
     found = replace(found, samples=samples, notes=[*found.notes, *told])
     decisions = [("layout", f"{name}: {_looks_for(name)}"), *(("files", note) for note in found.notes)]
     decisions += [("masks", reason) for reason in (*chosen_how, *reasons)]
+    channels, narrow = _pictures(found.samples)
+    if narrow and encoding is not None:  # before training the doctor says so
+        decisions += [("images", narrow)]
     groups, said = find_groups(found.samples)
     if not any(sample.split == "val" for sample in found.samples):
         decisions += [("split", text) for text in said]
@@ -211,7 +214,7 @@ def open_dataset(
         found.samples,
         chosen,
         chosen.classes,
-        _channels(found.samples),
+        channels,
         name,
         Path(root),
         tuple(decisions),
@@ -370,14 +373,28 @@ def _encoding_of_named(
     return LabelEncoding("polygons", "exact", (), 0, names), [f"{what}s of {', '.join(names[1:])}"]
 
 
-def _channels(samples: Sequence[Sample]) -> int:
-    """Return 1 where every image looked at is grey, 3 for colour, or the channels of stacks."""
+def _pictures(samples: Sequence[Sample]) -> tuple[int, str]:
+    """Look at a few images.
+
+    Returns
+    -------
+    int
+        1 where every one is grey, 3 for colour, or the channels of stacks.
+    str
+        What to know of the first one of which a network sees little; or "".
+    """
+    narrow = ""
     step = max(1, len(samples) // 8)
     for sample in samples[::step][:8]:
         try:
             picture = read(sample.image, pages=True)
         except ImageError:
             continue  # the doctor, or the reader of the sample, says so
+        if not narrow and (found := narrow_range(picture.pixels)) is not None:
+            narrow = (
+                f"16-bit samples of {found[0]} to {found[1]} in {sample.image.name}: the network, which "
+                "takes 8 bits, sees little of so few; stretch them as those that it was trained on"
+            )
         if picture.stack or picture.pixels.shape[2] >= 3:
-            return picture.pixels.shape[2] if picture.stack else 3
-    return 1
+            return picture.pixels.shape[2] if picture.stack else 3, narrow
+    return 1, narrow

@@ -182,9 +182,10 @@ def list_files(root: Path) -> Listing:
         return _listed(root, _members(root), zipped=True)
     if root.suffix.lower() == ".zip":
         raise DatasetError(f"{root}: not a whole .zip archive; copy or download it again")
+    said = foreign(Listing(root.parent, (root.name,)))
     raise DatasetError(
         f"{root}: a data set is a folder, a .zip archive, or a file that lists one: "
-        f"{', '.join(IN_ONE_FILE)}.{foreign(Listing(root.parent, (root.name,)))}"
+        f"{', '.join(IN_ONE_FILE)}{said and '.' + said}"
     )
 
 
