@@ -8,6 +8,7 @@ import hashlib
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -274,6 +275,10 @@ def test_resume_refuses_what_would_be_another_run(lines: DataSet, shapes: DataSe
         train(run_folder.read_settings(folder, {"epochs": 2}), shapes, resume=folder)
     with pytest.raises(ConfigError, match="holds a training run already"):
         train(replace(TINY, output=folder), lines)
+    moved = tmp_path / "moved"  # the same files in another folder are the same data
+    shutil.copytree(lines.root, moved)
+    train(run_folder.read_settings(folder, {"epochs": 2, "data": moved}), open_dataset(moved), resume=folder)
+    assert [row["epoch"] for row in _rows(folder)] == ["1", "2"]
 
 
 @pytest.mark.parametrize(

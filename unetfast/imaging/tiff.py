@@ -343,8 +343,8 @@ def check_kind(page: Any, name: str) -> None:
         low or page.bitspersample in (1, 8, 16, 32)
     ):
         raise ImageError(
-            f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); "
-            "8 and 16 bit unsigned, float in 0..1, and grey or a palette of 1, 2 and 4 bits are read"
+            f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); 8 and 16 bit unsigned, float in "
+            "0..1, and grey or a palette of 1, 2 and 4 bits are read: convert it to one of them"
         )
     check_structure(page, name)
     # GDAL leaves out tiles that hold nothing, of a label that marks nothing all of them (SPARSE_OK).
