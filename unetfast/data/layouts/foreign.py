@@ -43,6 +43,7 @@ _ENDINGS = {
         "mask alone is a .npy"
     ),
     (".shp", ".gpkg", ".kml", ".kmz"): f"maps' outlines: {_BURNT}",
+    (".mat",): "MATLAB files without a picture of the same name: save the images so, x.png of x.mat",
     (".h5", ".hdf5", ".pt", ".pkl", ".tfrecord"): _CONTAINER,
     (".parquet", ".arrow"): (
         "tables of Hugging Face: write out their pictures, for i, row in enumerate(load_dataset(...)): "
