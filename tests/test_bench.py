@@ -142,6 +142,26 @@ def test_masks_of_other_values_than_in_training_mean_the_same(data: Path, tmp_pa
     assert row["dice"] > 0.9
 
 
+def test_a_model_of_other_classes_is_not_compared(
+    data: Path, tmp_path: Path, unetfast_command: Callable[..., CompletedProcess[str]]
+) -> None:
+    first, second = tmp_path / "a/best.onnx", tmp_path / "b/best.onnx"
+    for path, classes in ((first, 2), (second, 3)):
+        path.parent.mkdir()
+        shutil.copy(exported.artifact("fp32", classes=classes), path)
+    done = unetfast_command(
+        "bench", first, second, "--data", data, "--backend", "onnxruntime",
+        "--repeats", 1, "--seconds", 0.05, "--batches", 1, "--threads", 1,
+        "--json", tmp_path / "bench.json",
+    )  # fmt: skip
+    one, other = json.loads((tmp_path / "bench.json").read_text())["models"]["rows"]
+    assert (one["status"], one["dice"] > 0.9) == ("ok", True)
+    said = "another task than the first: classes background, line, disc, not background, line"
+    assert (other["status"], other["p50_ms"]) == (said, None)
+    assert str(first) in done.stdout  # both are called best.onnx
+    assert str(second) in done.stdout
+
+
 def test_a_dying_process_is_a_reason_not_a_crash() -> None:
     worker = Worker(exported.artifact("fp32"), "onnxruntime", "cpu", 1)
     image = np.zeros((1, 8, 8, 3), np.uint8)

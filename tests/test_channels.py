@@ -83,6 +83,51 @@ def test_what_is_no_stack_stays_what_it_is() -> None:
         read(tiff(np.stack([rgba[:, :, :3]] * 4), photometric="rgb"), pages=True)
 
 
+AS_COLOURS = {"photometric": "rgb", "planarconfig": "separate"}  # tifffile, of (3 or 4, H, W), untold
+
+
+def test_four_planes_that_tifffile_calls_rgba_are_channels() -> None:
+    pixels = stack(0, 4)
+    first = np.moveaxis(pixels, -1, 0)
+    with pytest.warns(DeprecationWarning, match="RGB with separate component planes"):
+        untold = tiff(first)
+    assert untold == tiff(first, **AS_COLOURS)
+    picture = read(untold)
+    assert picture.stack
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert not read(tiff(first, **AS_COLOURS, metadata=None)).stack  # as any other program writes RGBA
+    three = read(tiff(first[:3], **AS_COLOURS))
+    assert not three.stack
+    np.testing.assert_array_equal(three.pixels, pixels[:, :, :3])
+    for planes in (first, first[:3]):
+        with pytest.raises(ImageError, match=r"planes, which may be slices, classes or one colour each"):
+            read_mask(tiff(planes, **AS_COLOURS))
+
+
+@pytest.mark.parametrize("memory", ["1GB", "30kB"])
+def test_run_leaves_out_no_channel_of_a_stack(memory: str, tmp_path: Path) -> None:
+    bands = tiff(np.moveaxis(stack(0, 4), -1, 0), photometric="minisblack", planarconfig="separate")
+    (tmp_path / "bands.tif").write_bytes(bands)
+    tifffile.imwrite(tmp_path / "rgba.tif", stack(0, 4), photometric="rgb", rowsperstrip=8)
+    files = [str(tmp_path / name) for name in ("bands.tif", "rgba.tif")]
+    done = CliRunner().invoke(cli, ["run", *files, "--max-memory", memory, "-o", str(tmp_path / "out")])
+    assert "1 photo done, 1 failed" in done.output
+    assert "bands.tif: has 4 channels; 3 are expected; of a stack none is left out" in done.output
+    assert [path.name for path in (tmp_path / "out/masks").iterdir()] == ["rgba.png"]
+
+
+def test_what_was_measured_and_is_called_alpha_is_said_to_be_left_out(tmp_path: Path) -> None:
+    for name, alpha in {"near_infrared": None, "opaque": 255}.items():
+        for i in range(8):
+            pixels = stack(i, 4)
+            pixels[:, :, 3] = pixels[:, :, 3] if alpha is None else alpha
+            save(tmp_path / f"{name}/images/{i}.png", pixels)
+            save(tmp_path / f"{name}/masks/{i}.png", truth(i) * 255)
+    findings = inspect(open_dataset(tmp_path / "near_infrared"))
+    assert [f for f in findings if f.topic == "channels" and "told --channels 4" in str(f)]
+    assert not [f for f in inspect(open_dataset(tmp_path / "opaque")) if f.topic == "channels"]
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [

@@ -392,6 +392,20 @@ def test_many_numbers_of_objects_in_slices_are_no_classes(tmp_path: Path) -> Non
         open_dataset(mask_set(tmp_path, draw, count=12))
 
 
+def test_objects_in_colours_of_their_own_are_no_classes(tmp_path: Path) -> None:
+    palette = np.random.default_rng(0).integers(40, 256, (40, 3), dtype=np.uint8)
+
+    def draw(seed: int, recurring: bool) -> NDArray[np.uint8]:
+        mask = np.zeros((H, W, 3), np.uint8)
+        for k in range(4):
+            mask[5:15, 12 * k : 12 * k + 8] = palette[(4 * seed + k) % (12 if recurring else 40)]
+        return mask
+
+    with pytest.raises(DatasetError, match=r"41 colours, most .*'#000000=background,\*=object'"):
+        open_dataset(mask_set(tmp_path / "objects", lambda i: draw(i, False), count=10))
+    assert len(open_dataset(mask_set(tmp_path / "classes", lambda i: draw(i, True), count=10)).classes) == 13
+
+
 def test_a_background_that_is_not_0_is_pointed_out(tmp_path: Path) -> None:
     """REFUGE stores 255 around the disc, which is 128, and the cup, which is 0."""
 

@@ -84,11 +84,13 @@ def test_sizes(tmp_path: Path) -> None:
     save(tmp_path / "masks/4.png", truth(4, W, H) * 255)
     found = [f for f in inspect(open_dataset(tmp_path)) if f.topic == "sizes"]
     assert [(f.severity, [name.partition(" ")[0] for name in f.files]) for f in found] == [
-        ("error", ["3", "4"]),
+        ("error", ["4"]),
+        ("error", ["3"]),
         ("warning", ["1"]),
         ("note", ["2"]),
     ]
-    assert f"{W}x{H + 7} on {W}x{H}" in found[0].files[0]
+    assert "stored as (W, H)" in found[0].text
+    assert f"{W}x{H + 7} on {W}x{H}" in found[1].files[0]
 
 
 def test_sixteen_bits_of_which_few_are_used(tmp_path: Path) -> None:
@@ -103,6 +105,11 @@ def test_sixteen_bits_of_which_few_are_used(tmp_path: Path) -> None:
     )
     assert "warning 16 bit" in _findings(tmp_path / "warm")
     assert _findings(tmp_path / "full") == {}
+    # For a model the doctor is not asked, and it takes the images as they are.
+    as_model = open_dataset(tmp_path / "full").encoding
+    told = {name: open_dataset(tmp_path / name, encoding=as_model).decisions for name in ("dim", "full")}
+    assert "the network, which takes 8 bits, sees little of so few" in dict(told["dim"])["images"]
+    assert "images" not in dict(told["full"])
 
 
 def test_orientation_that_cannot_be_told(tmp_path: Path) -> None:

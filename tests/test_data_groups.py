@@ -240,6 +240,60 @@ def test_columns_that_tell_no_groups(tmp_path: Path) -> None:
     assert not open_dataset(tmp_path / "each").groups
 
 
+_HAM = "lesion_id,image_id,dx,age,localization"
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "row", "group"),
+    [
+        ("HAM10000_metadata.csv", _HAM, "HAM_{g:07},ISIC_{k:07},nv,45.0,back", "lesion_id=HAM_0000001"),
+        ("HAM10000_metadata", _HAM, "HAM_{g:07},ISIC_{k:07},nv,45.0,back", "lesion_id=HAM_0000001"),
+        # of a lesion's patient, who has others, where both are told; names with endings and folders
+        ("isic/metadata.csv", "isic_id,lesion_id,patient_id", "ISIC_{k:07},IL_{k},IP_{g}", "patient_id=IP_1"),
+        ("labels.csv", "Image Index;Patient ID", "ISIC_{k:07}.JPG;{g}", "Patient ID=1"),
+        ("all.tsv", "\tpath\tsubject", "{k}\tphotos/ISIC_{k:07}.jpg\ts{g}", "subject=s1"),
+    ],
+)
+def test_a_table_beside_the_images_names_the_patient(
+    name: str, head: str, row: str, group: str, tmp_path: Path
+) -> None:
+    root = pairs(tmp_path, 12, "images/ISIC_{:07}.jpg", "masks/ISIC_{:07}_segmentation.png")
+    (root / name).parent.mkdir(exist_ok=True)
+    others = [row.format(k=k, g=k) for k in range(900, 990)]  # a table of more than is here
+    (root / name).write_text("\n".join([head, *(row.format(k=k, g=k // 3) for k in range(12)), *others]))
+    found = open_dataset(root)
+    assert found.groups[group] == ("ISIC_0000003", "ISIC_0000004", "ISIC_0000005")
+    assert sorted(map(len, found.groups.values())) == [3, 3, 3, 3]
+    column = group.partition("=")[0]
+    said = [text for topic, text in found.decisions if topic == "files"]
+    assert f"{name} tells the {column} of 12 of 12 images" in said
+    assert f"images of the same {column} stay together" in dict(found.decisions)["split"]
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("row,patient", "{k},{g}"),  # numbers of what, nobody knows
+        ("image,patient", "x{k},{g}"),  # of other images
+        ("image,scanner", "{k},{g}"),
+        ("image,patient", "{k},{arm}"),
+        ("image,patient", "{k},{k}"),
+        ("patient,age", "{k},{g}"),  # the images' names are the patients'
+    ],
+)
+def test_tables_beside_the_images_that_tell_nobody(head: str, row: str, tmp_path: Path) -> None:
+    root = pairs(tmp_path, 12)
+    rows = [row.format(k=k, g=k // 3, arm=k % 2) for k in range(12)]
+    (root / "metadata.csv").write_text("\n".join([head, *rows]))
+    assert not open_dataset(root).groups
+
+
+def test_a_table_of_pairs_says_whom_before_one_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "ages.csv").write_text("\n".join(["image,case", *(f"{k},{k // 2}" for k in range(12))]))
+    found = _patients(tmp_path, "patient", [(str(k // 4),) for k in range(12)])
+    assert sorted(found.groups) == ["patient=0", "patient=1", "patient=2"]
+
+
 def test_pages_of_a_volume_belong_together(tmp_path: Path) -> None:
     for p in range(5):  # called by numbers, which only folders may be
         for what, draw in (("", photo), ("_masks", truth)):

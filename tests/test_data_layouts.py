@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_data import pairs, photo, save, truth
+from drawn_data import H, W, pairs, photo, save, truth
 
 from unetfast.data import open_dataset
 from unetfast.data.labels import read_pair
@@ -148,6 +149,11 @@ def test_nothing_found_says_what_is_there_and_what_was_looked_for(tmp_path: Path
         open_dataset(tmp_path / "empty")
 
 
+PANOPTIC = {
+    "images": [{"id": i, "file_name": f"{i}.jpg", "width": W, "height": H} for i in range(3)],
+    "annotations": [{"image_id": i, "file_name": f"{i}.png", "segments_info": []} for i in range(3)],
+    "categories": [{"id": 1, "name": "crack"}],
+}
 FOREIGN = {
     "a.xml": ("<annotation><object><bndbox/></object></annotation>", "holds boxes, as for detection"),
     "project.json": ('[{"id": 1, "data": {}, "annotations": []}]', "holds tasks of Label Studio"),
@@ -156,6 +162,9 @@ FOREIGN = {
     "a.geojson": ('{"type": "FeatureCollection", "features": []}', "holds outlines as GeoJSON"),
     "0_RoiSet.zip": ("PK", "is one of regions of ImageJ: open each image in Fiji"),
     "x.nii.gz": ("x", "is one of volumes: save their slices as PNG or TIFF"),
+    "roads.shp": ("x", "is one of maps' outlines: burn them into a mask for each image"),
+    "x.zarr/0/0.0": ("x", "is a part of arrays in a container: save one .npy, PNG or TIFF"),
+    "a/panoptic_val.json": (json.dumps(PANOPTIC), "holds panoptic segments.*: write class ids in grey"),
 }
 
 
@@ -163,10 +172,39 @@ FOREIGN = {
 def test_annotations_of_other_tools_are_named(name: str, tmp_path: Path) -> None:
     content, said = FOREIGN[name]
     save(tmp_path / "images/0.jpg", photo())
-    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
     (tmp_path / name).write_text(content)
-    with pytest.raises(DatasetError, match=rf"{re.escape(name)} {said}"):
+    with pytest.raises(DatasetError, match=rf"{re.escape(name)} {said}") as error:
         open_dataset(tmp_path)
+    assert "Looked for" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["x.nii.gz", "a.geojson"])
+def test_one_file_of_another_tool_is_named(name: str, tmp_path: Path) -> None:
+    content, said = FOREIGN[name]
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DatasetError, match=rf"a data set is a folder.*{re.escape(name)} {said}"):
+        open_dataset(tmp_path / name)
+
+
+def test_panoptic_pngs_are_no_masks(tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"val2017/{i}.jpg", photo(i))
+        save(tmp_path / f"annotations/panoptic_val2017/{i}.png", photo(i) // 100)
+    panoptic = tmp_path / "annotations/panoptic_val2017.json"
+    panoptic.write_text(json.dumps(PANOPTIC))
+    with pytest.raises(DatasetError, match=r"panoptic_val2017.json holds panoptic segments"):
+        open_dataset(tmp_path)
+    with pytest.raises(DatasetError, match=r"panoptic_val2017.json: holds panoptic segments"):
+        open_dataset(panoptic)
+    outlines = [
+        {"id": i, "image_id": i, "category_id": 1, "segmentation": [[1, 1, 30, 1, 30, 30]]} for i in range(3)
+    ]
+    instances = panoptic.with_name("instances_val2017.json")
+    instances.write_text(json.dumps({**PANOPTIC, "annotations": outlines}))
+    found = open_dataset(tmp_path)
+    assert (found.layout, len(found.samples)) == ("coco", 3)
+    assert ("files", "outlines in annotations/instances_val2017.json") in found.decisions
 
 
 def test_what_cellpose_pickles_is_refused_with_what_to_save(tmp_path: Path) -> None:

@@ -114,6 +114,19 @@ def test_tiff_stacks(tmp_path: Path) -> None:
         np.testing.assert_array_equal(labels, MASKS[i])
 
 
+@pytest.mark.parametrize("slices", [3, 4])
+def test_a_stack_that_tifffile_calls_colours(slices: int, tmp_path: Path) -> None:
+    untold = {"photometric": "rgb", "planarconfig": "separate"}  # what it takes (3, H, W) and (4, H, W) for
+    tifffile.imwrite(tmp_path / "train-volume.tif", IMAGES[:slices, ..., 1], **untold)
+    tifffile.imwrite(tmp_path / "train-labels.tif", MASKS[:slices], **untold)
+    found = open_dataset(tmp_path)
+    assert (found.layout, found.channels, len(found.samples)) == ("arrays", 1, slices)
+    for i, sample in enumerate(found.samples):
+        image, labels = read_pair(sample, found.encoding, 1)
+        np.testing.assert_array_equal(image[..., 0], IMAGES[i, ..., 1])
+        np.testing.assert_array_equal(labels, MASKS[i])
+
+
 def test_a_stack_in_which_white_is_0(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "images.tif", IMAGES[..., 0], photometric="minisblack")
     tifffile.imwrite(tmp_path / "masks.tif", 255 - MASKS * 255, photometric="miniswhite")

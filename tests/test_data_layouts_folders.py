@@ -367,6 +367,23 @@ def test_names_that_nearly_fit_are_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "masks", "said"),
     [
+        ("{}.tif", "{}.png", r"0\.png and 0\.tif lie side by side: put the masks into a folder of their own"),
+        (
+            "masks/{}.png",
+            "labels/{}.png",
+            r"all 8 are masks, such as labels/0\.png: their images are not",
+        ),
+    ],
+)
+def test_folders_that_lack_what_tells_masks(images: str, masks: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=said):
+        open_dataset(pairs(tmp_path, 4, images, masks))
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "said"),
+    [
+        ("images/{}.jpg", "Etiketten/{}.png", "masks are in Etiketten/, the only other folder with the same"),
         ("images/{}.png", "masks/{:03}.png", "their names without leading zeros"),
         ("Polyps/{}.tif", "Ground Truth/p{}.tif", "the number in their names"),  # ETIS-Larib
         ("images/x{}a.png", "masks/x{}a/mask.png", "the folder that is called as the image"),

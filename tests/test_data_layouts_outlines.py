@@ -326,6 +326,18 @@ def test_images_with_boxes_alone_are_no_background(tmp_path: Path) -> None:
     assert len(open_dataset(yolo, mask_name="class_0").samples) == 3
 
 
+def test_a_class_of_yolo_without_a_name_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: [crack]")
+    (tmp_path / "labels").mkdir()
+    for i in range(3):
+        save(tmp_path / f"images/{i}.png", photo(i))
+        (tmp_path / f"labels/{i}.txt").write_text(f"{i} 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    with pytest.raises(DatasetError, match=r"text file of 2 has class 2, but the names are those of 0"):
+        open_dataset(tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    assert open_dataset(tmp_path).classes == ("background", "class_0", "class_1", "class_2")
+
+
 YAMLS = {
     "list": "train: ../train/images\nnc: 2\nnames: ['crack', \"pot hole\"]  # two\n",
     "dashes": "names:\n- crack\n- pot hole\nnc: 2\n",

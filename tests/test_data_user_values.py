@@ -124,3 +124,18 @@ def test_an_unknown_value_names_the_file_and_the_flag() -> None:
         DatasetError, match=r"^m.png: 1 pixels hold 7; known mask values are 0, 1, 2; .*7=ignore"
     ):
         encoding.apply(MaskFile(np.array([[0, 7]], np.uint8), None, "L"), "m.png")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("1=a", r"1=a; not named, and so background: 0 \(\d+\.\d+%\), 2 \(\d+\.\d+%\), 3 \(\d+\.\d+%\)$"),
+        ("0=background,1=a,2=b", r"2=b; not named, and so background: 3 \(\d+\.\d+%\)$"),
+        ("1=a,2=b,3=c", "3=c$"),
+        ("1=a,*=b", "=b$"),
+    ],
+)
+def test_what_nobody_named_is_said_to_be_background(told: str, said: str, tmp_path: Path) -> None:
+    root = mask_set(tmp_path, lambda i: truth(i, classes=4))
+    reasons = dict(open_dataset(root, mask_values=[told]).decisions)
+    assert re.search(said, reasons["masks"])

@@ -15,6 +15,8 @@ from unetfast.data.validation import draw, same_source
     ("names", "groups"),
     [
         ([f"photo{p}_{y}_{x}" for p in range(6) for y in (0, 256) for x in (0, 256)], 6),
+        ([f"site{p}_{y}_{x}" for p in range(3) for y in range(2) for x in range(3)], 3),
+        ([f"rust_{y}_{x}" for y in range(4) for x in range(4)], 0),
         ([f"20160302_15591{p}_{y}_{x}" for p in range(6) for y in (1, 361) for x in (1, 641)], 6),
         ([f"w{p}_row{y}_col{x}" for p in range(6) for y in (0, 1) for x in (0, 1)], 6),
         # QuPath's, of three slides, cut where there is tissue: no two places are the same

@@ -435,6 +435,9 @@ def test_an_export_whose_weights_were_changed_is_not_exported_again(tmp_path: Pa
 def test_a_checkpoint_is_not_verified_against_itself() -> None:
     with pytest.raises(ConfigError, match=r"\.pt: is a checkpoint itself; give an export of it"):
         checkpoint_of(exported.trained())
+    path = exported.artifact("fp32")  # an export is a model to compare with, too, but not with itself
+    with pytest.raises(ConfigError, match=r"\.onnx: --against names this very file"):
+        verify(path, path)
 
 
 def test_verify_finds_the_checkpoint_and_another_model() -> None:

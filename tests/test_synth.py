@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from unetfast import imaging
@@ -27,6 +32,41 @@ def test_same_seed_same_pictures_on_any_number_of_workers() -> None:
         np.testing.assert_array_equal(mask, mask_again)
     other, _ = next(scenes(1, 4, SIZE))
     assert not np.array_equal(other, alone[0][0])
+
+
+_SCRIPT = """
+from unetfast.data.synth import scenes
+for image, mask in scenes({count}, 0, 64, workers=2):
+    print("drawn", flush=True)
+"""
+
+
+@pytest.mark.parametrize("given", ["file", "stdin"])
+def test_a_script_that_its_processes_cannot_import_ends_with_the_reason(given: str, tmp_path: Path) -> None:
+    script = _SCRIPT.format(count=4)
+    (tmp_path / "script.py").write_text(script)
+    command = [sys.executable, *(["script.py"] if given == "file" else ["-"])]
+    done = subprocess.run(command, input=script, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "drawn" not in done.stdout
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("unetfast.errors.BackendError: ")
+    assert 'under if __name__ == "__main__":' in last
+
+
+def test_processes_that_draw_end_with_the_one_that_was_killed(tmp_path: Path) -> None:
+    guarded = "if __name__ == '__main__':" + _SCRIPT.format(count=10**6).replace("\n", "\n ")
+    (tmp_path / "script.py").write_text(guarded)
+    with subprocess.Popen(
+        [sys.executable, "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as script:
+        assert script.stdout is not None
+        assert script.stdout.readline() == b"drawn\n"
+        workers = psutil.Process(script.pid).children()
+        assert len(workers) >= 2
+        os.kill(script.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
 
 
 def test_pictures_are_rgb_and_masks_binary() -> None:

@@ -8,6 +8,7 @@ import hashlib
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,6 +212,16 @@ def test_args_toml_reproduces_the_run(
     assert _hash(tmp_path / "b" / "best.pt") == _hash(first / "best.pt")
 
 
+def test_no_score_is_shown_where_nothing_is_validated(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Display(True, 2, 3, 4, {"epoch": 0, "step": 0})
+    row = {"epoch": 1, "train_loss": 0.5, "train_dice": 0.25, "images_per_s": 20.0}
+    for value in (math.nan, 0.75):
+        shown.epoch(row | dict.fromkeys(("val_loss", "val_dice", "val_iou"), value), better=True)
+    without, with_score = capsys.readouterr().err.splitlines()
+    assert without.startswith("epoch   1/2  train: loss 0.500 dice 0.250  20 images/s")
+    assert "val: loss 0.750 dice 0.750 iou 0.750  20 images/s" in with_score
+
+
 def _interrupted(data: Path, folder: Path, number: int) -> tuple[int, str, str]:
     """Start a long training on the command line and send it a signal after its first epoch."""
     config = folder.parent / "tiny.toml"
@@ -264,6 +275,10 @@ def test_resume_refuses_what_would_be_another_run(lines: DataSet, shapes: DataSe
         train(run_folder.read_settings(folder, {"epochs": 2}), shapes, resume=folder)
     with pytest.raises(ConfigError, match="holds a training run already"):
         train(replace(TINY, output=folder), lines)
+    moved = tmp_path / "moved"  # the same files in another folder are the same data
+    shutil.copytree(lines.root, moved)
+    train(run_folder.read_settings(folder, {"epochs": 2, "data": moved}), open_dataset(moved), resume=folder)
+    assert [row["epoch"] for row in _rows(folder)] == ["1", "2"]
 
 
 @pytest.mark.parametrize(

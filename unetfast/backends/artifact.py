@@ -82,7 +82,7 @@ def read_spec(path: Path | str) -> ModelSpec:
 def able_backends(path: Path) -> tuple[str, ...]:
     """Return the keys of the backends that can open a file; raises the first two errors of `read_spec`."""
     if not path.is_file():
-        raise ArtifactError(f"{path}: no such model file")
+        raise ArtifactError(f"{path}: {'a folder, not' if path.is_dir() else 'no such'} model file")
     if path.suffix.lower() not in SUFFIXES:
         raise ArtifactError(f"{path}: not a model file this tool knows ({', '.join(SUFFIXES)})")
     return SUFFIXES[path.suffix.lower()]

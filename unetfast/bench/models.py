@@ -20,7 +20,7 @@ from unetfast.data.collection import find_images, open_dataset
 from unetfast.data.encoding import LabelEncoding
 from unetfast.data.labels import read_pair
 from unetfast.errors import BackendError, ConfigError, DatasetError, UnetfastError
-from unetfast.imaging import middle, network_input, read
+from unetfast.imaging import middle, read
 from unetfast.machine import available_cores
 from unetfast.metrics import confusion_matrix, scores
 from unetfast.spec import ModelSpec
@@ -89,7 +89,7 @@ def bench_models(artifacts: Sequence[Path], settings: BenchSettings, say: Say) -
     spec = _first_spec(artifacts)
     rows = _candidates(artifacts, settings)
     pairs = _images(settings, spec, say)
-    workers = _start(rows, settings, say)
+    workers = _start(rows, spec, settings, say)
     try:
         timed = _timing_images(pairs, settings)
         _latency(workers, timed, settings, say)
@@ -146,7 +146,7 @@ def _first_spec(artifacts: Sequence[Path]) -> ModelSpec:
     raise ConfigError("none of the artifacts can be read: " + "; ".join(problems))
 
 
-def _start(rows: list[Row], settings: BenchSettings, say: Say) -> list[tuple[Row, Worker]]:
+def _start(rows: list[Row], spec: ModelSpec, settings: BenchSettings, say: Say) -> list[tuple[Row, Worker]]:
     workers = []
     for row in rows:
         if row.status != "ok":
@@ -158,12 +158,24 @@ def _start(rows: list[Row], settings: BenchSettings, say: Say) -> list[tuple[Row
         except BackendError as exc:
             row.status = str(exc)
             continue
+        if other := _differs(worker.about["spec"], spec):
+            row.status = f"another task than the first: {other}"
+            worker.close()
+            continue
         row.load_ms, row.description = worker.about["load_ms"], worker.about["description"]
         row.precision = worker.about["spec"].precision
         files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
         row.size_mb = sum(file.stat().st_size for file in files) / 1e6
         workers.append((row, worker))
     return workers
+
+
+def _differs(one: ModelSpec, first: ModelSpec) -> str:
+    """Say how a model's input or its answer is none to compare with the first one's, "" where it is one."""
+    if one.classes != first.classes:
+        return f"classes {', '.join(one.classes)}, not {', '.join(first.classes)}"
+    have, wanted = one.preprocess.channels, first.preprocess.channels
+    return f"images of {have} channels, not {wanted}" if have != wanted else ""
 
 
 def _attempt(row: Row, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -266,7 +278,7 @@ def _images(settings: BenchSettings, spec: ModelSpec, say: Say) -> list[Pair]:
             raise
         say(f"no Dice, as there is no truth: {str(exc).splitlines()[0]}")
         pages = channels not in (1, 3)
-        return [(network_input(read(file, pages=pages).pixels, channels), None) for file in files]
+        return [(read(file, pages=pages).input_of(channels), None) for file in files]
     samples = dataset.only(settings.split).samples[: settings.limit]
     return [read_pair(sample, dataset.encoding, channels) for sample in samples]
 

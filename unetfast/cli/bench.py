@@ -88,7 +88,10 @@ _COLUMNS = {
 
 
 def _show_models(found: dict[str, Any]) -> None:
-    rows = [dict(row, artifact=Path(row["artifact"]).name) for row in found["rows"]]
+    paths = {Path(row["artifact"]) for row in found["rows"]}
+    alone = len({path.name for path in paths}) == len(paths)  # or every run's best.pt would look alike
+    shown = {str(path): path.name if alone else str(path) for path in paths}
+    rows = [dict(row, artifact=shown[row["artifact"]]) for row in found["rows"]]
     for row in rows:
         if row["differing"] is not None:
             row["differing"] *= 100

@@ -15,15 +15,16 @@ from unetfast.data.groups import find_groups
 from unetfast.data.known_encoding import suited, warn_if_inverted, with_classes_of
 from unetfast.data.layers import with_readings
 from unetfast.data.layouts import IN_ONE_FILE, LAYOUTS, Found, coco, labelstudio, paired, rle
-from unetfast.data.layouts.foreign import REGIONS, foreign
+from unetfast.data.layouts.foreign import REGIONS, foreign, of_panoptic
 from unetfast.data.legend import legend
 from unetfast.data.listing import Listing, list_files
+from unetfast.data.patients import with_patients
 from unetfast.data.polygons import class_names
 from unetfast.data.survey import Survey, survey
 from unetfast.data.threads import Progress
 from unetfast.data.validation import draw
 from unetfast.errors import ConfigError, DatasetError, ImageError
-from unetfast.imaging import ENDINGS, read
+from unetfast.imaging import ENDINGS, narrow_range, read
 from unetfast.spec import FileRef, Sample
 
 __all__ = ["DataSet", "find_images", "open_dataset"]
@@ -199,8 +200,13 @@ def open_dataset(
     chosen, reasons, survey = _encoding(
         listing.root, found.samples, hints, mask_values, ignore_label, encoding, progress
     )
+    samples, told = with_patients(listing, found.samples)
+    found = replace(found, samples=samples, notes=[*found.notes, *told])
     decisions = [("layout", f"{name}: {_looks_for(name)}"), *(("files", note) for note in found.notes)]
     decisions += [("masks", reason) for reason in (*chosen_how, *reasons)]
+    channels, narrow = _pictures(found.samples)
+    if narrow and encoding is not None:  # before training the doctor says so
+        decisions += [("images", narrow)]
     groups, said = find_groups(found.samples)
     if not any(sample.split == "val" for sample in found.samples):
         decisions += [("split", text) for text in said]
@@ -208,7 +214,7 @@ def open_dataset(
         found.samples,
         chosen,
         chosen.classes,
-        _channels(found.samples),
+        channels,
         name,
         Path(root),
         tuple(decisions),
@@ -251,9 +257,11 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
     named = IN_ONE_FILE[Path(listing.focus).suffix.lower()] if listing.focus else tuple(LAYOUTS)
     for name in named:
         found = LAYOUTS[name](listing, mask_name)
-        if found is not None and found.samples:
+        if found is None or not found.samples:
+            continue
+        if mask_name or not of_panoptic(listing, found.samples):
             return name, found
-    looked = "\n".join(f"  {name:11} {_looks_for(name)}" for name in named)
+    looked = "\nLooked for:" + "".join(f"\n  {name:11} {_looks_for(name)}" for name in named)
     mask = f" called {mask_name!r}" if mask_name else ""
     close = (
         rle.near_miss(listing)
@@ -263,8 +271,7 @@ def _find(listing: Listing, layout: str, mask_name: str | None) -> tuple[str, Fo
         or foreign(listing)
     )
     raise DatasetError(
-        f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close}\n"
-        f"Looked for:\n{looked}\n"
+        f"{listing.root}: no images with masks{mask} found. {_what(listing)}{close or looked}\n"
         "If the masks are there under another name, say which with --mask NAME; otherwise list the "
         "pairs in a .csv with the columns image,mask and pass that file."
     )
@@ -366,14 +373,28 @@ def _encoding_of_named(
     return LabelEncoding("polygons", "exact", (), 0, names), [f"{what}s of {', '.join(names[1:])}"]
 
 
-def _channels(samples: Sequence[Sample]) -> int:
-    """Return 1 where every image looked at is grey, 3 for colour, or the channels of stacks."""
+def _pictures(samples: Sequence[Sample]) -> tuple[int, str]:
+    """Look at a few images.
+
+    Returns
+    -------
+    int
+        1 where every one is grey, 3 for colour, or the channels of stacks.
+    str
+        What to know of the first one of which a network sees little; or "".
+    """
+    narrow = ""
     step = max(1, len(samples) // 8)
     for sample in samples[::step][:8]:
         try:
             picture = read(sample.image, pages=True)
         except ImageError:
             continue  # the doctor, or the reader of the sample, says so
+        if not narrow and (found := narrow_range(picture.pixels)) is not None:
+            narrow = (
+                f"16-bit samples of {found[0]} to {found[1]} in {sample.image.name}: the network, which "
+                "takes 8 bits, sees little of so few; stretch them as those that it was trained on"
+            )
         if picture.stack or picture.pixels.shape[2] >= 3:
-            return picture.pixels.shape[2] if picture.stack else 3
-    return 1
+            return picture.pixels.shape[2] if picture.stack else 3, narrow
+    return 1, narrow

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unetfast.data.encoding import LabelEncoding
 from unetfast.data.levels import INVERTED, MOST_CLASSES, Levels, void_of
-from unetfast.data.masks import colour_text, flag_text
-from unetfast.data.objects import are_pieces
+from unetfast.data.masks import code_text, colour_text, flag_text
+from unetfast.data.objects import are_pieces, seldom_recur
 from unetfast.data.refusals import Refusals
 from unetfast.data.survey import Survey
-from unetfast.data.user_values import UserValues, encode_as_told, is_background, is_void
+from unetfast.data.user_values import UserValues, encode_as_told, in_domain, is_background, is_void
 from unetfast.errors import DatasetError
 from unetfast.spec import IGNORE
 
@@ -84,12 +86,13 @@ def decide(
     levels = Levels(found.domain, counts, flat, between, lossy=found.lossy)
     told = tuple(mask_values) or tuple(hints.get("values", ()))
     if told:
-        values = UserValues.parse(told, root)
+        values = in_domain(UserValues.parse(told, root), found, root)
         # Without clear levels, as in a probability map, the ranges of greys mean what they say.
         smeared = levels.smeared and (levels.clear or found.domain == "colour")
         encoding = encode_as_told(values, found, levels.centres, smeared=smeared, root=root)
         reasons.append(
             f"{'as --mask-values says' if mask_values else 'known of this layout'}: {', '.join(told)}"
+            f"{_not_named(values, levels, encoding)}"
         )
     else:
         encoding, more = _Decider(found, root, levels, hints).decide()
@@ -101,6 +104,19 @@ def decide(
         encoding = replace(encoding, rule=rule, table=(*table, (ignore_label, IGNORE)))
         reasons.append(f"value {ignore_label} does not count (--ignore-label)")
     return Decision(encoding, tuple(reasons))
+
+
+def _not_named(values: UserValues, levels: Levels, encoding: LabelEncoding) -> str:
+    """Say which of several values are background because nobody named them, or nothing."""
+    ids = encoding.ids_of(np.array(levels.centres, np.int32))
+    taken = [c for c, id_ in zip(levels.centres, ids, strict=True) if id_ == 0 and values.name_of(c) is None]
+    one_is_meant = not any(is_background(name) for _, _, name in values.ranges)
+    if len(taken) <= one_is_meant or values.rest is not None:
+        return ""
+    taken.sort(key=levels.counts.__getitem__, reverse=True)
+    shares = [f"{code_text(levels.domain, c)} ({levels.counts[c] / levels.total:.2%})" for c in taken[:8]]
+    more = f" and {len(taken) - 8} more" if len(taken) > 8 else ""
+    return f"; not named, and so background: {', '.join(shares)}{more}"
 
 
 class _Decider:
@@ -274,6 +290,13 @@ class _Decider:
             self.reasons.append(f"colours as in {self.hints.get('legend', 'the legend')}")
             names = tuple(legend[code] for code in kept)
             return LabelEncoding("colour", self._rule(), table, None, names)
+        if seldom_recur(self.found.stats, values):
+            first = colour_text(self.levels.counts.most_common(1)[0][0])
+            self.refuse.several_readings(
+                f"{len(values)} colours, most of them in one mask alone: they look like objects, not classes",
+                f"{first}=background,*=object",
+                "#ff0000=NAME and so on for each colour that is a class",
+            )
         if len(values) > MOST_CLASSES:
             self.refuse.several_readings(
                 f"{len(values)} colours", "#ff0000=NAME", "and so on for each colour"

@@ -158,6 +158,11 @@ _SIZES = {
         "warning",
         "masks are a pixel or two larger or smaller than their images; both are cropped to what they share",
     ),
+    "transposed": (
+        "error",
+        "masks are as wide as their images are high, and the other way round: they are turned by a quarter, "
+        "or stored as (W, H); save them as their images lie, of arrays mask.T",
+    ),
     "unrelated": (
         "error",
         "masks and their images differ in size and neither is a multiple of the other; if they show the "
@@ -173,6 +178,8 @@ def _sizes(good: Sequence[Seen]) -> Iterable[Finding]:
         if look.mask_shape == (0, 0):
             continue
         kind = size_relation(look.mask_shape, look.shape, look.orientation)
+        if kind == "unrelated" and look.mask_shape == look.shape[::-1]:
+            kind = "transposed"
         sizes = "{1}x{0} on {3}x{2}".format(*look.mask_shape, *look.shape)
         kinds[kind].append(sample.id if kind == "same" else f"{sample.id} ({sizes})")
         if (
@@ -362,6 +369,14 @@ def _images(dataset: DataSet, good: Sequence[Seen]) -> Iterable[Finding]:
     if other:
         text = f"images that do not have the {wanted} channels that the first ones have"
         yield Finding("error", "channels", text, tuple(other))
+    partly = [sample.id for sample, look in good if look.partly]
+    if 2 * len(partly) > len(good):
+        most = max(look.channels for _, look in good if look.partly)
+        text = (
+            f"the last channel of {len(partly)} images is called alpha, but varies as one that was measured "
+            f"does; it is left out, unless training is told --channels {most}"
+        )
+        yield Finding("warning", "channels", text, tuple(partly))
     turned = [sample.id for sample, look in good if look.orientation > 1]
     if turned:
         yield Finding("note", "orientation", f"{len(turned)} photos are turned upright (EXIF)", tuple(turned))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from unetfast.data.encoding import LabelEncoding
 from unetfast.data.masks import read_masks
 from unetfast.data.polygons import drawn
-from unetfast.errors import DatasetError, ImageError
-from unetfast.imaging import Picture, network_input, orient, read, resize
+from unetfast.errors import DatasetError
+from unetfast.imaging import Picture, orient, read, resize
 from unetfast.spec import IGNORE, Sample
 
 __all__ = ["read_labels", "read_pair", "shrunk", "size_relation"]
@@ -90,16 +90,13 @@ def read_pair(
         When the mask does not fit the image or holds unknown values.
     """
     picture = read(sample.image, pages=True)
-    have = picture.pixels.shape[2]
-    if have != channels and (picture.stack or channels not in (1, 3)):
-        raise ImageError(f"{sample.image}: has {have} channels; {channels} are expected")
+    image = picture.input_of(channels)
     if sample.reader == "polygons":
         labels, _ = drawn(sample, encoding.classes, picture)
     elif not sample.masks:
         labels = np.zeros(picture.pixels.shape[:2], np.uint8)
     else:
         labels = _fit_to_image(read_labels(sample, encoding), picture, sample)
-    image = network_input(picture.pixels, channels)
     height, width = labels.shape
     return np.ascontiguousarray(image[:height, :width]), labels
 

@@ -174,6 +174,7 @@ def list_files(root: Path) -> Listing:
     if not root.is_file():
         raise DatasetError(f"{root}: not a folder, and not a regular file")
     from unetfast.data.layouts import IN_ONE_FILE  # which read listings themselves
+    from unetfast.data.layouts.foreign import foreign
 
     if root.suffix.lower() in IN_ONE_FILE:
         return _around(root)
@@ -181,8 +182,10 @@ def list_files(root: Path) -> Listing:
         return _listed(root, _members(root), zipped=True)
     if root.suffix.lower() == ".zip":
         raise DatasetError(f"{root}: not a whole .zip archive; copy or download it again")
+    said = foreign(Listing(root.parent, (root.name,)))
     raise DatasetError(
-        f"{root}: a data set is a folder, a .zip archive, or a file that lists one: {', '.join(IN_ONE_FILE)}"
+        f"{root}: a data set is a folder, a .zip archive, or a file that lists one: "
+        f"{', '.join(IN_ONE_FILE)}{said and '.' + said}"
     )
 
 

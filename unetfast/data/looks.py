@@ -31,6 +31,8 @@ class Look:
     channels : int
     stack : bool
         The channels are measurements of their own.
+    partly : bool
+        Most of it is half transparent, if its last channel is alpha.
     orientation : int
         Of EXIF, 1 .. 8.
     narrow : (int, int) or None
@@ -49,6 +51,7 @@ class Look:
     shape: tuple[int, int] = (0, 0)
     channels: int = 0
     stack: bool = False
+    partly: bool = False
     orientation: int = 1
     narrow: tuple[int, int] | None = None
     digest: str = ""
@@ -78,6 +81,7 @@ def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> Look:
         shape=(pixels.shape[0], pixels.shape[1]),
         channels=pixels.shape[2],
         stack=picture.stack,
+        partly=_partly_transparent(picture),
         orientation=picture.orientation,
         narrow=narrow_range(pixels),
         digest=hashlib.blake2b(pixels.tobytes(), digest_size=16).hexdigest(),
@@ -86,6 +90,16 @@ def _look_at(sample: Sample, stat: MaskStats, encoding: LabelEncoding) -> Look:
         mask_shape=mask_shape,
         lost=lost,
     )
+
+
+def _partly_transparent(picture: Picture) -> bool:
+    """Whether alpha takes most pixels between 0 and all, as a channel that was measured would."""
+    pixels = picture.pixels
+    if picture.stack or pixels.shape[2] not in (2, 4):
+        return False
+    alpha = pixels[:, :, -1]
+    full = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    return bool(2 * np.count_nonzero((alpha > 0) & (alpha < full)) > alpha.size)
 
 
 def _truth(

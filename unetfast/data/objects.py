@@ -10,7 +10,7 @@ import numpy as np
 from unetfast.data.levels import MOST_CLASSES, Levels, void_of
 from unetfast.data.survey import MaskStats
 
-__all__ = ["are_pieces", "number_objects"]
+__all__ = ["are_pieces", "number_objects", "seldom_recur"]
 
 
 def number_objects(stats: Sequence[MaskStats], values: Sequence[int], levels: Levels) -> str | None:
@@ -26,6 +26,15 @@ def number_objects(stats: Sequence[MaskStats], values: Sequence[int], levels: Le
     if (many and not _recur(stats, ids_of)) or _are_scattered(stats, ids_of):
         return "few masks share one"
     return "each is one connected piece" if not levels.clear and are_pieces(stats) else None
+
+
+def seldom_recur(stats: Sequence[MaskStats], colours: Sequence[int]) -> bool:
+    """Whether most of many colours are in one mask alone, as those of objects are; those of classes recur."""
+    meant = set(colours)
+    of_masks = [of_one for stat in stats if len(of_one := meant.intersection(stat.counts)) > 1]
+    shared = Counter(colour for of_one in of_masks for colour in of_one)
+    usual = float(np.median(list(shared.values()))) if shared else 0.0
+    return len(of_masks) >= 4 and len(shared) > 8 and usual <= max(1.0, 0.05 * len(of_masks))
 
 
 def are_pieces(stats: Sequence[MaskStats]) -> bool:

@@ -13,7 +13,7 @@ from unetfast.data.survey import Survey
 from unetfast.errors import ConfigError, DatasetError
 from unetfast.spec import IGNORE
 
-__all__ = ["UserValues", "encode_as_told", "is_background", "is_void"]
+__all__ = ["UserValues", "encode_as_told", "in_domain", "is_background", "is_void"]
 
 _VOID = frozenset(["ignore", "ignored", "void", "unlabelled", "unlabeled", "dontcare", "unknown"])
 _BACKGROUND = frozenset(["background", "bg"])
@@ -95,14 +95,14 @@ def encode_as_told(
 ) -> LabelEncoding:
     """Build the encoding that the user described, checked against what the masks hold.
 
-    Values that nobody named are background, unless every class got a value of its own.
+    Values that nobody named are background, unless every class got a value of its own. `said` is as
+    :func:`in_domain` returns it.
 
     Raises
     ------
     DatasetError
         When no mask holds a value that was named.
     """
-    said = _in_domain(said, found, root)
     if any(low < high for low, high, _ in said.ranges) and not found.lossy:
         smeared = (
             False  # a range means what it says: between objects 1 .. 300 there is no smear, nor is 0 near 1
@@ -139,8 +139,14 @@ def encode_as_told(
     return LabelEncoding(found.domain, rule, table, other, tuple(classes))
 
 
-def _in_domain(said: UserValues, found: Survey, root: Path) -> UserValues:
-    """Translate colours to greys or palette indices where that is what the masks store."""
+def in_domain(said: UserValues, found: Survey, root: Path) -> UserValues:
+    """Translate colours to greys or palette indices where that is what the masks store.
+
+    Raises
+    ------
+    DatasetError
+        When no mask holds such a colour.
+    """
     if said.colours == (found.domain == "colour"):
         return said
     if not said.colours:  # a grey value in a set whose masks have colours

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["draw", "same_source"]
 
@@ -53,17 +53,29 @@ def same_source(names: Sequence[str]) -> list[list[str]]:
         return [group for group in slides.values() if len(group) > 1]
     for pattern in _PLACES:
         sources: dict[str, list[str]] = defaultdict(list)
-        places: set[tuple[str, ...]] = set()
+        places: dict[str, set[tuple[str, ...]]] = defaultdict(set)
         for name in names:
             found = pattern.fullmatch(name)
             source, *place = found.groups() if found else (name, name)
             sources[source].append(name)
-            places.add(tuple(place))
+            places[source].add(tuple(place))
         largest = max(map(len, sources.values()), default=0)
-        repeated = len(places) <= 0.5 * len(names)
-        if repeated and len(sources) >= _FEWEST and 1 < largest <= max(2, _LARGEST * len(names)):
+        repeated = len(set().union(*places.values())) <= 0.5 * len(names)
+        many = len(sources) >= _FEWEST and 1 < largest <= max(2, _LARGEST * len(names))
+        if repeated and (many or _is_grid(places)):
             return [group for group in sources.values() if len(group) > 1]
     return _copies(names)
+
+
+def _is_grid(places: Mapping[str, set[tuple[str, ...]]]) -> bool:
+    """Whether three sources or four, with numbers, are all cut into the same rows and columns."""
+    if not 3 <= len(places) < _FEWEST:
+        return False
+    one, *others = places.values()
+    rows, columns = ({place[axis] for place in one} for axis in (0, -1))
+    whole = len(one) == len(rows) * len(columns) and min(len(rows), len(columns)) > 1
+    numbered = all(any(map(str.isdigit, source)) for source in places)
+    return whole and numbered and all(other == one for other in others)
 
 
 def _copies(names: Sequence[str]) -> list[list[str]]:

@@ -128,8 +128,8 @@ def _from_folder(data: Path, spec: ModelSpec, *, without_test: bool) -> tuple[li
             raise
         # The checkpoint's own answer is still there to compare with.
         log.warning("%s: comparing images alone, without truth: %s", data, str(exc).splitlines()[0])
-        pictures = (read(file, pages=channels not in (1, 3)).pixels for file in _spread(files))
-        return [(_middle(network_input(pixels, channels)), None) for pixels in pictures], len(files)
+        pictures = (read(file, pages=channels not in (1, 3)) for file in _spread(files))
+        return [(_middle(picture.input_of(channels)), None) for picture in pictures], len(files)
     samples = dataset.samples
     if without_test:
         samples = [sample for sample in samples if sample.split != "test"] or samples

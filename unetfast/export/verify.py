@@ -71,7 +71,11 @@ def verify(
     ------
     ArtifactError
         When the two are models of different things.
+    ConfigError
+        When they are the same file.
     """
+    if against.exists() and artifact.exists() and against.samefile(artifact):
+        raise ConfigError(f"{artifact}: --against names this very file; give the checkpoint it came from")
     checkpoint = trained.load(against)
     candidate = backends.load(artifact, backend=backend, device=device, threads=threads)
     own, theirs = checkpoint.spec, candidate.spec

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from unetfast.errors import InputError
+from unetfast.errors import ImageError, InputError
 
 __all__ = [
     "as_known",
     "check_array",
+    "check_channels",
     "cmyk_to_rgb",
     "distance_to_clear",
     "middle",
@@ -107,6 +108,16 @@ def network_input(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
 def without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
     """Return the colours of grey or RGB with alpha, (H, W, 2 or 4); other pixels (H, W, C) as they are."""
     return pixels[:, :, :-1] if pixels.shape[2] in (2, 4) else pixels
+
+
+def check_channels(name: str, have: int, channels: int, *, stack: bool) -> None:
+    """Raise ImageError where a file of `have` channels, of their own in a stack, is none for a network.
+
+    Grey and colour are made of each other, and alpha is left out; what is measured is not.
+    """
+    if have != channels and (stack or channels not in (1, 3)):
+        whole = "; of a stack none is left out" if stack else ""
+        raise ImageError(f"{name}: has {have} channels; {channels} are expected{whole}")
 
 
 def check_array(image: Any) -> None:

@@ -96,6 +96,11 @@ def _read_indexed(data: bytes, format: str, name: str, max_pixels: int) -> MaskF
 def _wide_labels(data: bytes, name: str, max_pixels: int) -> MaskFile | None:
     """Read label ids of signed, of 32 and 64 bits, or stored as float, as microscopy has them in TIFF."""
     with tiff.opened(io.BytesIO(data), name) as page:
+        if tiff.colour_planes_by_default(page):
+            raise ImageError(
+                f"{name}: {page.samplesperpixel} planes, which may be slices, classes or one colour each, as "
+                "tifffile was not told; save the mask that is meant, or colours as (H, W, 3)"
+            )
         kind = np.dtype(page.dtype or np.uint8)
         if kind.kind not in "iuf" or kind in (np.uint8, np.uint16) or page.samplesperpixel != 1:
             return None

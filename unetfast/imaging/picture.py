@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unetfast.imaging.convert import check_channels, network_input
 from unetfast.imaging.place import Place
 
 __all__ = ["Picture"]
@@ -60,3 +61,14 @@ class Picture:
     def samples(self) -> NDArray[Any]:
         """What is filled and written back: the inks of a CMYK file, else the pixels."""
         return self.pixels if self.inks is None else self.inks
+
+    def input_of(self, channels: int) -> NDArray[np.uint8]:
+        """Return (H, W, channels): what :func:`network_input` makes of the pixels.
+
+        Raises
+        ------
+        ImageError
+            As :func:`~unetfast.imaging.convert.check_channels`.
+        """
+        check_channels(self.name, self.pixels.shape[2], channels, stack=self.stack)
+        return network_input(self.pixels, channels)

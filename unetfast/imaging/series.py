@@ -43,7 +43,10 @@ def array_shape(ref: FileRef) -> tuple[int, ...] | None:
         with _opened(ref) as (file, _):
             if ref.name.lower().endswith(_TIFF):
                 with tiff.pages_of(file, str(ref)) as pages:
-                    return (len(pages), *pages[0].shape) if pages and _alike(pages) else None
+                    if not pages or not _alike(pages):
+                        return None
+                    first: tuple[int, ...] = pages[0].shape
+                    return first if _in_planes(pages) else (len(pages), *first)
             shape, dtype = npy_header(file)
     except Exception:  # as in picture_bytes; the layouts that follow may need none of it
         return None
@@ -97,6 +100,7 @@ def _series(path: Path, member: str | None, modified_ns: int) -> _Series:
                     check_pixels(*tiff.decoded_sides(page), str(ref), MAX_PIXELS)
                     tiff.check_structure(page, str(ref))
                 array = np.stack([page.asarray(maxworkers=1) for page in pages])
+                array = array[0] if _in_planes(pages) else array
                 if pages[0].photometric == _WHITE_IS_0:
                     array = ~array
         else:
@@ -119,6 +123,11 @@ def _alike(pages: list[Any]) -> bool:
     kinds = {(page.shape, page.dtype, page.photometric) for page in pages}
     kind = np.dtype(pages[0].dtype or object).kind
     return len(kinds) == 1 and pages[0].photometric in (0, 1, 2) and kind in ("bu" if inverted else "buif")
+
+
+def _in_planes(pages: list[Any]) -> bool:
+    """Whether three or four pictures are the planes of the only page."""
+    return len(pages) == 1 and tiff.colour_planes_by_default(pages[0])
 
 
 def _stored_as(array: NDArray[Any]) -> type[np.unsignedinteger[Any]] | None:

@@ -30,6 +30,7 @@ __all__ = [
     "cell_sides",
     "check_kind",
     "check_structure",
+    "colour_planes_by_default",
     "colours_of",
     "decoded_sides",
     "holes",
@@ -287,11 +288,22 @@ def is_stack(page: Any) -> bool:
     """Whether a page's samples are channels of their own: more than grey or RGB, and none called alpha.
 
     A fourth sample beside RGB of which the file does not say what it is counts as alpha, as most
-    viewers have it.
+    viewers have it; a fourth plane does not where :func:`colour_planes_by_default` holds.
     """
+    if colour_planes_by_default(page):
+        return bool(page.samplesperpixel == 4)
     colours = {2: 3, 5: 4, 6: 3}.get(int(page.photometric), 1)
     extra = page.samplesperpixel - colours
     return bool(extra > 0 and not _alphas(page) and not (colours == 3 and extra == 1))
+
+
+def colour_planes_by_default(page: Any) -> bool:
+    """Whether a page's planes are called RGB, or RGB and alpha, because tifffile was not told what they are.
+
+    It calls an array (3, H, W) or (4, H, W) so, be it slices, bands or classes, and writes its shape into
+    the file. Whoever asks for RGB in planes gets the same bytes.
+    """
+    return bool(page.planarconfig == 2 and page.photometric == 2 and page.is_shaped)
 
 
 def _reduced(page: Any) -> bool:
@@ -331,8 +343,8 @@ def check_kind(page: Any, name: str) -> None:
         low or page.bitspersample in (1, 8, 16, 32)
     ):
         raise ImageError(
-            f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); "
-            "8 and 16 bit unsigned, float in 0..1, and grey or a palette of 1, 2 and 4 bits are read"
+            f"{name}: TIFF samples of {page.bitspersample} bits ({kind}); 8 and 16 bit unsigned, float in "
+            "0..1, and grey or a palette of 1, 2 and 4 bits are read: convert it to one of them"
         )
     check_structure(page, name)
     # GDAL leaves out tiles that hold nothing, of a label that marks nothing all of them (SPARSE_OK).

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
-from unetfast.imaging.convert import near_clear, orient
+from unetfast.imaging.convert import check_channels, near_clear, orient
 from unetfast.imaging.formats import check_pixels
 from unetfast.imaging.place import place_of
-from unetfast.imaging.tiff import cell_sides, decoded_sides, orientation_of
+from unetfast.imaging.tiff import cell_sides, decoded_sides, is_stack, orientation_of
 from unetfast.imaging.tiff_rows import Rows
 from unetfast.inpainting.grain import STRIP_ROWS, reach_of
 from unetfast.inpainting.mask import dilate
@@ -85,6 +85,8 @@ class BandedPage:
         self, page: Any, source: BinaryIO, settings: RunSettings, segmenter: Segmenter, name: str
     ) -> None:
         check_pixels(*decoded_sides(page), name, settings.max_pixels)
+        wanted = segmenter.spec.preprocess.channels
+        check_channels(name, page.samplesperpixel, wanted, stack=is_stack(page))
         self.rows, self.name, self.place = Rows(source, page, name), name, place_of(page)
         self.settings, self.segmenter = settings, segmenter
         self.orientation = orientation_of(page)

@@ -9,9 +9,8 @@ from unetfast.backends import bundled
 from unetfast.errors import ArtifactError
 from unetfast.pipeline.settings import RunSettings
 from unetfast.segment import Segmenter, load
-from unetfast.spec import ModelSpec
 
-__all__ = ["model_sha256", "open_model", "takes_stacks"]
+__all__ = ["model_sha256", "open_model"]
 
 STREAMS = 4  # photos in the network at once, at most, each on its share of the cores
 
@@ -29,11 +28,6 @@ def open_model(model: str | Path, settings: RunSettings, streams: int = STREAMS)
         memory_bytes=settings.memory_bytes() // 2,
         streams=streams,
     )
-
-
-def takes_stacks(spec: ModelSpec) -> bool:
-    """Tell whether a model takes neither grey nor RGB: then the pages of a TIFF file are its channels."""
-    return spec.preprocess.channels not in (1, 3)
 
 
 def model_sha256(model: str | Path) -> str:

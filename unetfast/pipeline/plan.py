@@ -14,7 +14,7 @@ from unetfast.errors import ImageError
 from unetfast.pipeline import banded
 from unetfast.pipeline.earlier import origin, refuse_another
 from unetfast.pipeline.journal import Journal, is_done
-from unetfast.pipeline.model import model_sha256, takes_stacks
+from unetfast.pipeline.model import model_sha256
 from unetfast.pipeline.output import not_results, size_of
 from unetfast.pipeline.remote import RemoteOutput, is_url
 from unetfast.pipeline.run import check_places, listing
@@ -67,7 +67,7 @@ def plan(
     """
     check_places(inputs, output)
     spec = read_spec(bundled(model) or model)
-    context = Context(settings, model_sha256(model), takes_stacks(spec))
+    context = Context(settings, model_sha256(model), spec.preprocess.channels)
     with ExitStack() as stack:
         remote = stack.enter_context(RemoteOutput(output)) if is_url(output) else None
         folder = Path(output) if remote is None else remote.journals

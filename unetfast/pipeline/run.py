@@ -17,7 +17,7 @@ from unetfast.machine import available_cores
 from unetfast.pipeline import stages
 from unetfast.pipeline.journal import Journal, journal_name, write_csv
 from unetfast.pipeline.local import Engine, Stage
-from unetfast.pipeline.model import model_sha256, open_model, takes_stacks
+from unetfast.pipeline.model import model_sha256, open_model
 from unetfast.pipeline.output import not_results, refuse_overlap
 from unetfast.pipeline.ray_ import RayEngine
 from unetfast.pipeline.remote import find_remote, is_url, local_path, open_output
@@ -176,7 +176,7 @@ def run(
     segmenter = None if settings.engine == "ray" else open_model(path, settings)
     spec = read_spec(path) if segmenter is None else segmenter.spec
     on_start(f"{path}: {'on a Ray cluster' if segmenter is None else segmenter.description}")
-    context = Context(settings, model_sha256(path), takes_stacks(spec))
+    context = Context(settings, model_sha256(path), spec.preprocess.channels)
     summary = Summary()
     opened = open_output(output)
     with opened, Journal(opened.journals, journal_name(shard)) as journal:
@@ -238,7 +238,7 @@ def one(data: bytes, settings: RunSettings, *, model: str | Path = "crack") -> b
         The message starts with ``<stdin>`` or the model's path.
     """
     segmenter = open_model(model, settings, streams=1)
-    context = Context(settings, "", takes_stacks(segmenter.spec))
+    context = Context(settings, "", segmenter.spec.preprocess.channels)
     job = Job(Item(Path("<stdin>"), "<stdin>", "<stdin>"), data=data)
     stages.decode(job, context)
     stages.segment([job], segmenter, settings.scale)

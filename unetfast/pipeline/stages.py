@@ -31,6 +31,7 @@ from unetfast.imaging import (
     read_bytes,
 )
 from unetfast.imaging.class_colours import class_colour
+from unetfast.imaging.convert import check_channels
 from unetfast.imaging.place import PLACE_ENDING, Place, place_beside
 from unetfast.inpainting.around_blank import inpaint_around
 from unetfast.inpainting.mask import dilate
@@ -77,13 +78,18 @@ class Context:
     settings : RunSettings
     model_sha256 : str
         Of the artifact's file.
-    stacks : bool
-        The model takes neither grey nor RGB: the pages of a TIFF file are its channels.
+    channels : int
+        That the model takes.
     """
 
     settings: RunSettings
     model_sha256: str
-    stacks: bool = False
+    channels: int = 3
+
+    @property
+    def stacks(self) -> bool:
+        """Whether the model takes neither grey nor RGB: the pages of a TIFF file are its channels."""
+        return self.channels not in (1, 3)
 
 
 @dataclass
@@ -186,6 +192,7 @@ def decode(job: Job, context: Context) -> None:
     assert job.data is not None
     name, limit = str(job.item.path), context.settings.max_pixels
     job.picture = picture = imaging.decode(job.data, name, max_pixels=limit, pages=context.stacks)
+    check_channels(name, picture.pixels.shape[2], context.channels, stack=picture.stack)
     job.data = None
     job.entry["height"], job.entry["width"] = picture.pixels.shape[:2]
     for words in picture.notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -90,11 +91,12 @@ class Display:
 
     def epoch(self, row: dict[str, Any], *, better: bool) -> None:
         """Print an epoch's numbers."""
+        val = f"val: loss {row['val_loss']:.3f} dice {row['val_dice']:.3f} iou {row['val_iou']:.3f}  "
+        val = "" if math.isnan(row["val_loss"]) else val  # without validation images
         self.say(
             f"epoch {row['epoch']:>3}/{self._epochs}  "
             f"train: loss {row['train_loss']:.3f} dice {row['train_dice']:.3f}  "
-            f"val: loss {row['val_loss']:.3f} dice {row['val_dice']:.3f} iou {row['val_iou']:.3f}  "
-            f"{_rate(row['images_per_s'])} images/s  {self._time_left()} left"
+            f"{val}{_rate(row['images_per_s'])} images/s  {self._time_left()} left"
             f"{'  best so far' if better else ''}"
         )
 

@@ -170,8 +170,12 @@ def _state_of_same(
     """Return the training state of a stopped run; raise where it cannot go on exactly as it would have."""
     if saved.training_state is None:
         raise ArtifactError(f"{folder}/last.pt: holds no training state to go on with")
-    if saved.spec.training["data"] != spec.training["data"]:
-        raise DatasetError(f"{data.root}: is not what {folder} was trained on; start a new run for it")
+    before, now = saved.spec.training["data"], spec.training["data"]
+    if before | {"name": now["name"]} != now:  # it may lie in another folder by now
+        raise DatasetError(
+            f"{data.root}: is not what {folder} was trained on: files were added, taken away or changed in "
+            "size; start a new run for it"
+        )
     return saved.training_state
 
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from unetfast.data.layouts.foreign import PANOPTIC, is_panoptic
 from unetfast.data.layouts.found import Found
 from unetfast.data.layouts.outlined import Outlines
 from unetfast.data.layouts.paths import Resolver, is_absolute, split_in
@@ -86,6 +87,10 @@ def _content(listing: Listing, name: str) -> Mapping[str, Any] | None:
         return None
     if isinstance(content, dict) and isinstance(content.get("annotations"), dict):  # LIVECell: by their ids
         content["annotations"] = list(content["annotations"].values())
+    if isinstance(content, dict) and is_panoptic(content):
+        if listing.focus:
+            raise DatasetError(f"{listing.ref(name)}: holds {PANOPTIC}")
+        return None  # there may be others beside it
     parts = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in parts):
         return None

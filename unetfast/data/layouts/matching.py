@@ -44,15 +44,11 @@ def roles_of(files: list[File], mask: str | None) -> tuple[list[File], list[File
     beside = {folder_of(name) for name in marked}  # a mask beside it makes it an image
     images = [file for file in rest if file.role == "image" or file.folder in beside]
     images = images if any(file.role == "image" for file in images) else rest
-    if len(images) < len(rest):
-        places = sorted({file.folder or "." for file in _but(images, rest)})
-        notes.append(
-            f"{len(rest) - len(images)} pictures left out, in neither an image nor a mask folder: "
-            + some(places)
-        )
     if not masks:
-        images, masks, found = _unnamed_masks(images, rest)
-        notes += found
+        images, masks, notes = _unnamed_masks(images, rest)
+    if left := _but([*images, *masks], rest):
+        places = some(sorted({file.folder or "." for file in left}))
+        notes = [f"{len(left)} pictures left out, in neither an image nor a mask folder: {places}", *notes]
     return images, masks, notes
 
 

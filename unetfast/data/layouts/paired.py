@@ -163,12 +163,30 @@ def near_miss(listing: Listing, mask: str | None) -> str:
     images, masks, _ = roles_of(parsed(listing.images), mask)
     matched, orphans, _ = match_files(images, masks) if images and masks else ({}, [], [])
     if not masks:
-        return _alike_folders(listing)
+        return _twins(images) or _alike_folders(listing)
+    if not images:
+        return (
+            f" By their names all {len(masks)} are masks, such as {masks[0].name}: their images are not here."
+        )
     if matched or not orphans:
         return ""
     return (
         f" By their names {len(images)} files are images, such as {images[0].name}, and {len(masks)} are "
         f"masks, such as {orphans[0]}, but no mask has the name of exactly one image."
+    )
+
+
+def _twins(files: list[File]) -> str:
+    """Say that a folder holds files of the same name and other endings, of which one may be the mask."""
+    by_place: dict[tuple[str, str], list[File]] = defaultdict(list)
+    for file in files:
+        by_place[file.folder, file.stem].append(file)
+    twins = [same for same in by_place.values() if len(same) == 2]
+    if not twins or 4 * len(twins) < len(files):
+        return ""
+    return (
+        f" {twins[0][0].name} and {twins[0][1].name} lie side by side: put the masks into a folder of their "
+        "own, called masks."
     )
 
 

@@ -11,7 +11,8 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from unetfast.data.layouts.found import Found, as_one, file_ids
 from unetfast.data.layouts.paths import Resolver
@@ -20,9 +21,12 @@ from unetfast.data.listing import Listing
 from unetfast.errors import DatasetError
 from unetfast.spec import FileRef, Sample
 
-__all__ = ["find"]
+__all__ = ["MOST_BYTES", "cells", "find", "groups_of"]
 
-_MOST_BYTES = 256 * 2**20
+MOST_BYTES = 256 * 2**20
+
+_Image = TypeVar("_Image", bound=Hashable)
+
 _NOTHING = frozenset(["", "nan", "none", "na"])
 _NOBODY = _NOTHING | {"n/a", "null", "unknown", "-", "?"}
 
@@ -41,9 +45,9 @@ def find(listing: Listing, mask: str | None) -> Found | None:
 def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> Found | None:
     if name.endswith(".tsv") and listing.focus is None:
         return None  # lists of anything; only the user's word makes one a data set
-    text = listing.text_or_none(name, _MOST_BYTES) or ""
+    text = listing.text_or_none(name, MOST_BYTES) or ""
     try:
-        rows = _lines(text) if name.lower().endswith(".jsonl") else _cells(text)
+        rows = _lines(text) if name.lower().endswith(".jsonl") else cells(text)
     except (csv.Error, ValueError, RecursionError) as exc:
         if listing.focus:
             raise DatasetError(f"{listing.ref(name)}: not a readable table: {exc}") from exc
@@ -60,7 +64,8 @@ def _read(listing: Listing, resolver: Resolver, name: str, mask: str | None) -> 
     return _samples(listing, resolver, name, rows, columns)
 
 
-def _cells(text: str) -> list[list[str]]:
+def cells(text: str) -> list[list[str]]:
+    """Return the rows of a table that are not empty, the head first; raises csv.Error of what is none."""
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     return [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(map(str.strip, row))]
 
@@ -148,7 +153,7 @@ def _samples(
     if unlabelled:
         notes.append(f"{unlabelled} rows without a mask are left out")
     notes += _said_of_splits(set(words.values()) - {""}, f"{listing.root}: {name}")
-    ids, groups = file_ids(masks), _groups(rows[0], listed)
+    ids, groups = file_ids(masks), groups_of(rows[0], listed)
     samples = [
         Sample(ids[image], image, tuple(found), split_of(words[image]), group=groups.get(image))
         for image, found in masks.items()
@@ -156,12 +161,12 @@ def _samples(
     return Found(samples, missing, [], notes)
 
 
-def _groups(head: Sequence[str], rows: dict[FileRef, list[list[str]]]) -> dict[FileRef, str]:
+def groups_of(head: Sequence[str], rows: Mapping[_Image, list[list[str]]]) -> dict[_Image, str]:
     """Return whom each image shows, by the first column that says one for each and tells groups apart.
 
     Where none does, by the first that says one: a patient may have one image in ``val.csv``.
     """
-    found: list[dict[FileRef, str]] = []
+    found: list[dict[_Image, str]] = []
     for at in names_group(head):
         said = {image: {cells[at].strip() for cells in of} for image, of in rows.items()}
         if all(len(values) == 1 for values in said.values()):

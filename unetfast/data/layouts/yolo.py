@@ -34,8 +34,13 @@ def find(listing: Listing, mask: str | None) -> Found | None:
     name_of = {listing.ref(name): name for name in (*listing.images, *texts)}
     lines = {sample.id: _lines(listing, name_of[sample.masks[0]]) for sample in pairs.samples}
     names = _names(listing)
-    highest = max((class_id for of_one in lines.values() for class_id, _ in of_one), default=0)
-    names += [f"class_{i}" for i in range(len(names), highest + 1)]
+    highest, text = max((max((i for i, _ in of_one), default=0), id_) for id_, of_one in lines.items())
+    if names and highest >= len(names):
+        raise DatasetError(
+            f"{listing.root}: the text file of {text} has class {highest}, but the names are those of "
+            f"0 .. {len(names) - 1}: {', '.join(names)}"
+        )
+    names = names or [f"class_{i}" for i in range(highest + 1)]
     found = Outlines(listing, lone=pairs.no_image)
     for sample in pairs.samples:
         shapes = [(names[class_id], outline) for class_id, outline in lines[sample.id]]

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Literal, TypeAlias
 
 import cv2
@@ -18,11 +24,15 @@ from unetfast.data.synth.gravel import gravel
 from unetfast.data.synth.noise import Field, Rng, blend, chance, fractal, log_uniform
 from unetfast.data.synth.scenery import scenery
 from unetfast.data.synth.surfaces import surface
+from unetfast.errors import BackendError
 
 __all__ = ["Subject", "draw", "scenes"]
 
 Photos = Sequence[NDArray[np.uint8]]
+Scene: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Subject: TypeAlias = Literal["surface", "rough road", "scenery"]
+
+_AHEAD = 8  # pictures a process that are drawn before they are asked for
 
 
 def draw(
@@ -32,7 +42,7 @@ def draw(
     photos: Photos = (),
     cracked_share: float = 0.75,
     subject: Subject = "surface",
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+) -> Scene:
     """Draw one picture and its mask.
 
     Parameters
@@ -101,38 +111,78 @@ def scenes(
     cracked_share: float = 0.75,
     subject: Subject = "surface",
     workers: int = 1,
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+) -> Iterator[Scene]:
     """Draw `count` pictures, in `workers` processes.
 
     The n-th depends on the seed and n alone, not on the number of workers. See :func:`draw` for
-    the other parameters and for what is given.
+    the other parameters and for what is given. Processes other than this one begin by importing the
+    script that runs, which therefore calls this under ``if __name__ == "__main__":``.
+
+    Raises
+    ------
+    BackendError
+        When a process could not start, or was killed.
     """
     task = functools.partial(_numbered, seed, size_px, photos, cracked_share, subject)
     if workers == 1:
         yield from map(task, range(count))
         return
     # Spawned, not forked: a fork of a process in which OpenCV has threads waits for them for ever.
-    with multiprocessing.get_context("spawn").Pool(workers, initializer=_start, initargs=(task,)) as pool:
-        yield from pool.imap(_drawn, range(count), chunksize=8)
+    spawn = multiprocessing.get_context("spawn")
+    # Not multiprocessing.Pool, which starts a process that cannot start again and again, for ever.
+    with ProcessPoolExecutor(workers, spawn, _start, (task,)) as pool:
+        drawn = 0
+        try:
+            for scene in _in_order(pool, count, _AHEAD * workers):
+                yield scene
+                drawn += 1
+        except BrokenProcessPool as exc:
+            if drawn:
+                raise BackendError(f"a process that draws was killed after {drawn} pictures") from exc
+            raise BackendError(
+                "a process that draws ended before its first picture; it begins by importing your script: "
+                'call this in a file, under if __name__ == "__main__":, or with workers=1'
+            ) from exc
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(pool: ProcessPoolExecutor, count: int, ahead: int) -> Iterator[Scene]:
+    waiting: deque[Future[Scene]] = deque()
+    for index in range(count):
+        waiting.append(pool.submit(_drawn, index))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _numbered(
     seed: int, size_px: int, photos: Photos, cracked_share: float, subject: Subject, index: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+) -> Scene:
     rng = np.random.default_rng([seed, index])
     return draw(rng, size_px, photos=photos, cracked_share=cracked_share, subject=subject)
 
 
-_task: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]  # of this worker process
+_task: Callable[[int], Scene]  # of this worker process
 
 
-def _start(task: Callable[[int], tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> None:
+def _start(task: Callable[[int], Scene]) -> None:
     global _task  # noqa: PLW0603  # a pool's worker has no other place to keep what it shares
     _task = task
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's, who ends this process
+    threading.Thread(target=_end_with_caller, daemon=True).start()
 
 
-def _drawn(index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _end_with_caller() -> None:
+    """End this process when the one that wants its pictures was killed; it would wait for ever."""
+    if caller := multiprocessing.parent_process():
+        caller.join()
+        os._exit(1)
+
+
+def _drawn(index: int) -> Scene:
     return _task(index)
 
 
