@@ -294,11 +294,15 @@ def test_of_a_tiff_in_jpeg_only_the_blocks_under_the_mask_change(name: str, tmp_
 def test_a_tiff_says_which_pictures_in_it_stay_as_they_were() -> None:
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:
-        layers = [(37724, "B", 40, bytes(40), True)]
-        writer.write(RGB, photometric="rgb", metadata=None, extratags=layers)
+        layers = (37724, "B", 40, bytes(40), True)
+        preview = (34377, "B", 16, b"8BIM\x04\x0c" + bytes(10), True)
+        credentials = (52545, "B", 9, b"jumbjumdc", True)
+        writer.write(RGB, photometric="rgb", metadata=None, extratags=[preview, layers, credentials])
         writer.write(RGB[::2, ::2], photometric="rgb", metadata=None, subfiletype=1)
         writer.write(MASK, photometric="minisblack", metadata=None, subfiletype=4)  # GDAL's transparency
     assert cleaned(out.getvalue()).how.endswith(
         "re-encoded; 1 smaller copy in the file stays as it was; "
-        "Photoshop's layers in the file, which it shows, stay as they were"
+        "Photoshop's layers in the file, which it shows, stay as they were; "
+        "the small preview that Photoshop keeps in it stays as it was; "
+        "its content credentials (C2PA), which vouch for the original, no longer hold"
     )

@@ -22,6 +22,7 @@ from unetfast.imaging.convert import cmyk_to_rgb
 from unetfast.imaging.decoding import decoding
 from unetfast.imaging.low_bits import to_8_bits
 from unetfast.imaging.stack import MAX_CHANNELS
+from unetfast.imaging.stale import CREDENTIALS, PHOTOSHOP_PREVIEW, has_photoshop_preview
 
 __all__ = [
     "Box",
@@ -50,7 +51,7 @@ __all__ = [
 # tifffile logs what it repairs; a file that it cannot read raises, and that is what we report.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
-_PHOTOSHOP_LAYERS = 37724
+_PHOTOSHOP_LAYERS, _PHOTOSHOP_RESOURCES, _CREDENTIALS = 37724, 34377, 52545
 _NO_DATA = 42113  # GDAL_NODATA
 _MASK = 4  # NewSubfileType of a mask; those of smaller copies have bit 0 too
 _GREY = (0, 1)  # MINISWHITE, MINISBLACK
@@ -134,6 +135,10 @@ def remarks(pages: list[Any]) -> str:
     words += f"; {stay}" if copies else ""
     if any(_PHOTOSHOP_LAYERS in page.tags for page in pages):
         words += "; Photoshop's layers in the file, which it shows, stay as they were"
+    if any(has_photoshop_preview(page.tags.valueof(_PHOTOSHOP_RESOURCES)) for page in pages):
+        words += f"; {PHOTOSHOP_PREVIEW}"
+    if any(_CREDENTIALS in page.tags for page in pages):
+        words += f"; {CREDENTIALS}"
     handle = pages[0].parent.filehandle
     handle.seek(0)
     if layout_of(handle.read(1024)):
