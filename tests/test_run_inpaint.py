@@ -102,9 +102,21 @@ def _full(folder: Path) -> list[str]:
     return ["wall.png", "full.png"]
 
 
+def _in_alpha(colour: int) -> Callable[[Path], list[str]]:
+    def make(folder: Path) -> list[str]:
+        layer = np.full((*MASK.shape, 4), colour, np.uint8)
+        layer[..., 3] = np.where(MASK, 255, 0)
+        imaging.write(folder / "layer.png", imaging.Picture(layer, "png"))
+        return ["wall.png", "layer.png"]
+
+    return make
+
+
 @pytest.mark.parametrize(
     ("make", "code", "words"),
     [
+        (_in_alpha(0), 1, "layer.png: transparency alone tells its pixels apart, and marks none"),
+        (_in_alpha(255), 1, "layer.png: transparency alone"),
         (_wrong_size, 1, "small.png: 80x9 px, but"),
         (_faint, 1, "faint.png: no pixel is above 127 (the largest value is 9); set --mask-above"),
         (_full, 1, "full.png: every pixel is masked"),

@@ -85,6 +85,11 @@ def test_fail_fast_stops_at_the_first(tmp_path: Path, model: Path) -> None:
         (["{in}", "-m", "{in}/none.onnx"], 1, "{in}/none.onnx: no such model"),
         (["{in}", "-o", "{in}/p0.png/out"], 2, "inside the input folder"),
         (["{in}/p0.png", "-o", "/proc/none"], 1, "/proc/none: cannot be written"),
+        (
+            ["{in}/p0.png", "-o", "/dev/null"],
+            1,
+            "/dev/null: a file, and results go into a folder; name another",
+        ),
         (["-", "{in}"], 2, "only input"),
         (["{in}", "--shrad", "1/2"], 2, "--shard"),
     ],

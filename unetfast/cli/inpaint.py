@@ -124,6 +124,7 @@ def _marked(file: MaskFile, above: int | None, path: Path) -> NDArray[np.bool_]:
 
     values = file.values
     if values.ndim == 3:
+        _refuse_marks_in_alpha(values, path)
         values = without_alpha(values).max(axis=2)
     if file.mode == "P":
         palette = np.zeros((0, 3), np.uint8) if file.palette is None else file.palette
@@ -145,6 +146,17 @@ def _marked(file: MaskFile, above: int | None, path: Path) -> NDArray[np.bool_]:
             f"{path}: no pixel is above {limit} (the largest value is {values.max()}); set --mask-above"
         )
     return marked
+
+
+def _refuse_marks_in_alpha(values: NDArray[Any], path: Path) -> None:
+    """Raise ImageError for marks of the colour that is there anyway, as on a transparent layer."""
+    from unetfast.imaging.convert import without_alpha
+
+    colours, alpha = without_alpha(values), values[:, :, -1]
+    if colours.shape != values.shape and (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any():
+        raise ImageError(
+            f"{path}: transparency alone tells its pixels apart, and marks none; save it white on black"
+        )
 
 
 def _refuse_photograph(values: NDArray[Any], path: Path) -> None:

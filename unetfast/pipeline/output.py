@@ -59,6 +59,10 @@ class Output:
             self._real = os.path.realpath(folder)
             _remove_dead(folder)
             self.temp, self._lock = _own_folder(folder)
+        except FileExistsError as exc:
+            raise ImageError(
+                f"{folder}: a file, and results go into a folder; name another --output"
+            ) from exc
         except OSError as exc:
             raise ImageError(f"{folder}: cannot be written: {exc.strerror or exc}") from exc
         self._fold = _folding(self.temp)
