@@ -200,6 +200,19 @@ def test_a_tiff_without_its_strips_is_no_black_picture() -> None:
     assert imaging.read(striped([WIDTH] * HEIGHT)).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [(262, "does not say what its samples are"), (320, "a palette TIFF without its palette")],
+)
+def test_a_tiff_whose_samples_mean_nobody_knows_what_is_refused(tag: int, words: str) -> None:
+    data = bytearray(encoded(Image.fromarray(RGB).quantize(9), "TIFF"))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        struct.pack_into("<H", data, file.pages[0].tags[tag].offset, 65000)  # which nobody knows
+    for function in (imaging.read, imaging.read_mask):
+        with pytest.raises(ImageError, match=f"^<bytes>: damaged: .*{words}"):
+            function(bytes(data))
+
+
 def test_a_label_of_gdal_without_objects_is_empty() -> None:
     """With SPARSE_OK, GDAL leaves out every tile that holds nothing."""
     nodata = (42113, "s", 0, "0", True)

@@ -344,6 +344,10 @@ def check_kind(page: Any, name: str) -> None:
     gdal = page.is_geotiff or page.is_gdal or _NO_DATA in page.tags
     if page.dataoffsets and len(_left_out(page)) == len(page.dataoffsets) and not gdal:
         raise ImageError(f"{name}: damaged or never finished: none of its strips or tiles is in the file")
+    if 262 not in page.tags:  # readers differ on it
+        raise ImageError(f"{name}: damaged: it does not say what its samples are (TIFF tag 262)")
+    if page.photometric == 3 and page.colormap is None:
+        raise ImageError(f"{name}: damaged: a palette TIFF without its palette")
     most = 5 if page.photometric == 5 else MAX_CHANNELS
     if samples > most:
         raise ImageError(f"{name}: a TIFF file of {samples} samples a pixel; up to {most} are read")
@@ -362,7 +366,8 @@ def check_structure(page: Any, name: str) -> None:
             f"{name}: damaged: {page.imagewidth}x{page.imagelength} px, planar configuration "
             f"{page.planarconfig:d}"
         )
-    if not page.is_contiguous and (missing := segment_count(page) - len(page.dataoffsets)) > 0:
+    listed = min(len(page.dataoffsets), len(page.databytecounts))
+    if not page.is_contiguous and (missing := segment_count(page) - listed) > 0:
         raise ImageError(f"{name}: damaged: {missing} of its strips or tiles are in no table of the file")
     # What libtiff ignores there tifffile undoes in one way of reading, and not in the other.
     if page.compression == 1 and page.predictor != 1:
