@@ -297,8 +297,9 @@ def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
         atomic_write(output, data)
         return 0
     try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        # Not sys.stdout.buffer: under PYTHONUNBUFFERED that may write a part, and says so only in its result.
+        with open(sys.stdout.fileno(), "wb", closefd=False) as file:
+            file.write(data)
     except OSError as exc:
         drop(1)
         raise ImageError(f"<stdout>: cannot be written: {exc.strerror}") from exc
