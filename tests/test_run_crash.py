@@ -17,6 +17,7 @@ import pytest
 from runs import entries, folder_of_photos, settings, tree
 
 from unetfast import imaging
+from unetfast.cli.run import _stopped_by_signals
 from unetfast.errors import BackendError, ImageError
 from unetfast.pipeline.run import run
 from unetfast.segment import Segmenter
@@ -105,6 +106,21 @@ def test_a_signal_ends_it_with_130_and_keeps_what_is_done(
     assert len(tree(output)) == 2 * len(done)
     again = run([str(photos)], output, settings(), model=model)
     assert (again.done, again.unchanged) == (PHOTOS - len(done), len(done))
+
+
+def test_a_signal_while_libraries_are_loaded_ends_a_run_as_any_other() -> None:
+    def load_a_library(*, number: int | None) -> None:
+        try:
+            if number is not None:
+                signal.raise_signal(number)
+        except KeyboardInterrupt as exc:
+            raise ImportError("initialization failed") from exc  # as pybind11 does
+        raise ImportError("not there")
+
+    with pytest.raises(KeyboardInterrupt), _stopped_by_signals():
+        load_a_library(number=signal.SIGTERM)
+    with pytest.raises(ImportError, match="not there"), _stopped_by_signals():
+        load_a_library(number=None)
 
 
 def test_a_terminal_that_closes_does_not_end_a_run_under_nohup(
