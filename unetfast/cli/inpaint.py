@@ -89,7 +89,7 @@ def inpaint(
       unetfast inpaint wall.jpg wall_mask.png
       unetfast inpaint wall.tif wall_mask.png -o wall_clean.tif --window 21 --dilate 2
     """
-    from unetfast.inpainting import inpaint as fill
+    from unetfast.inpainting.around_blank import inpaint_around
     from unetfast.inpainting.mask import dilate
 
     target = output or image.with_name(f"{image.stem}_clean{image.suffix}")
@@ -105,10 +105,20 @@ def inpaint(
     if marked.shape != picture.pixels.shape[:2]:
         raise ImageError(f"{mask}: {_size(marked)} px, but {image} has {_size(picture.pixels)} px")
     try:
-        marked = dilate(marked, dilate_px)
+        blank = picture.blank  # marked by hand it is filled; never is anything filled from it
+        marked |= dilate(marked, dilate_px) if blank is None else dilate(marked, dilate_px) & ~blank
         # CMYK is filled as it is stored where it stays CMYK.
-        filled = picture.samples if _same_format(target, picture) else picture.pixels
-        cleaned = fill(filled, marked, window_px, method=method, threads=threads, grain=grain, seed=seed)
+        samples = picture.samples if _same_format(target, picture) else picture.pixels
+        cleaned = inpaint_around(
+            samples,
+            marked,
+            None if blank is None else blank & ~marked,
+            window_px,
+            method=method,
+            threads=threads,
+            grain=grain,
+            seed=seed,
+        )
     except InputError as exc:
         raise ImageError(f"{mask}: {exc}") from exc
     how = _write(target, picture, cleaned, marked)
