@@ -90,6 +90,26 @@ def test_standard_files_that_are_closed_change_nothing(tmp_path: Path, model: Pa
         assert reason in done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_names_that_standard_output_cannot_encode_end_nothing(
+    encoding: str, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a log is not in UTF-8, and where a name is not."""
+    monkeypatch.setenv("PYTHONIOENCODING", f"{encoding}:strict")
+    photos = folder_of_photos(tmp_path / "in", 1)
+    (photos / "p0.png").rename(photos / "\u6f22.png")
+    output = os.fsdecode(os.fsencode(tmp_path / "out\u6f22") + b"\xff")
+    command = [sys.executable, "-m", "unetfast", "run", str(photos), "-m", str(model), "-o", output]
+    for more, words in (
+        (["--dry-run"], "1 to process"),
+        ([], "1 photo done"),
+        (["--dry-run"], "1 done already"),
+    ):
+        done = subprocess.run([*command, *more], capture_output=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert words.encode() in done.stdout + done.stderr
+
+
 def test_a_picture_is_not_written_to_a_terminal(model: Path) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
