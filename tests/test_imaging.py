@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+import simplejpeg
 import tifffile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -153,6 +155,40 @@ def test_truncated_files_are_refused(name: str, part: float, tmp_path: Path) -> 
         imaging.read(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_jpeg_whose_decoder_lost_its_way_is_refused_one_that_is_padded_is_not() -> None:
+    """Both leave bytes over, of which libjpeg only warns."""
+    smooth = Image.fromarray(RGB).resize((160, 120))
+    lost = 0
+    for options in ({}, {"restart_marker_rows": 5}, {"progressive": True}):
+        plain = encoded(smooth, "JPEG", quality=90, **options)
+        start = metadata.jpeg_segments(plain).scan_start + 14
+        for place in range(start, len(plain) - 2, 5):
+            data = bytearray(plain)
+            data[place] ^= 0x10
+            try:
+                simplejpeg.decode_jpeg(bytes(data), "RGB", strict=True)
+            except ValueError as exc:
+                left = re.search(r"(\d+) extraneous bytes", str(exc))
+                if left is not None and int(left[1]) > 8:
+                    lost += 1
+                    with pytest.raises(
+                        ImageError, match=r"^<bytes>: damaged, cannot be decoded: .* extraneous"
+                    ):
+                        imaging.read(bytes(data))
+    assert lost > 30
+    plain = encoded(smooth, "JPEG", quality=90, restart_marker_rows=5)
+    pixels, restart, end = imaging.read(plain).pixels, plain.index(b"\xff\xd0", 700), len(plain) - 2
+    for place, padding in (
+        (restart, bytes(50)),
+        (end, bytes(50)),
+        (end, b"\xff\0" * 20),
+        (end, b"\x12" + bytes(range(1, 8))),
+    ):
+        picture = imaging.read(plain[:place] + padding + plain[place:])
+        assert "extraneous bytes" in picture.notes[0]
+        assert np.array_equal(picture.pixels, pixels)
 
 
 @given(
