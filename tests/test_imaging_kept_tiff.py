@@ -21,6 +21,8 @@ from PIL import Image, ImageOps
 
 from unetfast import imaging
 from unetfast.errors import ImageError
+from unetfast.imaging.tiff import opened
+from unetfast.imaging.tiff_rows import Rows
 
 PALETTE_TIFFS: dict[str, dict[str, Any]] = {
     "strips": {"rowsperstrip": 7, "compression": "lzw"},
@@ -302,6 +304,28 @@ def test_of_a_tiff_in_jpeg_only_the_blocks_under_the_mask_change(name: str, tmp_
         before, after = decode(data), decode(made.data)
         assert np.array_equal(before[~near], after[~near])
         assert np.abs(after[WIDE_MASK].astype(int) - 128).mean() < 12
+
+
+@pytest.mark.parametrize("name", ["rgb-strips", "rgb-planes", "ycbcr-420", "grey"])
+def test_a_tiff_in_jpeg_that_is_cut_off_or_damaged_is_no_half_picture(name: str, tmp_path: Path) -> None:
+    data = JPEG_TIFFS[name](tmp_path)
+
+    def by_rows(file: bytes) -> np.ndarray:
+        with opened(io.BytesIO(file), "<bytes>") as page:
+            return Rows(io.BytesIO(file), page, "<bytes>").read(0, page.imagelength)
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        place, size = file.pages[0].dataoffsets[1], file.pages[0].databytecounts[1]
+    half, ended = place + size // 2, place + size - 2
+    assert data[ended : ended + 2] == b"\xff\xd9"
+    zeroed = data[:half] + bytes(size // 2) + data[half + size // 2 :]
+    cut = data[:half] + b"\xff\xd9" + data[half + 2 :]
+    unended = data[:ended] + bytes(2) + data[ended + 2 :]  # as some writers leave it
+    for function in (lambda file: imaging.read(file).pixels, by_rows):
+        for damaged in (zeroed, cut):
+            with pytest.raises(ImageError, match=r"^<bytes>: damaged, cannot be decoded: Corrupt JPEG data"):
+                function(damaged)
+        assert np.array_equal(function(unended), function(data))
 
 
 def test_a_tiff_says_which_pictures_in_it_stay_as_they_were() -> None:

@@ -18,6 +18,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging import tiff_jpeg
 from unetfast.imaging.convert import cmyk_to_rgb
 from unetfast.imaging.decoding import decoding
 from unetfast.imaging.low_bits import to_8_bits
@@ -318,6 +319,11 @@ def to_samples(page: Any, name: str) -> NDArray[Any]:
         For a sample format without a documented rule.
     """
     check_kind(page, name)
+    if page.compression == tiff_jpeg.COMPRESSION:
+        places = zip(page.dataoffsets, page.databytecounts, strict=False)
+        for place, size in ((place, size) for place, size in places if place and size):
+            page.parent.filehandle.seek(place)
+            tiff_jpeg.check(page, page.parent.filehandle.read(size))
     # One thread: several pictures are decoded side by side already.
     values = page.asarray(maxworkers=1)
     if page.planarconfig == 2 and values.ndim == 3:
