@@ -75,6 +75,45 @@ def test_a_preview_in_exif_is_named() -> None:
         assert "preview" not in cleaned(photo(block)).how
 
 
+def test_what_shows_or_vouches_for_the_original_is_named() -> None:
+    plain = encoded(Image.fromarray(RGB), "JPEG", quality=90)
+
+    def how(marker: int, payload: bytes) -> str:
+        segments = metadata.jpeg_segments(plain)
+        first = segments.head[1:] if marker == 0xE0 else segments.head
+        data = metadata.join_jpeg([(marker, payload), *first], plain[segments.scan_start :])
+        made = cleaned(data)
+        assert (marker, payload) in metadata.jpeg_segments(made.data).head
+        return made.how.removeprefix("JPEG: only the blocks under the mask re-encoded")
+
+    jfif = b"JFIF\0\1\2\1\0\x48\0\x48"
+    assert how(0xE0, jfif + b"\0\0") == ""
+    assert how(0xE0, jfif + b"\2\2" + bytes(12)) == "; the small preview in its JFIF segment stays as it was"
+    resource = b"Photoshop 3.0\x008BIM%b\0\0\0\0\0\4abcd"
+    assert how(0xED, resource % b"\x04\x04") == ""  # IPTC: words about the photo
+    shown = "; the small preview that Photoshop keeps in it stays as it was"
+    assert how(0xED, resource % b"\x04\x0c") == shown
+    credentials = b"JP\0\1\0\0\0\1\0\0\0\x1ejumb\0\0\0\x16jumdc2pa"
+    no_longer = "; its content credentials (C2PA), which vouch for the original, no longer hold"
+    assert how(0xEB, credentials) == no_longer
+    webp = encoded(Image.fromarray(RGB), "WEBP", lossless=True, exif=b"Exif\0\0II*\0")
+    assert no_longer not in cleaned(webp).how
+    webp = metadata.riff_file([*metadata.riff_chunks(webp), (b"C2PA", credentials)])
+    assert no_longer in cleaned(webp).how
+
+
+def test_a_progressive_jpeg_with_more_metadata_than_jpeglib_takes_is_cleaned() -> None:
+    pytest.importorskip("jpeglib")
+    plain = encoded(Image.fromarray(RGB), "JPEG", quality=90, progressive=True)
+    segments = metadata.jpeg_segments(plain)
+    many = [(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes([number])) for number in range(60)]
+    data = metadata.join_jpeg([*segments.head[:1], *many, *segments.head[1:]], plain[segments.scan_start :])
+    made = cleaned(data)
+    assert "progressive made sequential" in made.how
+    assert coefficient_difference(data, made.data, MASK) == ""
+    assert [segment for segment in metadata.jpeg_segments(made.data).head if segment in many] == many
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 def test_metadata_behind_the_first_scan_of_a_jpeg_is_kept(progressive: bool) -> None:
     pytest.importorskip("jpeglib")

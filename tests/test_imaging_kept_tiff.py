@@ -21,6 +21,8 @@ from PIL import Image, ImageOps
 
 from unetfast import imaging
 from unetfast.errors import ImageError
+from unetfast.imaging.tiff import opened
+from unetfast.imaging.tiff_rows import Rows
 
 PALETTE_TIFFS: dict[str, dict[str, Any]] = {
     "strips": {"rowsperstrip": 7, "compression": "lzw"},
@@ -200,6 +202,19 @@ def test_a_tiff_without_its_strips_is_no_black_picture() -> None:
     assert imaging.read(striped([WIDTH] * HEIGHT)).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [(262, "does not say what its samples are"), (320, "a palette TIFF without its palette")],
+)
+def test_a_tiff_whose_samples_mean_nobody_knows_what_is_refused(tag: int, words: str) -> None:
+    data = bytearray(encoded(Image.fromarray(RGB).quantize(9), "TIFF"))
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        struct.pack_into("<H", data, file.pages[0].tags[tag].offset, 65000)  # which nobody knows
+    for function in (imaging.read, imaging.read_mask):
+        with pytest.raises(ImageError, match=f"^<bytes>: damaged: .*{words}"):
+            function(bytes(data))
+
+
 def test_a_label_of_gdal_without_objects_is_empty() -> None:
     """With SPARSE_OK, GDAL leaves out every tile that holds nothing."""
     nodata = (42113, "s", 0, "0", True)
@@ -291,14 +306,40 @@ def test_of_a_tiff_in_jpeg_only_the_blocks_under_the_mask_change(name: str, tmp_
         assert np.abs(after[WIDE_MASK].astype(int) - 128).mean() < 12
 
 
+@pytest.mark.parametrize("name", ["rgb-strips", "rgb-planes", "ycbcr-420", "grey"])
+def test_a_tiff_in_jpeg_that_is_cut_off_or_damaged_is_no_half_picture(name: str, tmp_path: Path) -> None:
+    data = JPEG_TIFFS[name](tmp_path)
+
+    def by_rows(file: bytes) -> np.ndarray:
+        with opened(io.BytesIO(file), "<bytes>") as page:
+            return Rows(io.BytesIO(file), page, "<bytes>").read(0, page.imagelength)
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        place, size = file.pages[0].dataoffsets[1], file.pages[0].databytecounts[1]
+    half, ended = place + size // 2, place + size - 2
+    assert data[ended : ended + 2] == b"\xff\xd9"
+    zeroed = data[:half] + bytes(size // 2) + data[half + size // 2 :]
+    cut = data[:half] + b"\xff\xd9" + data[half + 2 :]
+    unended = data[:ended] + bytes(2) + data[ended + 2 :]  # as some writers leave it
+    for function in (lambda file: imaging.read(file).pixels, by_rows):
+        for damaged in (zeroed, cut):
+            with pytest.raises(ImageError, match=r"^<bytes>: damaged, cannot be decoded: Corrupt JPEG data"):
+                function(damaged)
+        assert np.array_equal(function(unended), function(data))
+
+
 def test_a_tiff_says_which_pictures_in_it_stay_as_they_were() -> None:
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:
-        layers = [(37724, "B", 40, bytes(40), True)]
-        writer.write(RGB, photometric="rgb", metadata=None, extratags=layers)
+        layers = (37724, "B", 40, bytes(40), True)
+        preview = (34377, "B", 16, b"8BIM\x04\x0c" + bytes(10), True)
+        credentials = (52545, "B", 9, b"jumbjumdc", True)
+        writer.write(RGB, photometric="rgb", metadata=None, extratags=[preview, layers, credentials])
         writer.write(RGB[::2, ::2], photometric="rgb", metadata=None, subfiletype=1)
         writer.write(MASK, photometric="minisblack", metadata=None, subfiletype=4)  # GDAL's transparency
     assert cleaned(out.getvalue()).how.endswith(
         "re-encoded; 1 smaller copy in the file stays as it was; "
-        "Photoshop's layers in the file, which it shows, stay as they were"
+        "Photoshop's layers in the file, which it shows, stay as they were; "
+        "the small preview that Photoshop keeps in it stays as it was; "
+        "its content credentials (C2PA), which vouch for the original, no longer hold"
     )

@@ -238,7 +238,7 @@ def test_a_tiff_that_grows_over_4_gb_is_refused(tmp_path: Path) -> None:
     path.write_bytes(tiff(SMOOTH * 0, photometric="rgb", rowsperstrip=60, compression="zlib"))
     os.truncate(path, 2**32 - 100)  # takes no room on the disk
     with path.open("r+b") as file, tiff_pages.opened(file, "a.tif") as page:
-        segments = Segments(file, page, "a.tif")
+        segments = Segments(file, page, "a.tif", shared=False)
         for box in boxes(page):
             segments.replace(box, SMOOTH[box.top : box.bottom], np.ones((60, 160), bool))
         with pytest.raises(

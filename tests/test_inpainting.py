@@ -394,6 +394,7 @@ IMAGE, MASK = np.zeros((4, 5, 3), np.uint8), np.eye(4, 5, dtype=bool)
         ({"image": np.zeros((0, 5), np.uint8), "mask": np.zeros((0, 5), bool)}, InputError, "empty"),
         ({"image": [[1]]}, InputError, "NumPy array"),
         ({"image": np.ma.masked_array(IMAGE)}, InputError, r"numpy\.asarray\(image\); what it masks"),
+        ({"mask": np.ma.masked_array(MASK, MASK)}, InputError, r"its own mask, mask\.mask, or mask\.data"),
         ({"mask": MASK.T}, InputError, "height and width"),
         ({"mask": MASK[..., None]}, InputError, r"of one channel: mask\[:, :, 0\]"),
         ({"mask": MASK.astype(float)}, InputError, r"bool or uint8 array, as numpy\.asarray\(mask\) > 0"),

@@ -9,8 +9,9 @@ from typing import BinaryIO
 import pytest
 
 from unetfast.errors import ConfigError, ImageError
-from unetfast.pipeline.output import Output, refuse_overlap
+from unetfast.pipeline.output import Output, not_results, refuse_overlap
 from unetfast.pipeline.run import check_places
+from unetfast.pipeline.sources import Found, Skipped, find
 
 # -- output
 
@@ -123,3 +124,23 @@ def test_urls_must_not_lie_in_each_other_either(source: str, output: str) -> Non
     with pytest.raises(ConfigError, match="the output folder"):
         refuse_overlap(output, source)
     refuse_overlap("s3://b/other", source if source != "s3://b" else "gs://b")
+
+
+def test_photos_that_links_lead_to_in_the_output_are_skipped(tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    for path in (source / "a.jpg", source / "sub" / "b.jpg", output / "c.jpg", tmp_path / "out2" / "d.jpg"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    (source / "folder").symlink_to(output)
+    (source / "beside").symlink_to(tmp_path / "out2")  # a name that only begins like the output's
+    (source / "sub" / "photo.jpg").symlink_to(output / "c.jpg")
+    (tmp_path / "door").symlink_to(output)
+    found = find(source, [source], Found(), recursive=True, follow_links=True)
+    skipped = {entry.relative: isinstance(entry, Skipped) for entry in not_results(found, f"{tmp_path}/door")}
+    assert skipped == {
+        "a.jpg": False,
+        "beside/d.jpg": False,
+        "folder/c.jpg": True,
+        "sub/b.jpg": False,
+        "sub/photo.jpg": True,
+    }

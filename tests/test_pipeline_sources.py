@@ -79,6 +79,18 @@ def test_links_lead_nowhere_outside_unless_asked(tmp_path: Path) -> None:
     assert not any("loop" in name for name in followed)
 
 
+def test_what_takes_the_folders_that_are_passed_over_is_said(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a.jpg", "in/sub/b.jpg", "elsewhere/c.jpg")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+    passed = {}
+    for recursive in (False, True):
+        found = Found()
+        list(find(tmp_path / "in", [tmp_path / "in"], found, recursive=recursive))
+        passed[recursive] = str(found)
+    assert passed[False] == "; passed over: 2 sub-folders (-r takes them)"
+    assert passed[True] == "; passed over: 1 links to folders (--follow-links takes them)"
+
+
 def test_pipes_are_skipped(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.jpg")
     (entry,) = listed(tmp_path)
@@ -204,3 +216,5 @@ def test_names_of_full_length_leave_room_for_an_ending(tmp_path: Path) -> None:
         assert 240 < len(os.fsencode(stem)) <= 251
         (tmp_path / f"{stem}.png").touch()
     assert stems == {item.relative: item.stem for item in listed(tmp_path, include=long[:3])}
+    touch(tmp_path, "c.jpg", "C.jpg")  # names that differ in case only make no other name longer
+    assert stems.items() <= {item.relative: item.stem for item in listed(tmp_path)}.items()

@@ -369,6 +369,30 @@ def test_pages_that_share_their_strips_stay_whole(tmp_path: Path, model: Path) -
         assert book.pages[0].dataoffsets != book.pages[1].dataoffsets
 
 
+@pytest.mark.parametrize("pages", [1, 2])
+def test_strips_that_claim_bytes_of_others_do_not_overwrite_them(
+    pages: int, tmp_path: Path, model: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.tif"
+    images = [photo(i, height=96) for i in range(pages)]
+    with tifffile.TiffWriter(path) as book:
+        for image in images:
+            book.write(image, photometric="rgb", metadata=None, rowsperstrip=16, compression="zlib")
+    with tifffile.TiffFile(path, mode="r+") as book:
+        for page in book.pages:
+            page.tags[279].overwrite([size + 1500 for size in page.databytecounts])
+    with path.open("ab") as file:
+        file.write(bytes(1500))  # that the last strip claims
+    assert np.array_equal(tifffile.imread(path, key=0), images[0])
+    # With grain what is new takes more bytes than what was there.
+    assert run([str(path)], tmp_path / "out", settings(grain=True), model=model).done == 1
+    for number, image in enumerate(images):
+        cleaned = tifffile.imread(tmp_path / "out" / "a.tif", key=number)
+        wanted = unetfast.inpaint(image, dilate(darkness(image), 2), 0, grain=True)
+        assert np.array_equal(cleaned, wanted)
+
+
 def test_pages_behind_one_directory_are_refused_not_passed_over(tmp_path: Path, model: Path) -> None:
     (tmp_path / "in").mkdir()
     stack = np.stack([photo(i)[..., 0] for i in range(3)])

@@ -44,6 +44,24 @@ def test_a_pipe_in_a_pipe_out(tmp_path: Path, model: Path) -> None:
     assert lost.stderr == b"unetfast: <stdout>: cannot be written: No space left on device\n"
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_is_closed_amid_the_result_is_an_error(unbuffered: str, model: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)  # more than a pipe holds
+    command = [sys.executable, "-m", "unetfast", "run", "-", "--inpaint", "-m", str(model)]
+    pipe = subprocess.PIPE
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(imaging.encode(imaging.Picture(noise, "png")))
+        process.stdin.close()
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b"unetfast: <stdout>: cannot be written: Broken pipe\n"
+    assert process.returncode == 1
+
+
 def test_a_result_of_a_pipe_is_called_what_it_is(tmp_path: Path, model: Path) -> None:
     data = imaging.encode(imaging.Picture(photo(), "jpeg"))
     for inpaint, name, wanted in ((["--inpaint"], "a.png", "a.jpg"), ([], "a.jpg", "a.png")):
@@ -70,6 +88,26 @@ def test_standard_files_that_are_closed_change_nothing(tmp_path: Path, model: Pa
         )
         assert done.returncode != 0
         assert reason in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_names_that_standard_output_cannot_encode_end_nothing(
+    encoding: str, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a log is not in UTF-8, and where a name is not."""
+    monkeypatch.setenv("PYTHONIOENCODING", f"{encoding}:strict")
+    photos = folder_of_photos(tmp_path / "in", 1)
+    (photos / "p0.png").rename(photos / "\u6f22.png")
+    output = os.fsdecode(os.fsencode(tmp_path / "out\u6f22") + b"\xff")
+    command = [sys.executable, "-m", "unetfast", "run", str(photos), "-m", str(model), "-o", output]
+    for more, words in (
+        (["--dry-run"], "1 to process"),
+        ([], "1 photo done"),
+        (["--dry-run"], "1 done already"),
+    ):
+        done = subprocess.run([*command, *more], capture_output=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert words.encode() in done.stdout + done.stderr
 
 
 def test_a_picture_is_not_written_to_a_terminal(model: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ import pytest
 from runs import entries, folder_of_photos, settings, tree
 
 from unetfast import imaging
+from unetfast.cli.run import _stopped_by_signals
 from unetfast.errors import BackendError, ImageError
 from unetfast.pipeline.run import run
 from unetfast.segment import Segmenter
@@ -104,6 +106,21 @@ def test_a_signal_ends_it_with_130_and_keeps_what_is_done(
     assert len(tree(output)) == 2 * len(done)
     again = run([str(photos)], output, settings(), model=model)
     assert (again.done, again.unchanged) == (PHOTOS - len(done), len(done))
+
+
+def test_a_signal_while_libraries_are_loaded_ends_a_run_as_any_other() -> None:
+    def load_a_library(*, number: int | None) -> None:
+        try:
+            if number is not None:
+                signal.raise_signal(number)
+        except KeyboardInterrupt as exc:
+            raise ImportError("initialization failed") from exc  # as pybind11 does
+        raise ImportError("not there")
+
+    with pytest.raises(KeyboardInterrupt), _stopped_by_signals():
+        load_a_library(number=signal.SIGTERM)
+    with pytest.raises(ImportError, match="not there"), _stopped_by_signals():
+        load_a_library(number=None)
 
 
 def test_a_terminal_that_closes_does_not_end_a_run_under_nohup(
@@ -195,6 +212,32 @@ def test_a_folder_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Pat
     (tmp_path / "out").mkdir(mode=0o500)
     with pytest.raises(ImageError, match="cannot be written"):
         run([str(photos)], tmp_path / "out", settings(), model=model)
+
+
+def test_a_signal_while_the_journal_is_written_loses_no_line_of_it(
+    photos: Path, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, output, sent = os.fsync, tmp_path / "out", threading.Event()
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        journal = output / "results.jsonl"
+        if not sent.is_set() and os.path.samestat(os.fstat(descriptor), journal.stat()):
+            sent.set()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        summary = run([str(photos)], output, settings(), model=model)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with open(output / "results.csv", newline="", encoding="utf-8") as table:
+        rows = {row["input"] for row in csv.DictReader(table)}
+    written = entries(output)
+    assert summary.interrupted
+    assert 0 < summary.done == len(written) == len(list(output.glob("*.png")))
+    assert rows == written.keys()
 
 
 def test_a_signal_that_another_thread_takes_ends_a_run_in_time(

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 import unetfast
 from unetfast import imaging
 from unetfast.cli.main import main
+from unetfast.inpainting.mask import dilate
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 RNG = np.random.default_rng(3)
@@ -55,6 +56,22 @@ def test_grain_is_added_on_demand_and_by_seed(folder: Path) -> None:
         expected = unetfast.inpaint(PHOTO, MASK, 7, grain=True, seed=seed)
         assert cleaned("--grain", "--seed", str(seed)) == expected.tobytes()
     assert cleaned() == unetfast.inpaint(PHOTO, MASK, 7).tobytes()
+
+
+def test_nothing_is_filled_from_what_holds_no_data(folder: Path) -> None:
+    image, blank = PHOTO.copy(), np.zeros(MASK.shape, bool)
+    blank[:, :20] = True
+    image[blank] = 0
+    nodata = (42113, "s", 0, "0", True)
+    tifffile.imwrite(folder / "survey.tif", image, photometric="rgb", metadata=None, extratags=[nodata])
+    command = ["inpaint", str(folder / "survey.tif"), str(folder / "mask.png"), "--dilate", "3"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--window", "7"])
+    cleaned = imaging.read(folder / "survey_clean.tif").pixels
+    filled = MASK | dilate(MASK, 3) & ~blank  # what is marked by hand is filled there too, its rim is not
+    assert np.array_equal(cleaned[~filled], image[~filled])
+    assert np.array_equal(cleaned[filled], unetfast.inpaint(image, filled | blank, 7)[filled])
+    assert cleaned[filled].min() >= 100
 
 
 @pytest.mark.parametrize("kind", ["grey", "rgb", "rgba", "palette", "one"])
@@ -102,9 +119,21 @@ def _full(folder: Path) -> list[str]:
     return ["wall.png", "full.png"]
 
 
+def _in_alpha(colour: int) -> Callable[[Path], list[str]]:
+    def make(folder: Path) -> list[str]:
+        layer = np.full((*MASK.shape, 4), colour, np.uint8)
+        layer[..., 3] = np.where(MASK, 255, 0)
+        imaging.write(folder / "layer.png", imaging.Picture(layer, "png"))
+        return ["wall.png", "layer.png"]
+
+    return make
+
+
 @pytest.mark.parametrize(
     ("make", "code", "words"),
     [
+        (_in_alpha(0), 1, "layer.png: transparency alone tells its pixels apart, and marks none"),
+        (_in_alpha(255), 1, "layer.png: transparency alone"),
         (_wrong_size, 1, "small.png: 80x9 px, but"),
         (_faint, 1, "faint.png: no pixel is above 127 (the largest value is 9); set --mask-above"),
         (_full, 1, "full.png: every pixel is masked"),

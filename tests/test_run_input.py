@@ -51,10 +51,14 @@ def test_bad_files_are_named_once_and_the_rest_is_done(
 
 def test_fail_fast_stops_at_the_first(tmp_path: Path, model: Path) -> None:
     photos = bad_folder(tmp_path / "in")
-    summary = run([str(photos)], tmp_path / "out", settings(fail_fast=True, workers=1), model=model)
+    told: list[dict[str, Any]] = []
+    chosen = settings(fail_fast=True, workers=1)
+    summary = run([str(photos)], tmp_path / "out", chosen, model=model, on_entry=told.append)
     assert summary.exit_code == 3
     assert summary.failed >= 1
     assert summary.done + summary.failed < 6
+    # What was finished while it stopped is told too.
+    assert sorted(line["input"] for line in told) == sorted(entries(tmp_path / "out"))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +89,11 @@ def test_fail_fast_stops_at_the_first(tmp_path: Path, model: Path) -> None:
         (["{in}", "-m", "{in}/none.onnx"], 1, "{in}/none.onnx: no such model"),
         (["{in}", "-o", "{in}/p0.png/out"], 2, "inside the input folder"),
         (["{in}/p0.png", "-o", "/proc/none"], 1, "/proc/none: cannot be written"),
+        (
+            ["{in}/p0.png", "-o", "/dev/null"],
+            1,
+            "/dev/null: a file, and results go into a folder; name another",
+        ),
         (["-", "{in}"], 2, "only input"),
         (["{in}", "--shrad", "1/2"], 2, "--shard"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 __all__ = ["available_cores", "available_memory"]
@@ -15,6 +16,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@lru_cache(maxsize=1)  # asked of every photo; a limit that changes meanwhile must not change how it is done
 def available_memory() -> int | None:
     """Return how many bytes this process may use: the machine's memory, or less where its group is limited.
 

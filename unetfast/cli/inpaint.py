@@ -89,7 +89,7 @@ def inpaint(
       unetfast inpaint wall.jpg wall_mask.png
       unetfast inpaint wall.tif wall_mask.png -o wall_clean.tif --window 21 --dilate 2
     """
-    from unetfast.inpainting import inpaint as fill
+    from unetfast.inpainting.around_blank import inpaint_around
     from unetfast.inpainting.mask import dilate
 
     target = output or image.with_name(f"{image.stem}_clean{image.suffix}")
@@ -105,10 +105,20 @@ def inpaint(
     if marked.shape != picture.pixels.shape[:2]:
         raise ImageError(f"{mask}: {_size(marked)} px, but {image} has {_size(picture.pixels)} px")
     try:
-        marked = dilate(marked, dilate_px)
+        blank = picture.blank  # marked by hand it is filled; never is anything filled from it
+        marked |= dilate(marked, dilate_px) if blank is None else dilate(marked, dilate_px) & ~blank
         # CMYK is filled as it is stored where it stays CMYK.
-        filled = picture.samples if _same_format(target, picture) else picture.pixels
-        cleaned = fill(filled, marked, window_px, method=method, threads=threads, grain=grain, seed=seed)
+        samples = picture.samples if _same_format(target, picture) else picture.pixels
+        cleaned = inpaint_around(
+            samples,
+            marked,
+            None if blank is None else blank & ~marked,
+            window_px,
+            method=method,
+            threads=threads,
+            grain=grain,
+            seed=seed,
+        )
     except InputError as exc:
         raise ImageError(f"{mask}: {exc}") from exc
     how = _write(target, picture, cleaned, marked)
@@ -124,6 +134,7 @@ def _marked(file: MaskFile, above: int | None, path: Path) -> NDArray[np.bool_]:
 
     values = file.values
     if values.ndim == 3:
+        _refuse_marks_in_alpha(values, path)
         values = without_alpha(values).max(axis=2)
     if file.mode == "P":
         palette = np.zeros((0, 3), np.uint8) if file.palette is None else file.palette
@@ -145,6 +156,17 @@ def _marked(file: MaskFile, above: int | None, path: Path) -> NDArray[np.bool_]:
             f"{path}: no pixel is above {limit} (the largest value is {values.max()}); set --mask-above"
         )
     return marked
+
+
+def _refuse_marks_in_alpha(values: NDArray[Any], path: Path) -> None:
+    """Raise ImageError for marks of the colour that is there anyway, as on a transparent layer."""
+    from unetfast.imaging.convert import without_alpha
+
+    colours, alpha = without_alpha(values), values[:, :, -1]
+    if colours.shape != values.shape and (colours == colours[0, 0]).all() and (alpha != alpha[0, 0]).any():
+        raise ImageError(
+            f"{path}: transparency alone tells its pixels apart, and marks none; save it white on black"
+        )
 
 
 def _refuse_photograph(values: NDArray[Any], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import sys
@@ -121,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         Without the program's name; default ``sys.argv[1:]``.
     """
     _open_what_is_closed()
+    _take_any_name()
     sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -133,6 +135,12 @@ def _open_what_is_closed() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open as long as the process
+
+
+def _take_any_name() -> None:
+    """Let standard output escape what it cannot encode, as standard error does: file names hold anything."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: list[str]) -> int:

@@ -189,8 +189,11 @@ def _teller(console: Console) -> Callable[[dict[str, Any]], None]:
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
     """Make SIGTERM and SIGHUP stop a run as Ctrl-C does, and a second signal end it at once."""
+    stopped = False
 
     def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
         for number in before:
             signal.signal(number, lambda *_: os._exit(130))
         raise KeyboardInterrupt
@@ -203,6 +206,10 @@ def _stopped_by_signals() -> Iterator[None]:
         signal.signal(number, stop)
     try:
         yield
+    except ImportError as exc:
+        if stopped:  # what libraries make of a signal that comes while they are loaded
+            raise KeyboardInterrupt from exc
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -297,8 +304,9 @@ def _one_from_stdin(model: str, output: str, settings: RunSettings) -> int:
         atomic_write(output, data)
         return 0
     try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        # Not sys.stdout.buffer: under PYTHONUNBUFFERED that may write a part, and says so only in its result.
+        with open(sys.stdout.fileno(), "wb", closefd=False) as file:
+            file.write(data)
     except OSError as exc:
         drop(1)
         raise ImageError(f"<stdout>: cannot be written: {exc.strerror}") from exc

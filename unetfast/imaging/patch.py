@@ -14,6 +14,7 @@ from unetfast.imaging import bmp, jpeg, metadata, png, tiff_patch
 from unetfast.imaging.convert import orient, unorient
 from unetfast.imaging.picture import Picture
 from unetfast.imaging.read import decode
+from unetfast.imaging.stale import stale
 from unetfast.imaging.write import encode, jpeg_settings
 
 __all__ = ["Patched", "patched"]
@@ -93,9 +94,7 @@ def patched(
         raise ImageError(f"{picture.name}: damaged, cannot be cleaned: {one_line(exc)}") from exc
     if verify and lossless:
         _prove(picture, made.data, mask)
-    if metadata.exif_preview(picture.exif):
-        made = made._replace(how=f"{made.how}; the small preview in its EXIF stays as it was")
-    return made
+    return made._replace(how="; ".join([made.how, *stale(picture)]))
 
 
 def _encoded(

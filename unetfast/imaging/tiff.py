@@ -18,10 +18,12 @@ import tifffile
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging import tiff_jpeg
 from unetfast.imaging.convert import cmyk_to_rgb
 from unetfast.imaging.decoding import decoding
 from unetfast.imaging.low_bits import to_8_bits
 from unetfast.imaging.stack import MAX_CHANNELS
+from unetfast.imaging.stale import CREDENTIALS, PHOTOSHOP_PREVIEW, has_photoshop_preview
 
 __all__ = [
     "Box",
@@ -51,7 +53,7 @@ __all__ = [
 # tifffile logs what it repairs; a file that it cannot read raises, and that is what we report.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
-_PHOTOSHOP_LAYERS = 37724
+_PHOTOSHOP_LAYERS, _PHOTOSHOP_RESOURCES, _CREDENTIALS = 37724, 34377, 52545
 _NO_DATA = 42113  # GDAL_NODATA
 _MASK = 4  # NewSubfileType of a mask; those of smaller copies have bit 0 too
 _GREY = (0, 1)  # MINISWHITE, MINISBLACK
@@ -135,6 +137,10 @@ def remarks(pages: list[Any]) -> str:
     words += f"; {stay}" if copies else ""
     if any(_PHOTOSHOP_LAYERS in page.tags for page in pages):
         words += "; Photoshop's layers in the file, which it shows, stay as they were"
+    if any(has_photoshop_preview(page.tags.valueof(_PHOTOSHOP_RESOURCES)) for page in pages):
+        words += f"; {PHOTOSHOP_PREVIEW}"
+    if any(_CREDENTIALS in page.tags for page in pages):
+        words += f"; {CREDENTIALS}"
     handle = pages[0].parent.filehandle
     handle.seek(0)
     if layout_of(handle.read(1024)):
@@ -325,6 +331,11 @@ def to_samples(page: Any, name: str) -> NDArray[Any]:
         For a sample format without a documented rule.
     """
     check_kind(page, name)
+    if page.compression == tiff_jpeg.COMPRESSION:
+        places = zip(page.dataoffsets, page.databytecounts, strict=False)
+        for place, size in ((place, size) for place, size in places if place and size):
+            page.parent.filehandle.seek(place)
+            tiff_jpeg.check(page, page.parent.filehandle.read(size))
     # One thread: several pictures are decoded side by side already.
     values = page.asarray(maxworkers=1)
     if page.planarconfig == 2 and values.ndim == 3:
@@ -351,6 +362,10 @@ def check_kind(page: Any, name: str) -> None:
     gdal = page.is_geotiff or page.is_gdal or _NO_DATA in page.tags
     if page.dataoffsets and len(_left_out(page)) == len(page.dataoffsets) and not gdal:
         raise ImageError(f"{name}: damaged or never finished: none of its strips or tiles is in the file")
+    if 262 not in page.tags:  # readers differ on it
+        raise ImageError(f"{name}: damaged: it does not say what its samples are (TIFF tag 262)")
+    if page.photometric == 3 and page.colormap is None:
+        raise ImageError(f"{name}: damaged: a palette TIFF without its palette")
     most = 5 if page.photometric == 5 else MAX_CHANNELS
     if samples > most:
         raise ImageError(f"{name}: a TIFF file of {samples} samples a pixel; up to {most} are read")
@@ -369,7 +384,8 @@ def check_structure(page: Any, name: str) -> None:
             f"{name}: damaged: {page.imagewidth}x{page.imagelength} px, planar configuration "
             f"{page.planarconfig:d}"
         )
-    if not page.is_contiguous and (missing := segment_count(page) - len(page.dataoffsets)) > 0:
+    listed = min(len(page.dataoffsets), len(page.databytecounts))
+    if not page.is_contiguous and (missing := segment_count(page) - listed) > 0:
         raise ImageError(f"{name}: damaged: {missing} of its strips or tiles are in no table of the file")
     # What libtiff ignores there tifffile undoes in one way of reading, and not in the other.
     if page.compression == 1 and page.predictor != 1:

@@ -14,12 +14,32 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from unetfast.imaging import jpeg, metadata
+from unetfast.imaging.jpeg_pixels import has_few_left
 
-__all__ = ["COMPRESSION", "patch", "reach"]
+__all__ = ["COMPRESSION", "check", "patch", "reach"]
 
 COMPRESSION = 7
 _RGB = 2
 _ADOBE = (0xEE, b"Adobe\0\x64\0\0\0\0\0")  # says that the components are no YCbCr: RGB as they are
+
+
+def check(page: Any, stored: bytes) -> None:
+    """Refuse a strip or tile that is cut off or damaged, of which libjpeg only warns.
+
+    Raises
+    ------
+    ValueError
+        With libjpeg's words.
+    """
+    # Writers that leave out the end of each lose nothing by it; a scan that is cut off still ends too early.
+    whole = _whole(page, stored) + b"\xff\xd9"
+    _, frame = metadata.jpeg_frame(metadata.jpeg_segments(whole))
+    kinds = {1: "GRAY", 3: "RGB", 4: "CMYK"}
+    try:  # at an eighth of the size: all of the scan is read, which is what counts
+        simplejpeg.decode_jpeg(whole, kinds.get(frame[5], "RGB"), min_height=1, min_width=1, strict=True)
+    except ValueError as exc:  # of kinds that simplejpeg does not know as well, which others decode
+        if str(exc).startswith("Corrupt JPEG data") and not has_few_left(str(exc)):
+            raise
 
 
 def patch(page: Any, stored: bytes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import struct
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 import imagecodecs
@@ -23,7 +24,7 @@ from unetfast.imaging.low_bits import from_8_bits, packed
 from unetfast.imaging.palette import nearest
 from unetfast.imaging.tiff import Box, boxes, colours_of, layout_of, opened, remarks, segment_count
 
-__all__ = ["Segments", "patch", "reach"]
+__all__ = ["Segments", "patch", "reach", "share_bytes"]
 
 _UNCHANGED, _CHANGED = b"KNOWN_INCOMPATIBLE_EDITION=NO\n ", b"KNOWN_INCOMPATIBLE_EDITION=YES\n"  # of GDAL
 # none, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: what can be written without loss
@@ -51,7 +52,7 @@ def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: st
     """
     file = io.BytesIO(source)
     with opened(file, name) as page:
-        segments = Segments(file, page, name)
+        segments = Segments(file, page, name, shared=share_bytes(page))
         for box in boxes(page):
             rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
             if mask[rows, columns].any():
@@ -59,6 +60,20 @@ def patch(source: bytes, pixels: NDArray[Any], mask: NDArray[np.bool_], name: st
         segments.finish()
         others = remarks([page])
     return file.getvalue(), others
+
+
+def share_bytes(page: Any) -> bool:
+    """Tell whether strips or tiles of a page's file claim bytes of others, or of what describes the pages.
+
+    Pages may share strips, and some writers claim more bytes than a strip has.
+    """
+    pages = list(page.parent.pages)
+    starts = {place for other in pages for place in (other.offset, *(tag.valueoffset for tag in other.tags))}
+    spans = [(start, start + 1) for start in starts]
+    for other in pages:
+        places = zip(other.dataoffsets, other.databytecounts, strict=False)
+        spans += [(place, place + size) for place, size in places if place and size]
+    return any(end > start for (_, end), (start, _) in pairwise(sorted(spans)))
 
 
 def reach(source: bytes, mask: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:
@@ -89,7 +104,7 @@ class Segments:
     name : str
         Its path, for messages.
     shared : bool
-        Other pages of the file may use the same strips or tiles: none is replaced in its place.
+        As :func:`share_bytes` says: none is replaced in its place, each goes to the end of the file.
 
     Raises
     ------
@@ -97,11 +112,11 @@ class Segments:
         When the page cannot be written back without loss.
     """
 
-    def __init__(self, file: BinaryIO, page: Any, name: str, *, shared: bool = False) -> None:
+    def __init__(self, file: BinaryIO, page: Any, name: str, *, shared: bool) -> None:
         _refuse_unpatchable(page, name)
         self._file, self._page, self._name = file, page, name
         self._offsets, self._counts = list(page.dataoffsets), list(page.databytecounts)
-        self._shared = shared or len(set(self._offsets)) != len(self._offsets)
+        self._shared = shared
         self.replaced = 0
 
     def replace(self, box: Box, pixels: NDArray[Any], mask: NDArray[np.bool_]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unetfast.errors import ImageError
+from unetfast.imaging import tiff_jpeg
 from unetfast.imaging.decoding import decoding
 from unetfast.imaging.tiff import (
     Box,
@@ -94,6 +95,7 @@ class _Stored:
 
     def __init__(self, file: BinaryIO, page: Any, name: str, lock: threading.Lock) -> None:
         self._file, self._page, self._name, self._lock = file, page, name, lock
+        self._sound: set[int] = set()  # strips or tiles that were checked
 
     def values(self, top: int, bottom: int, left: int, right: int) -> NDArray[Any]:
         """Return the samples of a window, (h, w, S)."""
@@ -124,5 +126,8 @@ class _Stored:
             data = self._file.read(count)
         if len(data) != count:
             raise ImageError(f"{self._name}: the TIFF file is cut off")
+        if page.compression == tiff_jpeg.COMPRESSION and number not in self._sound:
+            tiff_jpeg.check(page, data)
+            self._sound.add(number)
         decoded = page.decode(data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader)[0]
         return None if decoded is None else np.asarray(decoded)

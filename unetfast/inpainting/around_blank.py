@@ -24,6 +24,7 @@ def inpaint_around(
     method: str,
     threads: int,
     grain: bool,
+    seed: int = 0,
     first_row: int = 0,
 ) -> NDArray[Any]:
     """Return the image with its masked pixels filled from those that are neither masked nor blank.
@@ -33,7 +34,7 @@ def inpaint_around(
     image : (H, W, C) uint8, uint16 or float32
     mask, blank : (H, W) bool
         No pixel is in both; `blank` None: everything holds data. Blank pixels keep their bits.
-    window_px, method, threads, grain
+    window_px, method, threads, grain, seed
         As of :func:`unetfast.inpainting.inpaint`.
     first_row : int
         As of :func:`unetfast.inpainting.grain.add_grain`.
@@ -45,7 +46,7 @@ def inpaint_around(
     if grain:
         from unetfast.inpainting.grain import add_grain
 
-        add_grain(filled, mask, window_px, 0, first_row=first_row, blank=blank)
+        add_grain(filled, mask, window_px, seed, first_row=first_row, blank=blank)
     return filled
 
 

@@ -31,6 +31,10 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """
     if isinstance(mask, tuple):
         return _from_runs(mask, shape)
+    if isinstance(mask, np.ma.MaskedArray):
+        raise InputError(
+            "mask must be a plain array: of a NumPy masked array its own mask, mask.mask, or mask.data"
+        )
     if not isinstance(mask, np.ndarray) or mask.dtype not in (np.bool_, np.uint8):
         got = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
         raise InputError(

@@ -15,7 +15,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,7 +137,8 @@ class Engine:
         self.context, self.segmenter, self.output, self.journal = context, segmenter, output, journal
         self.stop = threading.Event()
         self.fatal: BaseException | None = None
-        self._done: queue.Queue[Any] = queue.Queue()
+        self._done: queue.Queue[Any] = queue.Queue()  # lines to be written
+        self._kept: queue.Queue[Any] = queue.Queue()  # lines in the journal
         self._room = Room(segmenter.streams)
         self._budget = Budget(2 * workers + 1 + segmenter.streams, SMALL_PX)
         self._lock = threading.Lock()
@@ -158,36 +159,39 @@ class Engine:
             When the run as a whole cannot go on, such as on a full disk.
         """
         self._start(items)
-        finished = False
-        while not finished:
-            entries = [self._next(), *self._waiting()]
-            finished = _END in entries
-            yield from self._recorded(entries)
-            if self.fatal is not None:
-                raise self.fatal
+        while (entry := self._next()) is not _END:
+            yield entry
+        if self.fatal is not None:
+            raise self.fatal
 
     def _next(self) -> Any:
         # Not one long wait: a signal that another thread takes, or that comes just before the wait, does not
         # end it, and Python handles signals in this thread alone. A large photo can take many minutes.
         while True:
             with contextlib.suppress(queue.Empty):
-                return self._done.get(timeout=SIGNALS_S)
+                return self._kept.get(timeout=SIGNALS_S)
 
     def rest(self) -> Iterator[dict[str, Any]]:
-        """Record what was finished while the run was being stopped."""
-        return iter(self._recorded(self._waiting()))
+        """Yield what was finished while the run was being stopped."""
+        return (entry for entry in _waiting(self._kept) if entry is not _END)
 
-    def _waiting(self) -> list[Any]:
-        entries = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                entries.append(self._done.get_nowait())
-        return entries
-
-    def _recorded(self, entries: list[Any]) -> Sequence[dict[str, Any]]:
-        return self.journal.record([entry for entry in entries if entry is not _END])
+    def _keep(self) -> None:
+        """Write finished lines into the journal; in a thread, for signals break off the main one."""
+        finished = False
+        while not finished:
+            entries = [self._done.get(), *_waiting(self._done)]
+            finished = _END in entries
+            try:
+                recorded = self.journal.record([entry for entry in entries if entry is not _END])
+            except BaseException as exc:
+                self._abort(exc)
+                return
+            for entry in recorded:
+                self._kept.put(entry)
+        self._kept.put(_END)
 
     def _start(self, items: Iterable[Item | Skipped]) -> None:
+        self._spawn(self._keep)
         self._spawn(self._feed, items)
         for number, stage in enumerate(self.stages):
             stage.alive = stage.threads
@@ -221,7 +225,7 @@ class Engine:
         with self._lock:
             self.fatal = self.fatal or exc
         self.stop.set()
-        self._done.put(_END)
+        self._kept.put(_END)
 
     def _loop(self, stage: Stage, following: queue.Queue[Any]) -> None:
         while True:
@@ -355,6 +359,15 @@ class Engine:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
+
+
+def _waiting(lines: queue.Queue[Any]) -> list[Any]:
+    """Take all that is in a queue."""
+    taken = []
+    with contextlib.suppress(queue.Empty):
+        while True:
+            taken.append(lines.get_nowait())
+    return taken
 
 
 def _shape(job: Job) -> tuple[int, ...]:

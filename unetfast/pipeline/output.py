@@ -11,6 +11,7 @@ import socket
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,6 +59,10 @@ class Output:
             self._real = os.path.realpath(folder)
             _remove_dead(folder)
             self.temp, self._lock = _own_folder(folder)
+        except FileExistsError as exc:
+            raise ImageError(
+                f"{folder}: a file, and results go into a folder; name another --output"
+            ) from exc
         except OSError as exc:
             raise ImageError(f"{folder}: cannot be written: {exc.strerror or exc}") from exc
         self._fold = _folding(self.temp)
@@ -176,13 +181,21 @@ def refuse_overlap(folder: str, inputs: str, *, inside: bool = True) -> None:
 def not_results(entries: Iterable[Item | Skipped], folder: str) -> Iterator[Item | Skipped]:
     """Yield the entries; skip photos that lie in the output folder, which links may lead to."""
     output = _real(folder)
+
+    @lru_cache(maxsize=1)  # photos come folder by folder: what a path's parts lead to is asked once for each
+    def is_inside(place: str) -> bool:
+        return _real(place).is_relative_to(output)
+
     for entry in entries:
-        inside = isinstance(entry, Item) and _real(str(entry.path)).is_relative_to(output)
-        yield (
-            Skipped(entry.relative, "it lies in the output folder; choose another --output")
-            if inside
-            else entry
-        )
+        if isinstance(entry, Skipped):
+            yield entry
+            continue
+        path = str(entry.path)
+        plain = isinstance(entry.path, Path) and not os.path.islink(path)
+        if is_inside(os.path.dirname(path) if plain else path):
+            yield Skipped(entry.relative, "it lies in the output folder; choose another --output")
+        else:
+            yield entry
 
 
 def _real(place: str) -> Path:

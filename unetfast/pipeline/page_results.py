@@ -14,7 +14,7 @@ from unetfast.errors import ImageError
 from unetfast.imaging.convert import unorient
 from unetfast.imaging.mask_encode import MaskPages, MaskStream
 from unetfast.imaging.tiff import pages_of
-from unetfast.imaging.tiff_patch import Segments
+from unetfast.imaging.tiff_patch import Segments, share_bytes
 from unetfast.pipeline.banded_page import QUARTER_TURN, BandedPage
 from unetfast.pipeline.stages import count_classes
 
@@ -51,8 +51,7 @@ def write_pages(
             source.seek(0)
             shutil.copyfileobj(source, files["cleaned"], 1 << 22)
             targets = stack.enter_context(pages_of(files["cleaned"], name))
-            offsets = [offset for target in targets for offset in target.dataoffsets]
-            shared = len(set(offsets)) != len(offsets)
+            shared = share_bytes(targets[0])
         cleaned = _CleanedFile(files.get("cleaned"), shared=shared)
         book = MaskPages()
         for page, target in zip(pages, targets, strict=True):

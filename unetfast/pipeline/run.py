@@ -199,6 +199,7 @@ def run(
             summary.ended = engine.finish(JOIN_S)
         for entry in engine.rest():
             summary.count(entry)
+            on_entry(entry)
         summary.seconds = time.perf_counter() - begun
         summary.stages = engine.stages
         table = journal.path.with_suffix(".csv")

@@ -104,6 +104,7 @@ class Found:
     hidden: int = 0
     other: Counter[str] = field(default_factory=Counter)
     folders: int = 0
+    links: int = 0  # to folders, where folders are entered
 
     def __str__(self) -> str:
         """Return the counts as the end of a sentence, empty where nothing was passed over."""
@@ -114,6 +115,7 @@ class Found:
             (self.hidden, "hidden"),
             (self.other.total(), f"no image by name ({', '.join(endings)})"),
             (self.folders, "sub-folders (-r takes them)"),
+            (self.links, "links to folders (--follow-links takes them)"),
         )
         words = [f"{count} {what}" for count, what in kinds if count]
         return f"; passed over: {', '.join(words)}" if words else ""
@@ -247,7 +249,10 @@ def _walk(
             )
         folders = [entry for kind, entry in kinds if kind == "folder"]
         entered = [e for e in folders if recursive and (follow_links or not e.is_symlink())]
-        found.folders += len(folders) - len(entered)
+        if recursive:
+            found.links += len(folders) - len(entered)
+        else:
+            found.folders += len(folders)
         # Only links can lead back; without them a deep tree needs no memory of its folders.
         chain = above | {here} if follow_links else above
         pending += [(folder / entry.name, chain) for entry in reversed(entered)]
@@ -292,9 +297,8 @@ def stems_of(relatives: Sequence[str]) -> dict[str, str]:
     if len({stem.casefold() for stem in stems.values()}) == len(stems):
         return stems
     stems = {relative: _fitting(relative) for relative in relatives}
-    if len({stem.casefold() for stem in stems.values()}) == len(stems):
-        return stems
-    return {relative: relative for relative in relatives}
+    # Only who calls a photo like another one's cut name and hash makes these one.
+    return stems if len(set(stems.values())) == len(stems) else {relative: relative for relative in relatives}
 
 
 def _fitting(relative: str) -> str:
