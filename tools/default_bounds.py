@@ -1,4 +1,4 @@
-"""Keeping activations within bounds while the bundled model learns, and rounding them as int8 will."""
+"""Keeping activations within bounds while the bundled model learns, so that int8 has finer steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from unetfast.models.fast import RepConv
 
-STEPS = 255 / 1.5  # of int8 to a bound: calibration leaves room beyond it
 USUAL = 0.999  # share of a layer's activations that lies within its bound
 SAMPLES = 20_000  # positions a layer and call that the bound is measured on
 
@@ -26,12 +25,6 @@ class Bounds:
         Trained; its present activations say what is usual.
     shown : sequence of (N, C, H, W) float32
         Normalised images to measure them on.
-
-    Attributes
-    ----------
-    rounding : bool
-        Whether the inputs are rounded to the steps of int8, which the gradients do not see (B. Jacob et al.,
-        "Quantization and Training of Neural Networks", CVPR 2018, section 3). The image itself has 8 bits.
     """
 
     def __init__(self, model: nn.Module, shown: Sequence[Tensor]) -> None:
@@ -46,23 +39,15 @@ class Bounds:
         for hook in hooks:
             hook.remove()
         self._beyond: list[Tensor] = []
-        self.rounding = False
         for layer, kept in zip(layers, seen, strict=True):
             values = torch.cat(kept)
             bound = float(values.kthvalue(max(1, int(USUAL * len(values)))).values)
             if bound > 0:
-                layer.register_forward_pre_hook(self._measure(bound, is_image=layer is layers[0]))
+                layer.register_forward_pre_hook(self._measure(bound))
 
-    def _measure(
-        self, bound: float, *, is_image: bool
-    ) -> Callable[[nn.Module, tuple[Tensor]], Tensor | None]:
-        def measure(_: nn.Module, args: tuple[Tensor]) -> Tensor | None:
-            values = args[0]
-            self._beyond.append((values.abs() / bound - 1).relu().square().mean())
-            if is_image or not self.rounding:
-                return None
-            rounded = (values.detach() * (STEPS / bound)).round() * (bound / STEPS)
-            return values + (rounded - values.detach())
+    def _measure(self, bound: float) -> Callable[[nn.Module, tuple[Tensor]], None]:
+        def measure(_: nn.Module, args: tuple[Tensor]) -> None:
+            self._beyond.append((args[0].abs() / bound - 1).relu().square().mean())
 
         return measure
 

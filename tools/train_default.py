@@ -55,7 +55,6 @@ THRESHOLDS = np.arange(0.02, 0.99, 0.02)
 LOGGED = slice(4, None, 5)  # of them: 0.1, 0.2 and so on
 SHARE_OF_NEW = 0.6  # of the weights, where a model was gone on from; see docs/default_model_runs.md
 BEYOND = 3.0  # what activations beyond their usual range weigh in the second round
-ROUNDED = 0.5  # of the second round's steps, the last, see activations rounded as int8 rounds them
 MOST_MARKED = 0.0016  # of held-back road without cracks, for 0.002 of any: a fifth in reserve
 
 
@@ -188,8 +187,6 @@ def _rank(
         rate = peak * min(1.0, (step + 1) / 300) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
-        if bounds is not None:
-            bounds.rounding = step >= (1 - ROUNDED) * steps
         losses.append(_step(model, optimiser, *batches.batch(salt + step, rank), bounds, half=half))
         if rank:
             continue
