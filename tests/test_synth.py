@@ -175,6 +175,16 @@ def test_strands_have_a_width_at_every_point(course, rng: np.random.Generator) -
         assert (strand.widths >= 0).all()
 
 
+def test_straight_cracks_run_through_large_networks_along_rows_or_columns() -> None:
+    straight = 0
+    for seed in range(30):
+        for strand in network(np.random.default_rng(seed), 320, 2.0):
+            width, height = np.abs(strand.points[-1] - strand.points[0])
+            # The borders of cells, of 130 px at most, are shorter.
+            straight += bool(max(width, height) > 200 and min(width, height) < 0.3 * max(width, height))
+    assert straight > 5
+
+
 def test_folder_is_a_data_set(tmp_path: Path) -> None:
     out = tmp_path / "drawn"
     paths = list(write_scenes(out, 3, size_px=SIZE, seed=5))

@@ -46,13 +46,15 @@ class Batches:
 
     def _one(self, rng: np.random.Generator) -> Pair:
         """Take a real crack, one of a road, one laid elsewhere, a counter-example, or something drawn."""
-        shares = (0.22, 0.05, 0.16, 0.3, 0.07, 0.2) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.06, 0.4)
+        shares = (0.2, 0.05, 0.16, 0.36, 0.08, 0.15) if self.hard else (0.18, 0.04, 0.2, 0.12, 0.06, 0.4)
         kind = ("real", "road", "laid", "counter", "scenery", "drawn")[int(rng.choice(6, p=shares))]
         if kind == "real":
             return crop(rng, _any(rng, self.real.cracks), SIDE_PX)
         if kind == "road":
             return crop(rng, _any(rng, self.real.road_cracks), SIDE_PX, scales=SCALES)
         if kind == "counter":
+            if rng.random() < 0.06:
+                return crop(rng, _any(rng, self.real.walls), SIDE_PX, scales=SCALES)
             mistakes = bool(self.hard) and rng.random() < 0.6
             if mistakes and self.verges and rng.random() < 0.4:
                 scene, places = _any(rng, self.verges)

@@ -25,6 +25,7 @@ CLEAN_BOXES = {
     "akomp22_7408.jpg": [(0, 1050, 0, 3264), (1700, 2448, 0, 3264)],
     "rthete_tunnel_wall_4096.jpg": [(750, 2750, 0, 1500), (0, 1750, 2450, 3750)],
 }
+UNSURE = (0, 1750, 2450, 3750)  # one line in it may be a crack: a surface to draw on, no counter-example
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class RealData:
         The annotated parts of the same scenes, see :func:`_weak`.
     clean : list of (H, W, 3) uint8
         Crack-free pictures to draw cracks on.
+    walls : list of Pair
+        Crack-free parts of large photographs of walls, as counter-examples.
     lifted : list of Pair
         Annotated cracks without their surface, see :func:`lifted`.
     """
@@ -51,6 +54,7 @@ class RealData:
     held_roads: list[Pair]
     road_cracks: list[Pair]
     clean: list[NDArray[np.uint8]]
+    walls: list[Pair]
     lifted: list[Pair]
 
 
@@ -71,6 +75,7 @@ def load(root: Path) -> RealData:
         held_roads,
         road_cracks,
         clean,
+        [(wall, np.zeros(wall.shape[:2], np.uint8)) for wall in _boxes(root, UNSURE)],
         [lifted(pair) for pair in cracks],
     )
 
@@ -181,11 +186,13 @@ def _grown(mask: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.dilate(mask, np.ones((side_px, side_px), np.uint8)), np.uint8)
 
 
-def _boxes(root: Path) -> list[NDArray[np.uint8]]:
+def _boxes(root: Path, without: tuple[int, int, int, int] | None = None) -> list[NDArray[np.uint8]]:
     boxes = []
     for name, corners in CLEAN_BOXES.items():
         photo = _rgb(root / "large_photos" / name)
         for y0, y1, x0, x1 in corners:
+            if (y0, y1, x0, x1) == without:
+                continue
             cut = photo[y0:y1, x0:x1]
             # Several scales, and several times the weight of a tile of 256 x 256.
             boxes += [cut, imaging.resize(cut, cut.shape[0] // 2, cut.shape[1] // 2)] * 3

@@ -316,9 +316,9 @@ def _hard(args: argparse.Namespace, net: FastNet, real: RealData) -> list[Pair]:
     roads = [pair for _, pair in sorted(found, key=lambda item: -item[0])[:40]]
     worst: list[Pair] = []
     wanted: tuple[tuple[int, Subject, int], ...] = (
-        (800, "surface", 300),
-        (1200, "rough road", 500),
-        (1000, "scenery", 400),
+        (1600, "surface", 500),
+        (1200, "rough road", 400),
+        (1600, "scenery", 600),
     )
     for count, subject, keep in wanted:
         found = []

@@ -151,7 +151,18 @@ def network(rng: Rng, size_px: int, width_px: float) -> list[Strand]:
         ):
             continue
         strands.append(_border(rng, a, b, width_px * float(np.exp(rng.normal(0, 0.35))), rough_px))
-    return strands
+    # In paint on canvas and in glaze straight ones run through, along the weave or the stretcher.
+    straight = int(rng.integers(1, 6)) if reach > 0.7 * size_px and chance(rng, 0.5) else 0
+    return strands + [_through(rng, size_px, width_px * rng.uniform(0.6, 2.0)) for _ in range(straight)]
+
+
+def _through(rng: Rng, size_px: int, width_px: float) -> Strand:
+    """Draw a nearly straight crack, along the picture's rows or columns."""
+    at, first = rng.uniform(0, size_px), rng.uniform(-0.3, 0.7) * size_px
+    slope, length_px = rng.normal(0, 0.06), rng.uniform(0.2, 1.3) * size_px
+    ends = np.array([[first, at], [first + length_px, at + slope * length_px]], np.float32)
+    a, b = ends if chance(rng, 0.5) else ends[:, ::-1]
+    return _border(rng, a, b, width_px, log_uniform(rng, 0.1, 1.5))
 
 
 def _border(rng: Rng, a: Field, b: Field, width_px: float, rough_px: float) -> Strand:
@@ -212,7 +223,7 @@ def cracked(
     size_px = image.shape[0]
     courses: list[Callable[[Rng, int, float], list[Strand]]] = [network, star, single]
     # Nobody can tell fine networks among coarse stones from the gaps between the stones.
-    course = courses[int(rng.choice(3, p=[0.15, 0.06, 0.79]))] if narrowest_px < 1 else single
+    course = courses[int(rng.choice(3, p=[0.2, 0.06, 0.74]))] if narrowest_px < 1 else single
     thin = course is not single
     width_px = log_uniform(rng, min(narrowest_px, 1.0) if thin else narrowest_px, 3.5 if thin else widest_px)
     # On dark tiles and slate a crack shows its light inside, or the dust and lime in it.

@@ -6,6 +6,7 @@ surfaces marks skylines, lattices and the gaps between leaves.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import cv2
@@ -15,6 +16,7 @@ from unetfast.data.synth.noise import Field, Rng, band, blend, chance, fractal, 
 
 __all__ = ["LAYERS", "scenery"]
 
+MOST_BOUGHS = 900  # of a tree
 FINE = 2  # drawn at twice the size and averaged, so that edges are as smooth as a lens makes them
 
 
@@ -34,7 +36,7 @@ def scenery(rng: Rng, size_px: int) -> Field:
 
 def sky(rng: Rng, size_px: int) -> Field:
     """Draw the sky, a lit wall or a dark room: smooth, brighter towards one side."""
-    tone = rng.uniform(0.6, 1.1) if chance(rng, 0.75) else rng.uniform(0.02, 0.5)
+    tone = rng.uniform(0.6, 1.3) if chance(rng, 0.75) else rng.uniform(0.02, 0.5)
     tint = 1 + rng.uniform(0, 0.25) * np.array([-1, -0.3, 1], np.float32)
     fade = np.linspace(rng.uniform(0.6, 1), 1, size_px, dtype=np.float32)[:, None]
     clouds = 1 + rng.uniform(0, 0.15) * fractal(rng, size_px, log_uniform(rng, 40, size_px), 4)
@@ -121,22 +123,72 @@ def masts(rng: Rng, image: Field) -> Field:
     return blend(image, cover, _shade(rng))
 
 
+def facade(rng: Rng, image: Field) -> Field:
+    """Draw the front of a row of houses that runs towards the horizon, its eaves dark before the sky."""
+    size_px = image.shape[0]
+    side = FINE * size_px
+    front = np.full((side, side, 3), 1, np.float32) * _shade(rng)
+    front *= (1 + rng.uniform(0, 0.15) * band(rng, side, log_uniform(rng, 1, 8)))[..., None]
+    rows, columns = (np.arange(side) % every < every * rng.uniform(0.2, 0.7) for every in _steps(rng, side))
+    if chance(rng, 0.7):
+        front[rows[:, None] & columns] = _shade(rng)
+    level = 0.0
+    for _ in range(int(rng.integers(0, 4))):  # roof, gutter, the shadow under them
+        depth = log_uniform(rng, 0.005, 0.12)
+        front[int(level * side) : int((level + depth) * side)] = _shade(rng)
+        level += depth
+    if chance(rng, 0.5):
+        front[int(rng.uniform(0.7, 0.95) * side) :] = _shade(rng)
+    near, horizon = rng.uniform(-0.5, 0.4), rng.uniform(0.5, 0.8)
+    far = near + (horizon - near) * rng.uniform(0, 0.95)
+    ends = rng.uniform(-0.3, 0.5) + np.array([0, rng.uniform(0.3, 1.3)])
+    foot = horizon + (horizon - np.array([near, far])) * rng.uniform(0.1, 0.5)
+    corners = np.array([[ends[0], near], [ends[1], far], [ends[1], foot[1]], [ends[0], foot[0]]], np.float32)
+    if chance(rng, 0.5):
+        corners[:, 0] = 1 - corners[:, 0]
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    view = cv2.getPerspectiveTransform(square * side, corners * side)
+    seen = cv2.warpPerspective(front, view, (side, side), flags=cv2.INTER_LINEAR)
+    cover = cv2.warpPerspective(np.full((side, side), 255, np.uint8), view, (side, side))
+    small = cv2.resize(seen, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    covered = _covered(cover)
+    return blend(image, covered, small / np.maximum(covered, 1 / 255)[..., None])
+
+
+def _steps(rng: Rng, side: int) -> tuple[int, int]:
+    """Draw how far the windows of a front lie apart, in rows and in columns."""
+    return max(2, int(side * rng.uniform(0.1, 0.4))), max(2, int(side * log_uniform(rng, 0.02, 0.3)))
+
+
 def branches(rng: Rng, image: Field) -> Field:
-    """Draw a bare tree: from a trunk on, every fork is thinner."""
-    side = FINE * image.shape[0]
-    canvas = np.zeros((side, side), np.uint8)
-    grown = [(np.array([rng.uniform(0, side), float(side)]), -np.pi / 2, FINE * rng.uniform(6, 30))]
-    while grown:
-        at, angle, width = grown.pop()
-        turn = angle + np.cumsum(rng.normal(0, 0.12, 8))
-        step = width * rng.uniform(5, 12) / 8
-        bough = np.vstack([at, at + np.cumsum(np.stack([np.cos(turn), np.sin(turn)], 1) * step, 0)])
-        _stroke(canvas, bough, width)
-        if width > FINE:
-            forks = [(turn[-1] + rng.normal(0, 0.5), width * rng.uniform(0.5, 0.8)) for _ in range(2)]
-            grown += [(bough[-1], *fork) for fork in forks]
+    """Draw bare trees: from a trunk on, every fork is thinner, down to twigs of less than a pixel."""
+    canvas = np.zeros((FINE * image.shape[0],) * 2, np.uint8)
+    for _ in range(int(rng.integers(1, 4))):
+        _tree(rng, canvas)
     bark = np.array([0.25, 0.2, 0.15], np.float32) * np.float32(rng.uniform(0.1, 2))
     return blend(image, _covered(canvas), bark)
+
+
+def _tree(rng: Rng, canvas: Field) -> None:
+    """Draw one bare tree, the thick boughs before the thin ones."""
+    side = canvas.shape[0]
+    slender, spread, upwards = log_uniform(rng, 9, 28), rng.uniform(0.2, 0.6), rng.uniform(0, 0.4)
+    crooked, thinnest = rng.uniform(0.05, 0.25), FINE * rng.uniform(0.3, 1.2)
+    trunk = np.array([rng.uniform(0, side), rng.uniform(0.5, 1.3) * side])
+    grown = deque([(trunk, -np.pi / 2 + rng.normal(0, 0.15), FINE * log_uniform(rng, 2, 30))])
+    for _ in range(MOST_BOUGHS):
+        if not grown:
+            break
+        at, angle, width = grown.popleft()
+        turn = angle + np.cumsum(rng.normal(0, crooked, 6))
+        turn -= upwards * np.linspace(0, 1, 6) * np.sin(turn + np.pi / 2)
+        step = width**0.5 * slender * rng.uniform(0.5, 1.5) / 6
+        bough = np.vstack([at, at + np.cumsum(np.stack([np.cos(turn), np.sin(turn)], 1) * step, 0)])
+        _stroke(canvas, bough, width)
+        if width > thinnest:
+            count = 2 if chance(rng, 0.6) else 3
+            forks = [(bough[-1 if chance(rng, 0.7) else 4], rng.normal(0, spread)) for _ in range(count)]
+            grown += [(at, turn[-1] + away, width * rng.uniform(0.45, 0.8)) for at, away in forks]
 
 
 def cloth(rng: Rng, image: Field) -> Field:
@@ -154,6 +206,7 @@ LAYERS: dict[str, Callable[[Rng, Field], Field]] = {
     "things": things,
     "foliage": foliage,
     "houses": houses,
+    "facade": facade,
     "masts": masts,
     "branches": branches,
     "cloth": cloth,
