@@ -15,6 +15,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,8 +28,9 @@ from runs import folder_of_photos, photo, settings, tree
 from unetfast import imaging
 from unetfast.errors import ConfigError, ImageError, MissingDependencyError
 from unetfast.pipeline import remote
-from unetfast.pipeline.remote import is_url
+from unetfast.pipeline.remote import RemoteFile, find_remote, is_url
 from unetfast.pipeline.run import run
+from unetfast.pipeline.sources import Found, Item
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # boto's and flask's own
 
@@ -115,6 +117,31 @@ def test_from_a_zip(tmp_path: Path, model: Path) -> None:
     damaged = run([f"zip://deep::{tmp_path / 'a.zip'}"], tmp_path / "bad", settings(), model=model)
     assert damaged.failed == 2
     assert f"zip://deep/p0.png::{tmp_path / 'a.zip'}: " in (tmp_path / "bad" / "results.jsonl").read_text()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_threads_read_members_of_one_archive_whole(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    members = {f"{number:02}.png": bytes([number]) * 300_000 for number in range(60)}
+    path = tmp_path / f"a.{kind}"
+    with zipfile.ZipFile(path, "w") if kind == "zip" else tarfile.open(path, "w") as archive:
+        for name, data in members.items():
+            if isinstance(archive, zipfile.ZipFile):
+                archive.writestr(name, data)
+            else:
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    files = [
+        (item.relative, item.path)
+        for item in find_remote(f"{kind}://::{path}", Found(), recursive=False)
+        if isinstance(item, Item) and isinstance(item.path, RemoteFile)
+    ]
+    assert [name for name, _ in files] == list(members)
+    with ThreadPoolExecutor(8) as threads:
+        read = threads.map(lambda file: file[1].read_bytes(), files * 5)
+        wrong = [name for (name, _), data in zip(files * 5, read, strict=True) if members[name] != data]
+    assert not wrong
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])

@@ -15,6 +15,7 @@ import posixpath
 import re
 import shutil
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ SYNC_S = 30.0
 SILENCE_S = 30.0  # a web server that says nothing for so long is given up for this photo
 PAUSES_S = (1.0, 4.0)  # before a web server that broke off, or is overloaded, is asked again
 _AGAIN = (408, 429, 500, 502, 503, 504)
+_ARCHIVE = threading.Lock()
 
 
 def is_url(text: str) -> bool:
@@ -125,7 +127,8 @@ class RemoteFile:
         pauses = list(PAUSES_S) if _is_http(self.url.rpartition("::")[2]) else []
         while True:
             try:
-                return bytes(self.files.cat_file(self.path))
+                with _one_at_a_time(self.files):
+                    return bytes(self.files.cat_file(self.path))
             except FileNotFoundError as exc:  # fsspec's says only where
                 raise ImageError(f"{self.url}: no such file") from exc
             except Exception as exc:  # every store has errors of its own
@@ -133,6 +136,17 @@ class RemoteFile:
                     raise ImageError(f"{self.url}: cannot be read: {_reason(exc)}") from exc
                 log.warning("%s: %s; asking again in %.0f s", self.url, _reason(exc), pauses[0])
                 time.sleep(pauses.pop(0))
+
+
+def _one_at_a_time(files: Any) -> contextlib.AbstractContextManager[Any]:
+    """Let one thread read where all share one position in one file, and others would get its bytes.
+
+    So it is in fsspec's tar and libarchive; zipfile and stores of single objects look after it themselves.
+    """
+    from fsspec.archive import AbstractArchiveFileSystem
+
+    shared = isinstance(files, AbstractArchiveFileSystem) and not hasattr(files, "zip")
+    return _ARCHIVE if shared else contextlib.nullcontext()
 
 
 def find_remote(url: str, found: Found, *, recursive: bool) -> Iterator[Item | Skipped]:
