@@ -14,7 +14,7 @@ import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -119,22 +119,28 @@ def test_from_a_zip(tmp_path: Path, model: Path) -> None:
     assert f"zip://deep/p0.png::{tmp_path / 'a.zip'}: " in (tmp_path / "bad" / "results.jsonl").read_text()
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_threads_read_members_of_one_archive_whole(kind: str, tmp_path: Path) -> None:
-    pytest.importorskip("fsspec")
-    members = {f"{number:02}.png": bytes([number]) * 300_000 for number in range(60)}
-    path = tmp_path / f"a.{kind}"
-    with zipfile.ZipFile(path, "w") if kind == "zip" else tarfile.open(path, "w") as archive:
-        for name, data in members.items():
+def _pack(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write a .zip or .tar archive; names may be odd, and come twice."""
+    with zipfile.ZipFile(path, "w") if path.suffix == ".zip" else tarfile.open(path, "w") as archive:
+        for name, data in members:
             if isinstance(archive, zipfile.ZipFile):
                 archive.writestr(name, data)
             else:
                 member = tarfile.TarInfo(name)
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("scheme", ["zip", "tar", "dir://deep::tar"])
+def test_threads_read_members_of_one_archive_whole(scheme: str, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    members = {f"{number:02}.png": bytes([number]) * 300_000 for number in range(60)}
+    path = tmp_path / f"a.{scheme[-3:]}"
+    inside = "deep/" if "deep" in scheme else ""
+    _pack(path, [(inside + name, data) for name, data in members.items()])
     files = [
         (item.relative, item.path)
-        for item in find_remote(f"{kind}://::{path}", Found(), recursive=False)
+        for item in find_remote(f"{scheme}://::{path}", Found(), recursive=False)
         if isinstance(item, Item) and isinstance(item.path, RemoteFile)
     ]
     assert [name for name, _ in files] == list(members)
@@ -150,15 +156,7 @@ def test_odd_members_of_an_archive_are_read_or_named(kind: str, tmp_path: Path, 
     photos = folder_of_photos(tmp_path / "in", 6)
     names = ["./p0.png", "./sub/p1.png", "/p2.png", "twice.png", "./twice.png", "../p5.png"]
     path = tmp_path / f"a.{kind}"
-    with zipfile.ZipFile(path, "w") if kind == "zip" else tarfile.open(path, "w") as archive:
-        for number, name in enumerate(names):
-            data = (photos / f"p{number}.png").read_bytes()
-            if isinstance(archive, zipfile.ZipFile):
-                archive.writestr(name, data)
-            else:
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
+    _pack(path, [(name, (photos / f"p{number}.png").read_bytes()) for number, name in enumerate(names)])
     summary = run([f"{kind}://::{path}"], tmp_path / "out", settings(recursive=True), model=model)
     lines = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     states = {line["input"]: (line["status"], line.get("reason", "")) for line in lines}

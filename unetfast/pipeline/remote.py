@@ -144,7 +144,10 @@ def _one_at_a_time(files: Any) -> contextlib.AbstractContextManager[Any]:
     So it is in fsspec's tar and libarchive; zipfile and stores of single objects look after it themselves.
     """
     from fsspec.archive import AbstractArchiveFileSystem
+    from fsspec.implementations.dirfs import DirFileSystem
 
+    while isinstance(files, DirFileSystem):  # a folder within
+        files = files.fs
     shared = isinstance(files, AbstractArchiveFileSystem) and not hasattr(files, "zip")
     return _ARCHIVE if shared else contextlib.nullcontext()
 
